@@ -1,0 +1,23 @@
+"""Language models with conditional memory (Engram, arXiv 2601.07372) on ordinary computers."""
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "load": "engram_local.model",
+    "Model": "engram_local.model",
+    "Session": "engram_local.session",
+    "Table": "engram_local.tables",
+    "NgramHasher": "engram_local.hashing",
+    "EngramConfig": "engram_local.config",
+    "EngramError": "engram_local.errors",
+}
+__all__ = [*_PUBLIC, "__version__"]
+
+
+def __getattr__(name: str):
+    """Import on first use: `engram-local --help` must not pay for numpy and onnxruntime."""
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'engram_local' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_PUBLIC[name]), name)

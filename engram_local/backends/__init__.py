@@ -1,0 +1,1 @@
+"""The backbones: one module a runtime, one protocol (base.py)."""

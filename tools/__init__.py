@@ -1,0 +1,1 @@
+"""What happens before run time: checkpoints, export, training, comparisons. The runtime never imports this."""

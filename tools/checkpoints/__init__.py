@@ -1,0 +1,1 @@
+"""One reader for each checkpoint layout; every one yields the same CheckpointView."""

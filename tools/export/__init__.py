@@ -1,0 +1,1 @@
+"""CheckpointView -> model folder."""

@@ -1,0 +1,1 @@
+"""The reference PyTorch model, the corpus and the recipe of the pocket model."""
