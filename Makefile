@@ -1,4 +1,78 @@
-# make chat | test | lint | bench: each makes its own .venv from nothing; needs Python 3.10+ and a C compiler.
+# Each target makes its own .venv from nothing; all it needs is Python 3.11+ and a C compiler.
+# What is installed is kept, so a second call starts at once. ARGS is passed on: make chat ARGS=--no-memory
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+SOURCES := setup.py pyproject.toml $(wildcard ext/*.pyx ext/*.c ext/*.h)
+CONSTRAINTS := -c tests/constraints.txt
+CHECKPOINT ?= build/pocket-checkpoint
+.PHONY: chat test lint bench parity sanitize pocket train-pocket compare docs clean
+
+# Talk to the small trained model that ships in the package; one message a line when stdin is no terminal.
+chat: $(VENV)/.installed
+	@$(BIN)/engram-local chat $(ARGS)
+
+# The whole suite, both backends. The first call builds llama.cpp (3 to 7 minutes on 2 cores).
+test: $(VENV)/.test
+	@$(BIN)/python -m pytest $(ARGS)
+
+# Style of Python and Cython, and whether docs/cli.md still says what --help says.
+lint: $(VENV)/.lint
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/cython-lint ext
+	@$(BIN)/python -m engram_local.cli_help --check docs/cli.md
+
+# Tokens per second of the pocket model on this machine: memory off, on and resident, on and cold.
+bench: $(VENV)/.installed
+	@$(BIN)/engram-local bench $(ARGS)
+
+# Against software nobody here wrote: engram-peft, transformers, stock llama.cpp (installs torch).
+parity: $(VENV)/.parity
+	@$(BIN)/python -m pytest tests/parity tests/tools $(ARGS)
+
+# The extension under AddressSanitizer and UBSan, in a tree of its own.
+sanitize:
+	@PYTHON=$(PYTHON) sh tests/sanitize.sh
+
+# Side-by-side measurements against other software, with plots.
+compare: $(VENV)/.parity
+	@$(PIP) install engramdb-python matplotlib
+	@$(BIN)/python -m engram_local.tools.compare $(ARGS)
+
+# The shipped model from a trained checkpoint: make pocket CHECKPOINT=folder
+pocket: $(VENV)/.parity
+	@$(BIN)/python -m engram_local.tools.export.pocket $(CHECKPOINT) $(ARGS)
+
+# Train the pocket model: the full recipe on a GPU, a small setting (up to 30 minutes) without one.
+train-pocket: $(VENV)/.parity
+	@$(BIN)/python -m engram_local.tools.train $(CHECKPOINT) $(ARGS)
+
+docs: $(VENV)/.installed
+	@$(BIN)/python -m engram_local.cli_help > docs/cli.md
+
+clean:
+	rm -rf $(VENV) build engram_local/*.so engram_local.egg-info
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "engram_local needs Python 3.11 or newer; name one: make PYTHON=python3.12 ...")'
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(BIN)/python $(SOURCES)
+	@echo 'Setting up $(VENV) (once) ...' >&2
+	@$(PIP) install -e . >&2
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.installed
+	@$(PIP) install $(CONSTRAINTS) -e '.[test,gguf]' >&2
+	@touch $@
+
+$(VENV)/.lint: $(VENV)/.installed
+	@$(PIP) install -e '.[lint]' >&2
+	@touch $@
+
+$(VENV)/.parity: $(VENV)/.test
+	@$(PIP) install $(CONSTRAINTS) torch >&2
+	@$(PIP) install $(CONSTRAINTS) -e '.[export,train,parity]' >&2
+	@touch $@
