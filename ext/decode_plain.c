@@ -1,0 +1,98 @@
+// The kernels every machine has, and the choice among those it could have.
+#include <math.h>
+#include <string.h>
+
+#include "cpu.h"
+#include "decode.h"
+
+el_decode_fn *el_decode[EL_N_ENCODINGS];
+float el_e4m3_value[256];
+
+float el_half_value(uint16_t half) {
+    uint32_t sign = (uint32_t)(half & 0x8000) << 16, magnitude = half & 0x7fff, bits;
+    float value;
+    if (magnitude < 0x0400) { // zero or subnormal: magnitude * 2**-24
+        value = (float)magnitude * 0x1p-24f;
+        return sign ? -value : value;
+    }
+    bits = sign | (magnitude >= 0x7c00 ? 0x7f800000 | (magnitude & 0x3ff) << 13 : (magnitude << 13) + (112u << 23));
+    memcpy(&value, &bits, 4);
+    return value;
+}
+
+float el_ue8m0_value(uint8_t exponent) {
+    uint32_t bits = exponent ? (uint32_t)exponent << 23 : 0x00400000; // 2**(exponent - 127); the first is subnormal
+    float value;
+    memcpy(&value, &bits, 4);
+    return value;
+}
+
+static float e4m3_value(int code) {
+    int exponent = code >> 3 & 15, mantissa = code & 7;
+    float value = exponent ? ldexpf((float)(8 + mantissa), exponent - 10) : ldexpf((float)mantissa, -9);
+    if ((code & 0x7f) == 0x7f) value = NAN;
+    return code & 0x80 ? -value : value;
+}
+
+static int el_decode_int8_plain(const uint8_t *row, float *out, int64_t dim) {
+    uint16_t half = el_load16(row + dim);
+    float scale = el_half_value(half);
+    for (int64_t i = 0; i < dim; i++) out[i] = (float)(int8_t)row[i] * scale;
+    return el_half_is_bad(half);
+}
+
+static int el_decode_int4_plain(const uint8_t *row, float *out, int64_t dim) {
+    const uint8_t *scales = row + (dim + 1) / 2;
+    int bad = 0;
+    for (int64_t start = 0; start < dim; start += 32, scales += 2) {
+        int64_t end = start + 32 < dim ? start + 32 : dim;
+        uint16_t half = el_load16(scales);
+        float scale = el_half_value(half);
+        bad |= el_half_is_bad(half);
+        for (int64_t i = start; i < end; i++) out[i] = (float)((row[i / 2] >> (i & 1) * 4 & 15) - 8) * scale;
+    }
+    return bad;
+}
+
+static int el_decode_fp8_e4m3_plain(const uint8_t *row, float *out, int64_t dim) {
+    const uint8_t *scales = row + dim;
+    int bad = 0;
+    for (int64_t start = 0; start < dim; start += 32, scales++) {
+        int64_t end = start + 32 < dim ? start + 32 : dim;
+        float scale = el_ue8m0_value(*scales);
+        bad |= *scales == 255;
+        for (int64_t i = start; i < end; i++) out[i] = el_e4m3_value[row[i]] * scale;
+    }
+    return bad;
+}
+
+static int el_decode_float16_plain(const uint8_t *row, float *out, int64_t dim) {
+    for (int64_t i = 0; i < dim; i++) out[i] = el_half_value(el_load16(row + 2 * i));
+    return 0;
+}
+
+static int el_decode_float32_plain(const uint8_t *row, float *out, int64_t dim) {
+    memcpy(out, row, (size_t)dim * 4);
+    return 0;
+}
+
+void el_decode_use_plain(el_decode_fn **table) {
+    for (int code = 0; code < 256; code++) el_e4m3_value[code] = e4m3_value(code);
+    table[EL_INT8] = el_decode_int8_plain;
+    table[EL_INT4] = el_decode_int4_plain;
+    table[EL_FP8_E4M3] = el_decode_fp8_e4m3_plain;
+    table[EL_FLOAT16] = el_decode_float16_plain;
+    table[EL_FLOAT32] = el_decode_float32_plain;
+}
+
+void el_decode_dispatch(int features) {
+    el_decode_use_plain(el_decode);
+#ifdef EL_HAVE_X86
+    if (features & EL_AVX2) el_decode_use_avx2(el_decode);
+    if (features & EL_AVX512) el_decode_use_avx512(el_decode);
+#endif
+#ifdef EL_HAVE_NEON
+    if (features & EL_NEON) el_decode_use_neon(el_decode);
+#endif
+    (void)features;
+}
