@@ -1,0 +1,302 @@
+"""The backbone in llama.cpp, unmodified; Engram layers enter through its evaluation callback.
+
+Block k's input is a named node of llama.cpp's graph. When that node has been computed the callback reads it, runs
+engram_layer_{k}.onnx on it and writes the sum back in place. Knows nothing of text, hashes or tables.
+"""
+
+import ctypes
+import os
+from typing import Any
+from weakref import WeakSet
+
+import numpy as np
+
+from engram_local.backends.base import Logits, Rows
+from engram_local.backends.llama_library import ggml_functions, llama, load_model, log, metadata
+from engram_local.errors import BackendError, ContextOverflowError
+
+DEFAULT_CONTEXT = 4096  # llama.cpp allocates the KV cache at once, so a model's own maximum is not the default
+MAX_CHUNK = 512
+KV_TYPES = {"float32": 0, "float16": 1}  # ggml_type
+FLASH_ATTENTION = {"auto": -1, "off": 0, "on": 1}  # llama_flash_attn_type
+# Where the embedding node is not yet block 0's input, the node that is.
+BLOCK_0_INPUT = {
+    **dict.fromkeys(("gemma", "gemma2", "gemma3", "gemma4", "minicpm3"), "inp_scaled"),
+    **dict.fromkeys(("gpt2", "starcoder", "mpt"), "inpL"),
+}
+
+
+def input_node(architecture: str, layer_id: int) -> str:
+    """Name of the graph node that holds the residual entering block `layer_id`."""
+    return f"l_out-{layer_id - 1}" if layer_id else BLOCK_0_INPUT.get(architecture, "embd")
+
+
+class GgufBackend:
+    """A GGUF file loaded by llama.cpp and, beside it, the model folder's Engram layers in ONNX Runtime."""
+
+    name = "gguf"
+
+    def __init__(
+        self,
+        folder: Any,
+        threads: int | None = None,
+        context_length: int | None = None,
+        n_gpu_layers: int = 0,
+        verbose: bool = False,
+        *,
+        kv_type: str = "float16",
+        flash_attention: str = "auto",
+    ):
+        """`folder`: a ModelFolder. kv_type "float32" and flash_attention "off" give llama.cpp's most exact attention.
+        Raises BackendError."""
+        self.path = folder.file("backbone.gguf")
+        self.engram = folder.engram
+        self.threads = threads or os.cpu_count() or 1
+        self.kv_type = KV_TYPES[kv_type]
+        self.flash_attention = FLASH_ATTENTION[flash_attention]
+        self.model = load_model(self.path, n_gpu_layers=n_gpu_layers, verbose=verbose)
+        self._contexts: WeakSet[GgufContext] = WeakSet()
+        try:
+            self._open(folder, context_length)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, folder: Any, context_length: int | None) -> None:
+        lib = llama()
+        self.architecture = metadata(self.model, "general.architecture") or "unknown"
+        self.vocab_size = lib.llama_vocab_n_tokens(lib.llama_model_get_vocab(self.model))
+        self.width = lib.llama_model_n_embd(self.model)
+        n_layers = lib.llama_model_n_layer(self.model)
+        n_trained = lib.llama_model_n_ctx_train(self.model)
+        self.context_length = context_length or min(n_trained, DEFAULT_CONTEXT)
+        if self.context_length > n_trained:
+            raise BackendError(f"{self.path}: the context length {context_length} is above the model's {n_trained}")
+        self.max_chunk = min(MAX_CHUNK, self.context_length)
+        self.layers = []
+        for layer in self.engram.layers if self.engram else ():
+            if layer.layer_id >= n_layers:
+                raise BackendError(
+                    f"{self.path}: has {n_layers} blocks, so no Engram layer {layer.layer_id}; "
+                    "the GGUF and the folder do not belong together"
+                )
+            file = folder.file(f"engram_layer_{layer.layer_id}.onnx")
+            self.layers.append(EngramLayer(file, layer, self.width, self.threads))
+
+    def context(self, memory: bool) -> "GgufContext":
+        context = GgufContext(self, memory and bool(self.layers))
+        self._contexts.add(context)
+        return context
+
+    def close(self) -> None:
+        """Free the model, and first the contexts that still use it."""
+        for context in list(self._contexts):
+            context.close()
+        if self.model:
+            llama().llama_model_free(self.model)
+            self.model = None
+
+
+class EngramLayer:
+    """One layer's graph in ONNX Runtime, shared by all contexts."""
+
+    def __init__(self, file: Any, config: Any, width: int, threads: int):
+        import onnxruntime as ort
+
+        self.layer_id = config.layer_id
+        self.width = width
+        self.row_width = config.row_width
+        self.n_state = config.conv.n_state if config.conv else 0
+        self.channels = config.streams * width
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # llama.cpp wants the cores next
+        options.log_severity_level = 3
+        try:
+            self.session = ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime raises its own many kinds
+            raise BackendError(f"{file}: ONNX Runtime cannot load it ({str(error)[:160]}); export it again") from error
+        shapes = {x.name: x.shape for x in self.session.get_inputs()}
+        wanted = {"hidden": width, f"engram_rows_{self.layer_id}": self.row_width}
+        if self.n_state:
+            wanted[f"past_engram_conv_{self.layer_id}"] = self.channels
+        for name, last in wanted.items():
+            if name not in shapes or shapes[name][-1] != last:
+                raise BackendError(
+                    f"{file}: its input {name} has shape {shapes.get(name)}, the backbone and config.json ask for "
+                    f"[1, n, {last}]; the GGUF and the layer do not belong together"
+                )
+
+
+class LayerState:
+    """One layer inside one context: its convolution inputs so far, and the binding of its next run.
+
+    `conv` is float32 [n_state + context_length, C]; position t lies at row n_state + t, so the state before position
+    t is rows [t, t + n_state) and a rewind needs nothing but a shorter length.
+    """
+
+    def __init__(self, layer: EngramLayer, context_length: int):
+        self.layer = layer
+        self.conv = np.zeros((layer.n_state + context_length, layer.channels), np.float32) if layer.n_state else None
+        self.binding = layer.session.io_binding()
+
+    def run(self, hidden: np.ndarray, rows: np.ndarray, position: int, out: np.ndarray) -> None:
+        """out[:] = hidden + layer(hidden, rows), all float32 with n rows, for tokens from `position` on."""
+        layer, n = self.layer, len(hidden)
+        if rows.shape != (n, layer.row_width) or rows.dtype != np.float32 or not rows.flags.c_contiguous:
+            raise BackendError(
+                f"Engram layer {layer.layer_id} takes float32 rows of shape {(n, layer.row_width)}, got {rows.shape}"
+            )
+        bind_in, bind_out = self.binding.bind_input, self.binding.bind_output
+        bind_in("hidden", "cpu", 0, np.float32, (1, n, layer.width), hidden.ctypes.data)
+        bind_in(f"engram_rows_{layer.layer_id}", "cpu", 0, np.float32, (1, n, layer.row_width), rows.ctypes.data)
+        bind_out("hidden_out", "cpu", 0, np.float32, (1, n, layer.width), out.ctypes.data)
+        if self.conv is not None:
+            past, present = self.conv[position:], self.conv[position + layer.n_state :]
+            name = f"engram_conv_{layer.layer_id}"
+            bind_in(f"past_{name}", "cpu", 0, np.float32, (1, layer.n_state, layer.channels), past.ctypes.data)
+            bind_out(f"present_{name}", "cpu", 0, np.float32, (1, n, layer.channels), present.ctypes.data)
+        layer.session.run_with_iobinding(self.binding)
+
+    def skip(self, position: int, n: int) -> None:
+        """Tokens evaluated with the memory off leave zeros behind."""
+        if self.conv is not None:
+            self.conv[position + self.layer.n_state :][:n] = 0
+
+
+class GgufContext:
+    """One sequence: a llama_context of its own, and its layers' states."""
+
+    def __init__(self, backend: GgufBackend, memory: bool):
+        """Without memory no callback is installed: llama.cpp runs as it would anywhere else."""
+        self.length = 0
+        self._backend = backend
+        self._lib = lib = llama()
+        self._states = [LayerState(x, backend.context_length) for x in backend.layers] if memory else []
+        self._callback = None
+        self._ctx = self._batch = None
+        params = lib.llama_context_default_params()
+        params.n_ctx = backend.context_length
+        # One decode is one ubatch is one graph, so a node's columns are exactly the tokens of this call.
+        params.n_batch = params.n_ubatch = backend.max_chunk
+        params.n_seq_max = 1
+        params.n_threads = params.n_threads_batch = backend.threads
+        params.type_k = params.type_v = backend.kv_type
+        params.flash_attn_type = backend.flash_attention
+        params.swa_full = True  # a sliding-window cache that forgets could not be rewound
+        params.no_perf = True
+        if self._states:
+            from engram_local._llama_callback import EvalCallback
+
+            names = [input_node(backend.architecture, s.layer.layer_id).encode() for s in self._states]
+            self._callback = EvalCallback(names, self._on_node, ggml_functions())
+            params.cb_eval = lib.ggml_backend_sched_eval_callback(self._callback.address)
+            params.cb_eval_user_data = self._callback.user_data
+            self._hidden = np.empty((backend.max_chunk, backend.width), np.float32)
+            self._out = np.empty_like(self._hidden)
+        log.clear()
+        self._ctx = lib.llama_init_from_model(backend.model, params)
+        if not self._ctx:
+            raise BackendError(
+                f"{backend.path}: llama.cpp makes no context of {backend.context_length} tokens ({log.reason()}); "
+                "ask for a shorter one (context_length)"
+            )
+        self._memory = lib.llama_get_memory(self._ctx)
+        self._batch = lib.llama_batch_init(backend.max_chunk, 0, 1)
+        view = np.ctypeslib.as_array
+        shape = (backend.max_chunk,)
+        self._tokens = view(self._batch.token, shape)
+        self._positions = view(self._batch.pos, shape)
+        self._wanted = view(ctypes.cast(self._batch.logits, ctypes.POINTER(ctypes.c_int8)), shape)
+        view(self._batch.n_seq_id, shape)[:] = 1
+        for i in range(backend.max_chunk):
+            self._batch.seq_id[i][0] = 0
+
+    def forward(self, token_ids: np.ndarray, rows: Rows | None, logits: Logits) -> np.ndarray | None:
+        n, backend = len(token_ids), self._backend
+        if not self._ctx:
+            raise BackendError(f"{backend.path}: the session is closed; start a new one")
+        if not 0 < n <= backend.max_chunk:
+            raise ValueError(f"{n} tokens in one forward, it takes 1 to {backend.max_chunk}")
+        if self.length + n > backend.context_length:
+            raise ContextOverflowError(
+                f"{self.length} + {n} tokens do not fit into the context of {backend.context_length}; "
+                "start a new session or load with a larger context_length"
+            )
+        if rows is not None and self._callback is None:
+            raise ValueError("this context was made without memory")
+        self._batch.n_tokens = n
+        self._tokens[:n] = token_ids
+        self._positions[:n] = np.arange(self.length, self.length + n)
+        self._wanted[:n] = logits == "all"
+        self._wanted[n - 1] |= logits == "last"
+        try:
+            self._decode(n, rows)
+        except BaseException:
+            # llama.cpp may have stored keys of the unfinished chunk.
+            self._lib.llama_memory_seq_rm(self._memory, 0, self.length, -1)
+            raise
+        self.length += n
+        if logits == "none":
+            return None
+        first, count = (0, n) if logits == "all" else (n - 1, 1)
+        pointer = self._lib.llama_get_logits_ith(self._ctx, first)
+        return np.ctypeslib.as_array(pointer, (count, backend.vocab_size)).copy()
+
+    def _decode(self, n: int, rows: Rows | None) -> None:
+        log.clear()
+        if rows is None:
+            for state in self._states:
+                state.skip(self.length, n)
+        else:
+            self._rows, self._n = rows, n
+            self._callback.arm()
+        status = self._lib.llama_decode(self._ctx, self._batch)
+        if rows is not None:
+            self._rows = None
+            missing = self._callback.finish()
+            if missing is not None and status == 0:
+                raise BackendError(
+                    f"{self._backend.path}: llama.cpp's graph of architecture {self._backend.architecture!r} has no "
+                    f"node {missing!r}, where an Engram layer enters; run it without memory, or with the ONNX backend"
+                )
+        if status != 0:
+            raise BackendError(f"{self._backend.path}: llama_decode failed with status {status} ({log.reason()})")
+
+    def _on_node(self, index: int) -> None:
+        """Called by llama.cpp, in the middle of _decode, when layer `index`'s input has been computed."""
+        state, n = self._states[index], self._n
+        if self._callback.n_bytes != n * self._backend.width * 4:
+            node = input_node(self._backend.architecture, state.layer.layer_id)
+            raise BackendError(
+                f"{self._backend.path}: node {node!r} of architecture {self._backend.architecture!r} holds "
+                f"{self._callback.n_bytes} bytes, not {n} float32 columns of {self._backend.width}"
+            )
+        hidden, out = self._hidden[:n], self._out[:n]
+        self._callback.read(hidden)
+        state.run(hidden, self._rows.wait(state.layer.layer_id), self.length, out)
+        self._callback.write(out)
+
+    def rewind(self, length: int) -> None:
+        if not 0 <= length <= self.length:
+            raise ValueError(f"cannot rewind to {length}, the context holds {self.length} tokens")
+        if length == self.length:
+            return
+        if not self._lib.llama_memory_seq_rm(self._memory, 0, length, -1):
+            raise BackendError(
+                f"{self._backend.path}: llama.cpp cannot rewind architecture {self._backend.architecture!r}; "
+                "start a new session"
+            )
+        self.length = length
+
+    def close(self) -> None:
+        if self._batch is not None:
+            self._tokens = self._positions = self._wanted = None
+            self._lib.llama_batch_free(self._batch)
+            self._batch = None
+        if self._ctx:
+            self._lib.llama_free(self._ctx)
+            self._ctx = None
+
+    def __del__(self):
+        self.close()

@@ -1,0 +1,124 @@
+"""llama.cpp as llama-cpp-python ships it: loaded quietly, functions found by name, complaints kept for errors."""
+
+import ctypes
+from functools import cache
+from pathlib import Path
+
+from engram_local.errors import BackendError
+
+REQUIREMENT = "llama-cpp-python>=0.3.36"
+GGML_FUNCTIONS = ("ggml_get_name", "ggml_nbytes", "ggml_backend_tensor_get", "ggml_backend_tensor_set")
+LLAMA_FUNCTIONS = (
+    "llama_model_load_from_file",
+    "llama_init_from_model",
+    "llama_get_memory",
+    "llama_memory_seq_rm",
+    "llama_decode",
+    "llama_get_logits_ith",
+)
+LEVEL_ERROR, LEVEL_CONTINUE = 3, 5
+
+
+class _Log:
+    """Takes llama.cpp's log lines: printed where `verbose`, and the errors kept, for they say why a load failed."""
+
+    def __init__(self):
+        self.verbose = False
+        self.errors: list[str] = []
+        self.level = 0
+
+    def __call__(self, level: int, text: bytes, _user_data) -> None:
+        line = text.decode("utf-8", "replace")
+        self.level = self.level if level == LEVEL_CONTINUE else level
+        if self.verbose:
+            import sys
+
+            print(line, end="", file=sys.stderr, flush=True)
+        if self.level == LEVEL_ERROR and line.strip():
+            self.errors = [*self.errors[-7:], line.strip()]
+
+    def reason(self) -> str:
+        """The first error since clear(): llama.cpp reports the cause first and then who gave up because of it."""
+        return " ".join(self.errors[0].split())[:200] if self.errors else "no reason given"
+
+    def clear(self) -> None:
+        self.errors.clear()
+
+
+log = _Log()
+
+
+@cache
+def llama():
+    """The module llama_cpp.llama_cpp, initialised. Raises BackendError where it is missing or too old."""
+    try:
+        from llama_cpp import llama_cpp as lib
+    except ImportError as error:
+        raise BackendError(f"GGUF needs {REQUIREMENT} ({error}); pip install 'engram_local[gguf]'") from error
+    except (OSError, RuntimeError) as error:
+        raise BackendError(f"llama-cpp-python does not load ({str(error)[:160]}); reinstall {REQUIREMENT}") from error
+    for name in LLAMA_FUNCTIONS:
+        if not hasattr(lib, name):
+            raise BackendError(f"llama-cpp-python {version()} has no {name}; install {REQUIREMENT}")
+    log.pointer = lib.llama_log_callback(log)  # ctypes must not let go of it
+    lib.llama_log_set(log.pointer, ctypes.c_void_p(0))
+    lib.llama_backend_init()
+    return lib
+
+
+def version() -> str:
+    import llama_cpp
+
+    return llama_cpp.__version__
+
+
+@cache
+def ggml_functions() -> dict[str, int]:
+    """Addresses of GGML_FUNCTIONS in the library that llama.cpp itself uses. Raises BackendError."""
+    import llama_cpp
+
+    lib = llama()
+    handles = [lib._lib]  # on Linux and macOS a handle answers for the libraries it depends on too
+    for path in sorted((Path(llama_cpp.__file__).parent / "lib").glob("*ggml*")):
+        if path.suffix in (".dll", ".dylib", ".so"):
+            handles.append(ctypes.CDLL(str(path)))
+    found = {}
+    for name in GGML_FUNCTIONS:
+        handle = next((h for h in handles if hasattr(h, name)), None)
+        if handle is None:
+            raise BackendError(f"llama-cpp-python {version()} exports no {name}; install {REQUIREMENT}")
+        found[name] = ctypes.cast(getattr(handle, name), ctypes.c_void_p).value
+    return found
+
+
+def load_model(path: str | Path, *, vocab_only: bool = False, n_gpu_layers: int = 0, verbose: bool = False):
+    """A llama_model pointer, to be freed with llama_model_free. Raises BackendError with llama.cpp's own reason."""
+    check_gguf(path)
+    lib = llama()
+    log.verbose = verbose
+    log.clear()
+    params = lib.llama_model_default_params()
+    params.vocab_only = vocab_only
+    params.n_gpu_layers = n_gpu_layers
+    model = lib.llama_model_load_from_file(str(path).encode(), params)
+    if not model:
+        raise BackendError(f"{path}: llama.cpp cannot load it ({log.reason()}); export or download the GGUF again")
+    return model
+
+
+def check_gguf(path: str | Path) -> None:
+    """Raise BackendError unless `path` begins as a GGUF file does."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(8)
+    except OSError as error:
+        raise BackendError(f"{path}: cannot be read ({error.strerror})") from error
+    if head[:4] != b"GGUF":
+        raise BackendError(f"{path}: is not a GGUF file (it begins with {head[:4]!r}, not b'GGUF')")
+
+
+def metadata(model, key: str) -> str | None:
+    """One value of the model's GGUF header as text, None where it has no such key."""
+    buffer = ctypes.create_string_buffer(65536)
+    size = llama().llama_model_meta_val_str(model, key.encode(), buffer, len(buffer))
+    return None if size < 0 else buffer.value.decode("utf-8", "replace")
