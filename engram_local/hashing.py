@@ -21,9 +21,8 @@ class NgramHasher:
 
     def __init__(self, config: EngramConfig, token_map: np.ndarray | None = None):
         if (token_map is None) != (config.id_source == "raw"):
-            raise ConfigError(
-                f"the config hashes {config.id_source} ids, but a token map is {'missing' if token_map is None else 'given'}"
-            )
+            state = "missing" if token_map is None else "given"
+            raise ConfigError(f"the config hashes {config.id_source} ids, but a token map is {state}")
         if token_map is not None:
             token_map = _checked_map(token_map, config.n_ids)
         self.config = config
@@ -68,7 +67,9 @@ class NgramHasher:
 def _checked_map(token_map: np.ndarray, n_ids: int) -> np.ndarray:
     token_map = np.asarray(token_map)
     if token_map.ndim != 1 or token_map.dtype != np.int32 or not len(token_map):
-        raise ConfigError(f"the token map is {token_map.dtype} {list(token_map.shape)}, not int32 [vocab]; export again")
+        raise ConfigError(
+            f"the token map is {token_map.dtype} {list(token_map.shape)}, not int32 [vocab]; export again"
+        )
     low, high = int(token_map.min()), int(token_map.max())
     if low < 0 or high >= n_ids:
         raise ConfigError(
@@ -78,7 +79,9 @@ def _checked_map(token_map: np.ndarray, n_ids: int) -> np.ndarray:
     return np.ascontiguousarray(token_map)
 
 
-def row_ids_numpy(config: EngramConfig, layer_id: int, ids: np.ndarray, history: np.ndarray | None = None) -> np.ndarray:
+def row_ids_numpy(
+    config: EngramConfig, layer_id: int, ids: np.ndarray, history: np.ndarray | None = None
+) -> np.ndarray:
     """The slow twin of `NgramHasher.rows_of_ids`, written from the rule's text: ids int64 [n] -> int64 [n, n_heads]."""
     history = np.full(config.max_lag, DEAD, np.int64) if history is None else np.asarray(history, np.int64)
     stream = np.concatenate((np.full(config.max_lag, DEAD, np.int64), history, ids))

@@ -29,7 +29,7 @@ def row_bytes(encoding: str, dim: int) -> int:
 
 
 def encode(encoding: str, rows: np.ndarray) -> np.ndarray:
-    """Rows float32 [n, dim] -> uint8 [n, row_bytes]. Raises TableError for NaN, infinity or values beyond the encoding."""
+    """Rows float32 [n, dim] -> uint8 [n, row_bytes]. TableError for values it cannot store."""
     rows = np.ascontiguousarray(rows, np.float32)
     n, dim = rows.shape
     out = np.empty((n, row_bytes(encoding, dim)), np.uint8)
@@ -42,8 +42,9 @@ def encode(encoding: str, rows: np.ndarray) -> np.ndarray:
                 bad = _ENCODERS[encoding](chunk, out[start : start + step])
         if bad.any():
             row = int(np.argmax(bad))
+            value = _extreme(chunk[row])
             raise TableError(
-                f"row {start + row} holds {_extreme(chunk[row])}, which {encoding} cannot store; check the source weights"
+                f"row {start + row} holds {value}, which {encoding} cannot store; check the source weights"
             )
     return out
 
@@ -52,7 +53,9 @@ def decode(encoding: str, data: np.ndarray, dim: int) -> np.ndarray:
     """Rows uint8 [n, row_bytes] -> float32 [n, dim]. Scales that are NaN give NaN rows; Table.gather refuses them."""
     data = np.ascontiguousarray(data, np.uint8)
     if data.ndim != 2 or data.shape[1] != row_bytes(encoding, dim):
-        raise TableError(f"{encoding} rows of {dim} values take {row_bytes(encoding, dim)} bytes, got {list(data.shape)}")
+        raise TableError(
+            f"{encoding} rows of {dim} values take {row_bytes(encoding, dim)} bytes, got {list(data.shape)}"
+        )
     return _DECODERS[encoding](data, dim)
 
 
@@ -80,7 +83,9 @@ def _encode_int8(rows: np.ndarray, out: np.ndarray) -> np.ndarray:
     peak = np.abs(rows).max(axis=1, keepdims=True)
     scale = (peak / np.float32(127)).astype(np.float16)
     # Rounded down by more than half a code (only subnormal scales are that coarse), the peak would be cut off.
-    scale = np.where(scale.astype(np.float32) * np.float32(127.5) < peak, np.nextafter(scale, np.float16(np.inf)), scale)
+    scale = np.where(
+        scale.astype(np.float32) * np.float32(127.5) < peak, np.nextafter(scale, np.float16(np.inf)), scale
+    )
     wide = scale.astype(np.float32)
     codes = np.rint(rows * np.where(wide > 0, 1 / wide, 0))
     out[:, :-2] = np.clip(codes, -127, 127).astype(np.int8).view(np.uint8)
@@ -100,7 +105,9 @@ def _encode_int4(rows: np.ndarray, out: np.ndarray) -> np.ndarray:
     peak = np.take_along_axis(groups, np.abs(groups).argmax(axis=2)[..., None], axis=2)
     scale = (peak / np.float32(-8)).astype(np.float16)
     wide = scale.astype(np.float32)
-    codes = np.clip(np.rint(groups * np.where(wide != 0, 1 / wide, 0)), -8, 7).astype(np.int8).view(np.uint8) + np.uint8(8)
+    codes = np.clip(np.rint(groups * np.where(wide != 0, 1 / wide, 0)), -8, 7).astype(np.int8).view(
+        np.uint8
+    ) + np.uint8(8)
     codes = codes.reshape(n, -1)[:, : dim + dim % 2]
     if dim % 2:
         codes[:, -1] = 0
@@ -120,7 +127,9 @@ def _encode_e4m3(values: np.ndarray) -> np.ndarray:
     """float32 within +-448 -> e4m3 codes, rounded to nearest even."""
     bits = values.view(np.uint32)
     magnitude = bits & np.uint32(0x7FFFFFFF)
-    normal = ((magnitude + np.uint32(0x7FFFF) + ((magnitude >> np.uint32(20)) & np.uint32(1))) >> np.uint32(20)) - np.uint32(120 << 3)
+    normal = (
+        (magnitude + np.uint32(0x7FFFF) + ((magnitude >> np.uint32(20)) & np.uint32(1))) >> np.uint32(20)
+    ) - np.uint32(120 << 3)
     small = np.rint(np.abs(values) * np.float32(512)).astype(np.uint32)  # below 2**-6 the codes are 2**-9 apart
     codes = np.where(magnitude < np.uint32(121 << 23), small, normal)
     return (codes | (bits >> np.uint32(24)) & np.uint32(0x80)).astype(np.uint8)

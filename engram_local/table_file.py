@@ -52,7 +52,7 @@ class Finding:
 
 
 def read_header(path) -> TableHeader:
-    """Read and check the header. Raises TableError, naming the file and the value, for anything but a whole table file."""
+    """Read and check the header. TableError, naming file and value, for anything but a whole table file."""
     path = os.fspath(path)
     try:
         with open(path, "rb") as file:
@@ -102,7 +102,9 @@ def _parse_header(path: str, text: bytes, file_bytes: int) -> TableHeader:
     number("block_bytes", BLOCK_BYTES, BLOCK_BYTES)
     wanted = {"dtype": "U8", "shape": [rows, row_bytes], "data_offsets": [0, rows * row_bytes]}
     if tensor != wanted:
-        raise fail(f"the tensor is described as {str(tensor)[:120]}, but {rows} rows of {dim} {encoding} values are {wanted}")
+        raise fail(
+            f"the tensor is described as {str(tensor)[:120]}, but {rows} rows of {dim} {encoding} values are {wanted}"
+        )
     data_offset = 8 + len(text)
     if data_offset % ALIGNMENT:
         raise fail(f"the rows start at byte {data_offset}, not at a multiple of {ALIGNMENT}")
@@ -116,7 +118,9 @@ def _parse_header(path: str, text: bytes, file_bytes: int) -> TableHeader:
     except (TypeError, ValueError) as error:
         raise fail("block_checksums is not hexadecimal") from error
     if len(checksums) != 8 * n_blocks(rows * row_bytes) or len(raw) * 2 != len(checksums):
-        raise fail(f"block_checksums has {len(checksums)} digits, not 8 for each of {n_blocks(rows * row_bytes)} blocks")
+        raise fail(
+            f"block_checksums has {len(checksums)} digits, not 8 for each of {n_blocks(rows * row_bytes)} blocks"
+        )
     return TableHeader(encoding, rows, dim, row_bytes, data_offset, tuple(np.frombuffer(raw, ">u4").tolist()))
 
 
@@ -171,7 +175,7 @@ class TableWriter:
         header = _header_bytes(encoding, rows, dim, "0" * 8 * n_blocks(rows * self.row_bytes))
         self._file = None
         with self._writing():
-            self._file = open(self._partial, "wb")
+            self._file = open(self._partial, "wb")  # noqa: SIM115 (closed by close or abort)
             self._file.write(header)
 
     def append(self, rows: np.ndarray) -> None:
@@ -268,7 +272,9 @@ def verify(path) -> Iterator[Finding]:
             try:
                 data = file.read(min(BLOCK_BYTES, total - start))
             except OSError as error:
-                yield Finding(start, total, f"{path}: block {block} cannot be read ({error.strerror}); the disk may be failing")
+                yield Finding(
+                    start, total, f"{path}: block {block} cannot be read ({error.strerror}); the disk may be failing"
+                )
                 return
             where = f"{path}: block {block} (bytes {header.data_offset + start} and on)"
             if len(data) != min(BLOCK_BYTES, total - start):
@@ -283,6 +289,8 @@ def verify(path) -> Iterator[Finding]:
             rows = np.frombuffer(rest, np.uint8, whole * header.row_bytes).reshape(whole, header.row_bytes)
             finite = np.isfinite(row_codecs.decode(header.encoding, rows, header.dim)).all(axis=1)
             if problem is None and not finite.all():
-                problem = f"{path}: row {first_row + int(np.argmin(finite))} holds NaN or infinity; export the table again"
+                problem = (
+                    f"{path}: row {first_row + int(np.argmin(finite))} holds NaN or infinity; export the table again"
+                )
             rest = rest[whole * header.row_bytes :]
             yield Finding(start + len(data), total, problem)

@@ -35,7 +35,7 @@ class Table:
         self._encoding_code = _native.ENCODINGS.index(self.encoding)
         self._gathers = self._rows_read = 0
         try:
-            self._file = open(self.path, "rb")
+            self._file = open(self.path, "rb")  # noqa: SIM115 (closed by close)
             self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
         except OSError as error:
             raise TableError(f"{self.path}: cannot be mapped ({error.strerror})") from error
@@ -48,8 +48,8 @@ class Table:
     def gather(self, row_ids, out: np.ndarray | None = None) -> np.ndarray:
         """Rows of int64 ids of any shape -> float32 [*shape, dim], into `out` (C-contiguous) if given.
 
-        Raises RowRangeError for an id outside [0, n_rows); TableError where the file was cut short, the disk failed or a
-        row's scale is not finite; `out` is then undefined.
+        Raises RowRangeError for an id outside [0, n_rows); TableError where the file was cut short, the disk failed or
+        a row's scale is not finite; `out` is then undefined.
         """
         row_ids = np.ascontiguousarray(row_ids, np.int64)
         if out is None:
@@ -76,7 +76,7 @@ class Table:
             self._map.madvise(mmap.MADV_WILLNEED, page * mmap.PAGESIZE, mmap.PAGESIZE)
 
     def warm(self, progress: Callable[[int, int], None] | None = None) -> None:
-        """Read the whole table into the page cache, in order. progress(done_bytes, total_bytes) is called now and then."""
+        """Read the whole table into the page cache, in order; calls progress(done_bytes, total_bytes) now and then."""
         data = self._rows.reshape(-1)
         for start in range(0, data.size, _WARM_STEP):
             part = data[start : start + _WARM_STEP]
@@ -161,7 +161,9 @@ def _choose(access: str, data_bytes: int, ram_limit: int | None) -> tuple[str, s
     """(access, why): resident only where the whole table fits into the memory that it may take."""
     if access != "auto":
         return access, "asked for"
-    limit, source = (ram_limit, "the RAM limit") if ram_limit is not None else (_available_bytes() // 2, "half the free memory")
+    limit, source = (
+        (ram_limit, "the RAM limit") if ram_limit is not None else (_available_bytes() // 2, "half the free memory")
+    )
     if data_bytes <= limit:
         return "resident", f"{data_bytes / 2**30:.2f} GiB fit into {source} of {limit / 2**30:.2f} GiB"
     return "mmap", f"{data_bytes / 2**30:.2f} GiB exceed {source} of {limit / 2**30:.2f} GiB"
