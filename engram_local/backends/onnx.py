@@ -1,0 +1,212 @@
+"""backbone.onnx in plain ONNX Runtime. One KV buffer a layer is past and present at once, so nothing is copied in decode.
+
+Inputs of the graph: input_ids int64 [1, S]; attention_mask int64 [1, past + S]; logits_rows int64 [n], the positions of
+this chunk whose logits are wanted; past_key_values.{i}.key/.value float32 [1, n_kv_heads, capacity, head_dim];
+engram_enabled bool [1]; for each Engram layer engram_rows_{id} float32 [1, S, E] and, where it has a convolution,
+past_engram_conv_{id} float32 [1, n_state, C]. Outputs: logits float32 [1, n, vocab]; present.{i}.key/.value;
+present_engram_conv_{id} float32 [1, S, C], the convolution's inputs at these S tokens.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+
+from engram_local.backends.base import Logits, Rows
+from engram_local.errors import BackendError, EngramError
+from engram_local.model_folder import ONNX_FILE, ModelFolder
+
+MAX_CHUNK = 512
+FIRST_CAPACITY = 512  # tokens; the buffers double when they are full
+
+
+class OnnxBackend:
+    """A loaded backbone.onnx; immutable, shared by any number of contexts."""
+
+    name = "onnx"
+    max_chunk = MAX_CHUNK
+
+    def __init__(
+        self, folder: ModelFolder, *, threads: int, context_length: int, spinning: bool = True, verbose: bool = False
+    ):
+        """Raises BackendError where the file cannot be loaded or its inputs are not those of this model."""
+        self.path = folder.file(ONNX_FILE)
+        self.layers = folder.engram.layers
+        self.vocab_size = folder.vocab_size
+        self.context_length = context_length
+        self.head_dim = folder.head_dim
+        self.session = _open_session(self.path, threads, spinning, verbose)
+        self.inputs = {x.name: x for x in self.session.get_inputs()}
+        self.outputs = {x.name: x for x in self.session.get_outputs()}
+        self.kv_names = [
+            (f"past_key_values.{i}.{part}", f"present.{i}.{part}")
+            for i in range(self._count_layers())
+            for part in ("key", "value")
+        ]
+        self._check_graph()
+
+    def context(self, memory: bool) -> "OnnxContext":
+        return OnnxContext(self, memory)
+
+    def close(self) -> None:
+        self.session = None
+
+    def kv_shape(self, name: str, capacity: int) -> tuple[int, ...]:
+        _, heads, _, head_dim = self.inputs[name].shape
+        return (1, heads, capacity, head_dim if isinstance(head_dim, int) else self.head_dim)
+
+    def _count_layers(self) -> int:
+        found = [int(m[1]) for name in self.inputs if (m := re.fullmatch(r"past_key_values\.(\d+)\.key", name))]
+        return max(found, default=-1) + 1
+
+    def _check_graph(self) -> None:
+        """Every input and output that a step binds is there, with the shape that config.json says, and no other input is."""
+        floating = "tensor(float)"
+        inputs = {
+            "input_ids": ("tensor(int64)", (None, None)),
+            "attention_mask": ("tensor(int64)", (None, None)),
+            "logits_rows": ("tensor(int64)", (None,)),
+            "engram_enabled": ("tensor(bool)", (1,)),
+        }
+        outputs = {"logits": (floating, (None, None, self.vocab_size))}
+        for past, present in self.kv_names:
+            inputs[past] = outputs[present] = (floating, (None, None, None, None))
+        for layer in self.layers:
+            inputs[f"engram_rows_{layer.layer_id}"] = (floating, (None, None, layer.row_width))
+            if layer.conv:
+                inputs[f"past_engram_conv_{layer.layer_id}"] = (floating, (None, layer.conv.n_state, None))
+                outputs[f"present_engram_conv_{layer.layer_id}"] = (floating, (None, None, None))
+        for kind, expected, found in (("input", inputs, self.inputs), ("output", outputs, self.outputs)):
+            for name, (dtype, shape) in expected.items():
+                if name not in found:
+                    raise BackendError(f"{self.path}: the graph has no {kind} {name}; export the model again")
+                value = found[name]
+                fits = len(value.shape) == len(shape) and all(
+                    want is None or not isinstance(have, int) or want == have
+                    for want, have in zip(shape, value.shape, strict=True)
+                )
+                if value.type != dtype or not fits:
+                    raise BackendError(
+                        f"{self.path}: {kind} {name} is {value.type} {value.shape}, "
+                        f"config.json wants {dtype} {list(shape)}; export the model again"
+                    )
+        for name in [x for x, _ in self.kv_names] + [f"past_engram_conv_{x.layer_id}" for x in self.layers if x.conv]:
+            sizes = self.inputs[name].shape
+            if not isinstance(sizes[1 if len(sizes) == 4 else 2], int):  # heads, or channels
+                raise BackendError(f"{self.path}: input {name} has the open shape {sizes}; export the model again")
+        unknown = sorted(set(self.inputs) - set(inputs))
+        if unknown:
+            raise BackendError(f"{self.path}: the graph wants an input that no step feeds: {unknown[0]}; export it again")
+
+
+class OnnxContext:
+    """One sequence: its KV buffers, and every convolution input so far, so that a rewind is only a shorter length."""
+
+    def __init__(self, backend: OnnxBackend, memory: bool):
+        self.backend = backend
+        self.memory = memory
+        self.length = 0
+        self.binding = backend.session.io_binding()
+        self._bound: dict[str, tuple] = {}  # input or output name -> (address, shape) it is bound to
+        self._kept: dict[str, np.ndarray] = {}  # keeps bound arrays alive
+        self._enabled = np.array([memory])
+        self.capacity = 0
+        self._kv: dict[str, np.ndarray] = {}
+        self._conv: dict[int, np.ndarray] = {}  # layer id -> [1, n_state + capacity, C], n_state zeros in front
+        self._mask = np.empty((1, 0), np.int64)
+        self._no_rows: dict[int, np.ndarray] = {}  # what the layers are fed while they are left out
+        self._grow(min(FIRST_CAPACITY, backend.context_length))
+        self._bind("engram_enabled", self._enabled)
+
+    def forward(self, token_ids: np.ndarray, rows: Rows | None, logits: Logits) -> np.ndarray | None:
+        """See backends/base.py. Raises BackendError, TableError; the context is unchanged then."""
+        backend, n = self.backend, len(token_ids)
+        if not 1 <= n <= backend.max_chunk or self.length + n > backend.context_length:
+            raise EngramError(f"{n} tokens at {self.length}: a chunk has 1 to {backend.max_chunk} within the context")
+        if (rows is not None) != self.memory:
+            raise EngramError("rows belong to a context with memory, and only there")
+        end = self.length + n
+        if end > self.capacity:
+            self._grow(min(max(end, 2 * self.capacity), backend.context_length))
+        wanted = np.arange(n) if logits == "all" else np.array([n - 1])
+        result = np.empty((1, len(wanted), backend.vocab_size), np.float32)
+        self._bind("input_ids", np.ascontiguousarray(token_ids, np.int64).reshape(1, n))
+        self._bind("attention_mask", self._mask[:, :end])
+        self._bind("logits_rows", wanted)
+        self._bind("logits", result, output=True)
+        for layer in backend.layers:
+            i = layer.layer_id
+            self._bind(f"engram_rows_{i}", self._rows(layer, rows, n))
+            if layer.conv:
+                buffer, n_state = self._conv[i], layer.conv.n_state
+                self._bind(f"past_engram_conv_{i}", buffer[:, self.length : self.length + n_state])
+                self._bind(f"present_engram_conv_{i}", buffer[:, self.length + n_state : end + n_state], output=True)
+        try:
+            backend.session.run_with_iobinding(self.binding)
+        except Exception as error:  # ONNX Runtime's own exceptions share no base but this
+            raise BackendError(f"{backend.path}: ONNX Runtime failed: {_first_line(error)}") from error
+        self.length = end
+        return None if logits == "none" else result[0]
+
+    def rewind(self, length: int) -> None:
+        self.length = length
+
+    def close(self) -> None:
+        self.binding = None
+        self._kept, self._kv, self._conv = {}, {}, {}
+
+    def _rows(self, layer, rows: Rows | None, n: int) -> np.ndarray:
+        if rows is not None:
+            return np.ascontiguousarray(rows.wait(layer.layer_id), np.float32).reshape(1, n, layer.row_width)
+        zeros = self._no_rows.get(layer.layer_id)
+        if zeros is None or zeros.shape[1] < n:
+            zeros = self._no_rows[layer.layer_id] = np.zeros((1, n, layer.row_width), np.float32)
+        return zeros[:, :n]
+
+    def _grow(self, capacity: int) -> None:
+        """Move to buffers for `capacity` tokens."""
+        for past, present in self.backend.kv_names:
+            buffer = np.zeros(self.backend.kv_shape(past, capacity), np.float32)
+            if self.length:
+                buffer[:, :, : self.length] = self._kv[past][:, :, : self.length]
+            self._kv[past] = buffer
+            self._bind(past, buffer)
+            self._bind(present, buffer, output=True)
+        for layer in self.backend.layers:
+            if layer.conv:
+                channels = self.backend.inputs[f"past_engram_conv_{layer.layer_id}"].shape[2]
+                buffer = np.zeros((1, layer.conv.n_state + capacity, channels), np.float32)
+                if self.length:
+                    kept = self.length + layer.conv.n_state
+                    buffer[:, :kept] = self._conv[layer.layer_id][:, :kept]
+                self._conv[layer.layer_id] = buffer
+        self._mask = np.ones((1, capacity), np.int64)
+        self.capacity = capacity
+
+    def _bind(self, name: str, array: np.ndarray, output: bool = False) -> None:
+        """Bind where it is not bound to this memory already; binding costs some microseconds a name."""
+        key = (array.__array_interface__["data"][0], array.shape)
+        self._kept[name] = array
+        if self._bound.get(name) == key:
+            return
+        bind = self.binding.bind_output if output else self.binding.bind_input
+        bind(name, "cpu", 0, array.dtype.type, array.shape, key[0])
+        self._bound[name] = key
+
+
+def _open_session(path: Path, threads: int, spinning: bool, verbose: bool) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 1 if verbose else 3
+    options.enable_mem_pattern = False  # plans are kept per input shape, and the mask's shape is new at every token
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
+    try:
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's own exceptions share no base but this
+        raise BackendError(f"{path}: ONNX Runtime {ort.__version__} cannot load it: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

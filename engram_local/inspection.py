@@ -1,0 +1,144 @@
+"""engram-local inspect: what a model folder holds, what it needs in memory, and which rows a text reads. Loads no weights."""
+
+import json
+from pathlib import Path
+
+from engram_local.config import LayerConfig
+from engram_local.hashing import NgramHasher
+from engram_local.model import POCKET
+from engram_local.model_folder import ModelFolder
+from engram_local.sizes import format_size
+from engram_local.table_file import read_header
+from engram_local.tokenization import Tokenizer
+
+
+def describe(folder: ModelFolder) -> dict:
+    """Everything `inspect --json` prints; sizes in bytes, None where config.json does not say."""
+    config, files = folder.config, folder.manifest["files"]
+    layers = [_describe_layer(folder, layer) for layer in folder.engram.layers]
+    tables = sum(x["bytes_on_disk"] for x in layers)
+    total = sum(x["bytes"] for x in files.values())
+    backbones = {
+        name: sum(x["bytes"] for file, x in files.items() if file.startswith(f"backbone.{name}"))
+        for name, has in (("onnx", folder.has_onnx), ("gguf", folder.has_gguf))
+        if has
+    }
+    kv = _kv_bytes_per_token(config)
+    conv = 4 * sum(x.streams for x in folder.engram.layers if x.conv) * (config.get("hidden_size") or 0)
+    per_token = None if kv is None else kv + conv
+    return {
+        "model": str(folder.path),
+        "created_by": folder.manifest.get("created_by"),
+        "family": config.get("model_type"),
+        "n_layers": config.get("num_hidden_layers"),
+        "hidden_size": config.get("hidden_size"),
+        "vocab_size": folder.vocab_size,
+        "context_length": folder.context_length,
+        "backbones": backbones,
+        "export": folder.manifest.get("export", {}),
+        "engram": {
+            "id_source": folder.engram.id_source,
+            "n_ids": folder.engram.n_ids,
+            "mix": folder.engram.mix,
+            "rows_per_token": sum(x.n_heads for x in folder.engram.layers),
+            "layers": layers,
+        },
+        "bytes_on_disk": {"all": total, "tables": tables, **{f"backbone.{k}": v for k, v in backbones.items()}},
+        "bytes_in_ram": {
+            "weights": {k: v for k, v in backbones.items()},
+            "context_per_token": per_token,
+            "context_full": None if per_token is None else per_token * folder.context_length,
+            "tables_resident": tables,
+            "tables_cold": 0,
+        },
+    }
+
+
+def _describe_layer(folder: ModelFolder, layer: LayerConfig) -> dict:
+    header = read_header(folder.file(layer.table))
+    return {
+        "layer_id": layer.layer_id,
+        "orders": [{"order": o.order, "heads": len(o.moduli), "rows": sum(o.moduli)} for o in layer.orders],
+        "heads": layer.n_heads,
+        "head_dim": layer.head_dim,
+        "rows": layer.n_rows,
+        "encoding": layer.encoding,
+        "row_bytes": header.row_bytes,
+        "bytes_per_token": layer.n_heads * header.row_bytes,
+        "streams": layer.streams,
+        "conv": None if layer.conv is None else {"kernel": layer.conv.kernel, "dilation": layer.conv.dilation},
+        "bytes_on_disk": header.data_offset + header.data_bytes,
+    }
+
+
+def _kv_bytes_per_token(config: dict) -> int | None:
+    """float32 keys and values of all blocks."""
+    heads = config.get("num_key_value_heads") or config.get("num_attention_heads")
+    try:
+        head_dim = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
+        return 2 * 4 * config["num_hidden_layers"] * heads * head_dim
+    except (KeyError, TypeError, ZeroDivisionError):
+        return None
+
+
+def print_model(path: str | Path | None, as_json: bool) -> None:
+    about = describe(ModelFolder.open(path or POCKET))
+    if as_json:
+        print(json.dumps(about, ensure_ascii=False))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False, markup=False)
+    console.print(about["model"], style="bold")
+    console.print(
+        f"{about['family']}, {about['n_layers']} blocks of {about['hidden_size']}, vocabulary {about['vocab_size']:,}, "
+        f"context {about['context_length']:,}; backbone: {', '.join(about['backbones']) or 'none'}"
+    )
+    engram = about["engram"]
+    table = Table(title="Engram layers", title_justify="left")
+    for name in ("block", "orders x heads", "rows", "row", "encoding", "rows a token", "conv", "on disk"):
+        table.add_column(name, justify="left" if name in ("orders x heads", "encoding", "conv") else "right")
+    for x in engram["layers"]:
+        table.add_row(
+            str(x["layer_id"]),
+            ", ".join(f"{o['order']}x{o['heads']}" for o in x["orders"]),
+            f"{x['rows']:,}",
+            f"{x['head_dim']} values, {x['row_bytes']} B",
+            x["encoding"],
+            f"{x['heads']} ({format_size(x['bytes_per_token'])})",
+            f"kernel {x['conv']['kernel']}, dilation {x['conv']['dilation']}" if x["conv"] else "none",
+            format_size(x["bytes_on_disk"]),
+        )
+    console.print(table)
+    memory = Table(title="Bytes", title_justify="left")
+    for name in ("what", "on disk", "in memory"):
+        memory.add_column(name, justify="left" if name == "what" else "right")
+    for name, size in about["backbones"].items():
+        memory.add_row(f"backbone.{name}", format_size(size), format_size(size))
+    ram = about["bytes_in_ram"]
+    memory.add_row("tables", format_size(about["bytes_on_disk"]["tables"]), f"{format_size(ram['tables_resident'])} or on disk")
+    if ram["context_per_token"] is not None:
+        memory.add_row(f"context of {about['context_length']:,}", "", format_size(ram["context_full"]))
+        memory.add_row("context, a token", "", format_size(ram["context_per_token"]))
+    memory.add_row("all files", format_size(about["bytes_on_disk"]["all"]), "")
+    console.print(memory)
+
+
+def print_rows(path: str | Path | None, text: str, as_json: bool) -> None:
+    """Which rows each token of a text reads; needs the tokenizer and config.json, no weights."""
+    folder = ModelFolder.open(path or POCKET)
+    tokenizer = Tokenizer(folder.path)
+    hasher = NgramHasher(folder.engram, folder.token_map)
+    tokens = tokenizer.encode(text)
+    rows = {x.layer_id: hasher.row_ids(tokens, x.layer_id) for x in folder.engram.layers}
+    pieces = [tokenizer.decode([t], skip_special_tokens=False) for t in tokens]
+    if as_json:
+        ids = hasher.ids(tokens).tolist()
+        layers = {str(k): v.tolist() for k, v in rows.items()}
+        print(json.dumps({"tokens": tokens, "pieces": pieces, "ids": ids, "rows": layers}, ensure_ascii=False))
+        return
+    for i, (token, piece) in enumerate(zip(tokens, pieces, strict=True)):
+        print(f"{token}\t{piece!r}")
+        for layer_id, of_layer in rows.items():
+            print(f"\tlayer {layer_id}: {' '.join(map(str, of_layer[i]))}")

@@ -1,0 +1,209 @@
+"""A loaded model: backbone, tables, hasher and tokenizer of one model folder. `load` is where Python users begin."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from engram_local.backends.base import Backend
+from engram_local.errors import BackendError, ContextOverflowError, EngramError, ModelFolderError
+from engram_local.hashing import NgramHasher
+from engram_local.model_folder import ModelFolder
+from engram_local.session import Session
+from engram_local.tables import RowReader, Table
+from engram_local.tokenization import Tokenizer
+
+POCKET = Path(__file__).parent / "pocket"  # the small trained model that ships with the package
+
+
+def load(
+    path: str | Path | None = None,
+    *,
+    backend: str = "auto",
+    threads: int | None = None,
+    memory: bool = True,
+    table_access: str = "auto",
+    ram_limit: int | None = None,
+    context_length: int | None = None,
+    verbose: bool = False,
+    **backend_options,
+) -> "Model":
+    """Open a model folder and load it.
+
+    Parameters: path: a model folder, by default the pocket model of this package; backend: "auto", "onnx" or "gguf";
+                threads: of the backbone, by default one per physical core; memory: False leaves the Engram layers out of
+                every session that does not ask for them; table_access: "auto", "mmap" or "direct"; ram_limit: bytes of
+                memory that table rows may take; context_length: tokens, by default the model's own;
+                backend_options: passed to the backend (gguf: n_gpu_layers; onnx: spinning).
+    Raises:     EngramError (ModelFolderError, ConfigError, TableError, BackendError): one line saying what to do.
+    """
+    folder = ModelFolder.open(path if path is not None else POCKET)
+    if threads is not None and threads < 1:
+        raise EngramError(f"threads is {threads}; give a number from 1")
+    name = choose_backend(folder, backend)
+    limit = folder.context_length
+    if context_length is not None and not 1 <= context_length <= limit:
+        raise ContextOverflowError(f"context_length is {context_length}; this model takes 1 to {limit} tokens")
+    return Model(
+        folder,
+        name,
+        threads=threads or physical_cores(),
+        memory=memory,
+        table_access=table_access,
+        ram_limit=ram_limit,
+        context_length=context_length or limit,
+        verbose=verbose,
+        backend_options=backend_options,
+    )
+
+
+def choose_backend(folder: ModelFolder, backend: str) -> str:
+    """Resolve "auto": ONNX where the folder has it, else GGUF. Raises BackendError for what the folder does not hold."""
+    held = [name for name, has in (("onnx", folder.has_onnx), ("gguf", folder.has_gguf)) if has]
+    if not held:
+        raise ModelFolderError(f"{folder.path}: holds neither backbone.onnx nor backbone.gguf; export the model again")
+    if backend == "auto":
+        return held[0]
+    if backend not in ("onnx", "gguf"):
+        raise BackendError(f"no backend {backend!r}; choose auto, onnx or gguf")
+    if backend not in held:
+        raise BackendError(f"{folder.path}: has no backbone.{backend}; use --backend {held[0]}, or export with --backend both")
+    return backend
+
+
+def physical_cores() -> int:
+    """Cores this process may run on, two hyperthreads counted as one where the system tells them apart."""
+    if not hasattr(os, "sched_getaffinity"):
+        return os.cpu_count() or 1
+    allowed = os.sched_getaffinity(0)
+    cores = set()
+    for cpu in allowed:
+        try:
+            cores.add(Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list").read_text())
+        except OSError:
+            return len(allowed)
+    return len(cores)
+
+
+class Model:
+    """Everything of a model that sessions share. Close it, or use it as a context manager."""
+
+    def __init__(
+        self, folder, backend_name, *, threads, memory, table_access, ram_limit, context_length, verbose, backend_options
+    ):
+        """Use `load`."""
+        self.folder: ModelFolder = folder
+        self.config = folder.engram
+        self.threads = threads
+        self.memory = memory
+        self.context_length = context_length
+        self.eos_ids = folder.eos_ids()
+        self.hasher = NgramHasher(folder.engram, folder.token_map)
+        self.tables: dict[int, Table] = {}
+        self.reader: RowReader | None = None
+        self.backend: Backend | None = None
+        try:
+            self.tables = self._open_tables(table_access, ram_limit)
+            self.reader = RowReader(self.tables)
+            self.backend = _open_backend(
+                backend_name, folder, threads=threads, context_length=context_length, verbose=verbose, **backend_options
+            )
+            self.tokenizer = Tokenizer(folder.path) if folder.has_tokenizer else self.backend.tokenizer()
+            self._check_tokenizer()
+        except BaseException:
+            self.close()
+            raise
+
+    def session(self, memory: bool | None = None) -> Session:
+        """A new, empty context. `memory` None takes what the model was loaded with."""
+        if self.backend is None:
+            raise EngramError("this model is closed; load it again")
+        return Session(self, self.memory if memory is None else memory)
+
+    def generate(
+        self, prompt: str | Sequence[dict[str, str]], *, raw: bool = False, memory: bool | None = None, **options
+    ) -> Iterator[str]:
+        """Stream the answer's text in pieces.
+
+        Parameters: prompt: a text (one user message; with raw=True or where the model has no chat template, the text to
+                    continue) or a conversation of {"role", "content"} objects; options: of generation.generate
+                    (max_tokens, stop, temperature, top_k, top_p, min_p, repetition_penalty, seed).
+        Example:    print("".join(model.generate("What is the capital of France?")))
+        """
+        from engram_local.generation import generate
+
+        session = self.session(memory)
+        try:
+            for step in generate(session, self.prompt_ids(prompt, raw), **options):
+                if step.text:
+                    yield step.text
+        finally:
+            session.close()
+
+    def prompt_ids(self, prompt: str | Sequence[dict[str, str]], raw: bool = False) -> list[int]:
+        """Token ids of a prompt as `generate` takes it. Raises EngramError where it is empty."""
+        if not isinstance(prompt, str):
+            return self.tokenizer.encode_chat(prompt)
+        if not prompt:
+            raise EngramError("the prompt is empty; give some text")
+        if raw or self.tokenizer.template is None:
+            return self.tokenizer.encode(prompt)
+        return self.tokenizer.encode_chat([{"role": "user", "content": prompt}])
+
+    def stats(self) -> dict:
+        """What the table reader counted since the model was loaded."""
+        return self.reader.stats()
+
+    def close(self) -> None:
+        """Give back files and memory; sessions of this model end with it."""
+        if self.backend is not None:
+            self.backend.close()
+        if self.reader is not None:
+            self.reader.close()
+        for table in self.tables.values():
+            table.close()
+        self.backend, self.reader, self.tables = None, None, {}
+
+    def __enter__(self) -> "Model":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def _open_tables(self, access: str, ram_limit: int | None) -> dict[int, Table]:
+        tables = {}
+        try:
+            for layer in self.config.layers:
+                path = self.folder.file(layer.table)
+                table = tables[layer.layer_id] = Table(path, access=access, ram_limit=ram_limit)
+                found = (table.n_rows, table.dim, table.encoding)
+                if found != (layer.n_rows, layer.head_dim, layer.encoding):
+                    raise ModelFolderError(
+                        f"{path}: holds {found[0]} rows of {found[1]} values ({found[2]}), config.json says "
+                        f"{layer.n_rows} of {layer.head_dim} ({layer.encoding}); export the model again"
+                    )
+        except BaseException:
+            for table in tables.values():
+                table.close()
+            raise
+        return tables
+
+    def _check_tokenizer(self) -> None:
+        """A tokenizer with ids that the token map or the backbone does not know belongs to another model."""
+        known = min(self.hasher.vocab_size, self.backend.vocab_size)
+        if self.tokenizer.vocab_size > known:
+            raise ModelFolderError(
+                f"{self.folder.path}: the tokenizer has {self.tokenizer.vocab_size} tokens, the model knows {known}: every "
+                "row would be wrong; use the model's own tokenizer.json"
+            )
+
+
+def _open_backend(name: str, folder: ModelFolder, **options) -> Backend:
+    if name == "onnx":
+        from engram_local.backends.onnx import OnnxBackend
+
+        return OnnxBackend(folder, **options)
+    try:
+        from engram_local.backends.gguf import GgufBackend
+    except ImportError as error:
+        raise BackendError(f"the gguf backend needs llama-cpp-python ({error}); pip install 'engram_local[gguf]'") from error
+    return GgufBackend(folder, **options)

@@ -1,0 +1,261 @@
+"""The model folder: open it, check it, write its manifest, verify it. docs/format.md lists its files.
+
+Opening costs a few small reads; `verify` re-reads every byte.
+"""
+
+import hashlib
+import json
+import os
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engram_local import __version__
+from engram_local.config import EngramConfig, inside
+from engram_local.errors import ConfigError, EngramError, ModelFolderError
+
+FORMAT = "engram_local.model.v1"
+MANIFEST = "manifest.json"
+ONNX_FILE = "backbone.onnx"
+GGUF_FILE = "backbone.gguf"
+MAX_JSON_BYTES = 256 << 20  # tokenizer.json of a large vocabulary is about 20 MB
+READ_BYTES = 4 << 20
+
+Progress = Callable[[str, int, int], None]  # (file, bytes done, bytes in all)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One result of verify: `ok` is None where nothing was decided (a note)."""
+
+    ok: bool | None
+    file: str
+    text: str
+
+
+def read_json(path: str | Path, error: type[EngramError] = ModelFolderError) -> Any:
+    """Parse a JSON file. Raises `error`, naming the file, where it is missing, unreadable, too large or malformed."""
+    try:
+        size = os.stat(path).st_size
+        if size > MAX_JSON_BYTES:
+            raise error(f"{path}: {size} bytes are too many for a JSON file of a model (limit {MAX_JSON_BYTES})")
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+    except FileNotFoundError:
+        raise error(f"{path}: no such file") from None
+    except OSError as problem:
+        raise error(f"{path}: cannot be read: {problem.strerror or problem}") from problem
+    except (ValueError, RecursionError) as problem:
+        raise error(f"{path}: not JSON: {str(problem)[:120]}") from problem
+
+
+def read_token_map(path: str | Path) -> np.ndarray:
+    """The tensor `token_map`, int32 [vocab], of a safetensors file. Raises ModelFolderError."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_JSON_BYTES)
+    except OSError as problem:
+        raise ModelFolderError(f"{path}: cannot be read: {problem.strerror or problem}") from problem
+    try:
+        (header_bytes,) = struct.unpack_from("<Q", data)
+        if header_bytes > len(data) - 8:
+            raise ValueError(f"a header of {header_bytes} bytes in a file of {len(data)}")
+        entry = json.loads(data[8 : 8 + header_bytes])["token_map"]
+        begin, end = entry["data_offsets"]
+        (vocab,) = entry["shape"]
+        if entry["dtype"] != "I32" or begin < 0 or end - begin != 4 * vocab or 8 + header_bytes + end > len(data):
+            raise ValueError(f"tensor token_map is {str(entry)[:120]}")
+        return np.frombuffer(data, "<i4", count=vocab, offset=8 + header_bytes + begin).astype(np.int32)
+    except (ValueError, KeyError, TypeError, struct.error, RecursionError) as problem:
+        raise ModelFolderError(
+            f"{path}: not a token map (safetensors, tensor token_map, I32 [vocab]): {str(problem)[:160]}"
+        ) from problem
+
+
+class ModelFolder:
+    """An opened folder: its configuration is read and every file that the manifest lists is there in its right size."""
+
+    def __init__(self, path: Path, config: dict, engram: EngramConfig, manifest: dict):
+        self.path = path
+        self.config = config  # Hugging Face's config.json
+        self.engram = engram
+        self.manifest = manifest
+        self.token_map = None if engram.token_map is None else self._open_token_map()
+
+    @classmethod
+    def open(cls, path: str | Path) -> "ModelFolder":
+        """Raises ModelFolderError or ConfigError, naming the file that is wrong."""
+        path = Path(path)
+        if not path.exists():
+            raise ModelFolderError(f"{path}: no such folder; give a model folder (engram-local export makes one)")
+        if not path.is_dir():
+            raise ModelFolderError(f"{path}: not a folder; give a model folder (engram-local unpack makes one of an archive)")
+        manifest = read_manifest(path)
+        for name, entry in manifest["files"].items():
+            problem = check_size(path / name, entry["bytes"])
+            if problem:
+                raise ModelFolderError(f"{path / name}: {problem}; fetch or export the model again")
+        config = read_json(path / "config.json", ConfigError)
+        if not isinstance(config, dict) or "engram" not in config:
+            raise ConfigError(f"{path / 'config.json'}: has no \"engram\" block; export the checkpoint (engram-local export)")
+        engram = EngramConfig.from_dict(config["engram"], str(path / "config.json"))
+        folder = cls(path, config, engram, manifest)
+        for layer in engram.layers:
+            folder.file(layer.table)
+        return folder
+
+    def file(self, name: str) -> Path:
+        """Path of one of the model's files. Raises ModelFolderError where it is not there."""
+        if not inside(name):
+            raise ModelFolderError(f"{self.path}: {name!r} is not a path inside the folder")
+        path = self.path / name
+        if not path.is_file():
+            raise ModelFolderError(f"{path}: no such file; fetch or export the model again")
+        return path
+
+    @property
+    def has_onnx(self) -> bool:
+        return (self.path / ONNX_FILE).is_file()
+
+    @property
+    def has_gguf(self) -> bool:
+        return (self.path / GGUF_FILE).is_file()
+
+    @property
+    def has_tokenizer(self) -> bool:
+        return (self.path / "tokenizer.json").is_file()
+
+    @property
+    def context_length(self) -> int:
+        """Tokens the backbone was made for."""
+        return self._integer("max_position_embeddings", 1)
+
+    @property
+    def vocab_size(self) -> int:
+        return self._integer("vocab_size", 1)
+
+    @property
+    def head_dim(self) -> int:
+        """Values of one attention head."""
+        if self.config.get("head_dim") is not None:
+            return self._integer("head_dim", 1)
+        return self._integer("hidden_size", 1) // self._integer("num_attention_heads", 1)
+
+    def generation_config(self) -> dict:
+        """generation_config.json, empty where the folder has none."""
+        path = self.path / "generation_config.json"
+        settings = read_json(path) if path.is_file() else {}
+        if not isinstance(settings, dict):
+            raise ModelFolderError(f"{path}: not a JSON object")
+        return settings
+
+    def eos_ids(self) -> frozenset[int]:
+        """Token ids that end an answer."""
+        for source in (self.generation_config(), self.config):
+            ids = source.get("eos_token_id")
+            ids = [] if ids is None else ids if isinstance(ids, list) else [ids]
+            if any(type(i) is not int for i in ids):
+                raise ConfigError(f"{self.path}: eos_token_id is {str(ids)[:80]}, not token ids; correct config.json")
+            if ids:
+                return frozenset(ids)
+        return frozenset()
+
+    def _integer(self, key: str, low: int) -> int:
+        value = self.config.get(key)
+        if type(value) is not int or value < low:
+            raise ConfigError(f"{self.path / 'config.json'}: {key} is {str(value)[:40]}, not an integer from {low}")
+        return value
+
+    def _open_token_map(self) -> np.ndarray:
+        path = self.file(self.engram.token_map)
+        token_map = read_token_map(path)
+        low, high = (int(token_map.min()), int(token_map.max())) if len(token_map) else (0, -1)
+        if low < -1 or high != self.engram.n_ids - 1:
+            raise ModelFolderError(
+                f"{path}: maps to ids {low} to {high}, config.json says {self.engram.n_ids} ids: every row would be wrong; "
+                "export the model again"
+            )
+        return token_map
+
+
+def read_manifest(path: Path) -> dict:
+    """manifest.json, its file entries checked: names inside the folder, sizes and digests well-formed."""
+    file = path / MANIFEST
+    if not file.is_file():
+        raise ModelFolderError(f"{path}: has no {MANIFEST}: no model folder, or an export that did not finish; export again")
+    manifest = read_json(file)
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        found = manifest.get("format") if isinstance(manifest, dict) else None
+        raise ModelFolderError(f"{file}: format is {str(found)[:40]!r}, this release reads {FORMAT!r}; export the model again")
+    files = manifest.get("files")
+    if not isinstance(files, dict):
+        raise ModelFolderError(f"{file}: files is not an object; export the model again")
+    for name, entry in files.items():
+        if not inside(name):
+            raise ModelFolderError(f"{file}: names {name[:80]!r}, not a path inside the folder; do not trust this model")
+        size, digest = (entry.get("bytes"), entry.get("sha256")) if isinstance(entry, dict) else (None, None)
+        if type(size) is not int or size < 0 or not isinstance(digest, str) or len(digest) != 64:
+            raise ModelFolderError(f"{file}: the entry of {name} is malformed; export the model again")
+    if "config.json" not in files:
+        raise ModelFolderError(f"{file}: does not list config.json; export the model again")
+    return manifest
+
+
+def check_size(path: Path, n_bytes: int) -> str | None:
+    """What is wrong with the file's presence or size, None where nothing is."""
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        return "is missing"
+    except OSError as problem:
+        return f"cannot be read: {problem.strerror}"
+    if not path.is_file():
+        return "is not a file"
+    return None if size == n_bytes else f"has {size} bytes, the manifest says {n_bytes}"
+
+
+def sha256(path: Path, progress: Callable[[int], None] | None = None) -> str:
+    digest = hashlib.sha256()
+    buffer = memoryview(bytearray(READ_BYTES))
+    done = 0
+    with open(path, "rb", buffering=0) as file:
+        while n := file.readinto(buffer):
+            digest.update(buffer[:n])
+            done += n
+            if progress:
+                progress(done)
+    return digest.hexdigest()
+
+
+def folder_files(path: Path) -> Iterator[str]:
+    """Every file below `path` but the manifest, as relative POSIX paths, sorted; unfinished files (.partial) left out."""
+    for file in sorted(path.rglob("*")):
+        name = file.relative_to(path).as_posix()
+        if file.is_file() and name != MANIFEST and not name.endswith(".partial"):
+            yield name
+
+
+def write_manifest(path: str | Path, export_info: dict | None = None, progress: Progress | None = None) -> dict:
+    """Digest every file of a finished folder and write manifest.json, the last file of an export. Returns the manifest."""
+    path = Path(path)
+    files = {}
+    for name in folder_files(path):
+        size = (path / name).stat().st_size
+        files[name] = {
+            "bytes": size,
+            "sha256": sha256(path / name, (lambda done, n=name, s=size: progress(n, done, s)) if progress else None),
+        }
+    manifest = {
+        "format": FORMAT,
+        "created_by": f"engram_local {__version__}",
+        "files": files,
+        "export": export_info or {},
+    }
+    partial = path / (MANIFEST + ".partial")
+    partial.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    os.replace(partial, path / MANIFEST)
+    return manifest

@@ -1,0 +1,165 @@
+"""One conversation's state: tokens, their hash ids, and the backend's context. Text is somebody else's business."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from engram_local.backends.base import Logits
+from engram_local.errors import ContextOverflowError, EngramError, TokenRangeError
+
+
+@dataclass
+class SessionStats:
+    """What a session has done since it began; seconds are wall time."""
+
+    n_tokens: int = 0  # evaluated
+    forward_s: float = 0.0
+    lookup_s: float = 0.0  # of forward_s: hashing, starting the reads and waiting for rows
+
+
+class _TimedRows:
+    """The rows of a chunk, with the time that the backend waits for them booked as lookup."""
+
+    def __init__(self, rows, stats: SessionStats):
+        self.rows, self.stats = rows, stats
+
+    def wait(self, layer_id: int) -> np.ndarray:
+        start = time.perf_counter()
+        rows = self.rows.wait(layer_id)
+        self.stats.lookup_s += time.perf_counter() - start
+        return rows
+
+
+class Session:
+    """A sequence of tokens and everything the model knows about it. Not for several threads at once."""
+
+    def __init__(self, model, memory: bool):
+        """`model` is a Model; with `memory` False the Engram layers are left out of this whole context."""
+        self.model = model
+        self.memory = memory
+        self.context = model.backend.context(memory)
+        self.stats = SessionStats()
+        self._tokens = np.empty(256, np.int64)
+        self._ids = np.empty(256, np.int64)  # what the hashes read: ids of _tokens
+        self._ahead: tuple[np.ndarray, object] | None = None  # tokens whose reads have begun, and the reads
+
+    @property
+    def length(self) -> int:
+        """Tokens in the context."""
+        return self.context.length
+
+    @property
+    def tokens(self) -> np.ndarray:
+        """The context's token ids, int64 [length]; a view, valid until the next forward."""
+        return self._tokens[: self.length]
+
+    @property
+    def context_length(self) -> int:
+        return self.model.context_length
+
+    def forward(self, token_ids, logits: Logits = "last") -> np.ndarray | None:
+        """Evaluate tokens behind the context.
+
+        Parameters: token_ids int64 [n], n >= 1; logits: "last", "all" or "none".
+        Returns:    float32 [1, vocab] ("last"), [n, vocab] ("all"), None ("none"). Owned by the caller.
+        Raises:     TokenRangeError, ContextOverflowError: nothing has been evaluated then. TableError, BackendError: the
+                    context is as long as the chunks that were finished.
+        """
+        tokens = self._check(token_ids)
+        started = time.perf_counter()
+        begin, n, step = self.length, len(tokens), self.model.backend.max_chunk
+        self._append(tokens)
+        chunks = [slice(i, min(i + step, n)) for i in range(0, n, step)]
+        parts = []
+        rows = self._rows(tokens, chunks[0]) if self.memory else None
+        for i, chunk in enumerate(chunks):
+            ahead = None
+            if self.memory and i + 1 < len(chunks):  # the disk works while this chunk computes
+                ahead = self._start(begin + chunks[i + 1].start, begin + chunks[i + 1].stop)
+            wanted = "none" if logits == "last" and i + 1 < len(chunks) else logits
+            timed = _TimedRows(rows, self.stats) if rows is not None else None
+            parts.append(self.context.forward(tokens[chunk], timed, wanted))
+            self.stats.n_tokens += chunk.stop - chunk.start
+            rows = ahead
+        self.stats.forward_s += time.perf_counter() - started
+        if logits == "none":
+            return None
+        return parts[-1] if logits == "last" or len(parts) == 1 else np.concatenate(parts)
+
+    def read_ahead(self, token_ids) -> None:
+        """Begin the table reads of tokens that the next forward will start with, and return at once."""
+        if self.memory:
+            tokens = self._check(token_ids)[: self.model.backend.max_chunk]
+            self._append(tokens)
+            self._ahead = (tokens.copy(), self._start(self.length, self.length + len(tokens)))
+
+    def rewind(self, length: int) -> None:
+        """Keep the first `length` tokens; what follows is computed as if the rest had never been there."""
+        if not 0 <= length <= self.length:
+            raise EngramError(f"cannot rewind to {length}: the context has {self.length} tokens")
+        self._ahead = None
+        self.context.rewind(length)
+
+    def keep_prefix(self, token_ids) -> int:
+        """Rewind to the longest common beginning of the context and `token_ids`; returns its length."""
+        wanted = np.asarray(token_ids, np.int64).ravel()
+        n = min(len(wanted), self.length)
+        differing = np.flatnonzero(self._tokens[:n] != wanted[:n])
+        n = int(differing[0]) if len(differing) else n
+        self.rewind(n)
+        return n
+
+    def close(self) -> None:
+        self.context.close()
+
+    def _check(self, token_ids) -> np.ndarray:
+        tokens = np.ascontiguousarray(token_ids, np.int64).ravel()
+        if not len(tokens):
+            raise EngramError("no tokens to evaluate; give at least one (the prompt is empty)")
+        outside = np.flatnonzero((tokens < 0) | (tokens >= self.model.backend.vocab_size))
+        if len(outside):
+            i = int(outside[0])
+            raise TokenRangeError(
+                f"token id {tokens[i]} at position {self.length + i} is outside the vocabulary of "
+                f"{self.model.backend.vocab_size}; the prompt was made with another tokenizer"
+            )
+        if self.length + len(tokens) > self.context_length:
+            raise ContextOverflowError(
+                f"{self.length + len(tokens)} tokens do not fit into the context of {self.context_length}; "
+                "shorten the text or start a new session"
+            )
+        return tokens
+
+    def _append(self, tokens: np.ndarray) -> None:
+        """Write tokens and their ids behind the context; they count once the backend has evaluated them."""
+        end = self.length + len(tokens)
+        if end > len(self._tokens):
+            size = max(end, 2 * len(self._tokens))
+            self._tokens = np.concatenate([self._tokens, np.empty(size - len(self._tokens), np.int64)])
+            self._ids = np.concatenate([self._ids, np.empty(size - len(self._ids), np.int64)])
+        self._tokens[self.length : end] = tokens
+        if self.memory:
+            start = time.perf_counter()
+            self._ids[self.length : end] = self.model.hasher.ids(tokens)
+            self.stats.lookup_s += time.perf_counter() - start
+
+    def _rows(self, tokens: np.ndarray, chunk: slice):
+        """The first chunk's reads: those begun by read_ahead where they are for these tokens."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and np.array_equal(ahead[0], tokens[chunk]):
+            return ahead[1]
+        return self._start(self.length + chunk.start, self.length + chunk.stop)
+
+    def _start(self, begin: int, end: int):
+        """Hash positions [begin, end) and start reading their rows."""
+        start = time.perf_counter()
+        engram, hasher = self.model.folder.engram, self.model.hasher
+        history = hasher.new_history()
+        n = min(len(history), begin)
+        if n:
+            history[-n:] = self._ids[begin - n : begin]
+        ids = self._ids[begin:end]
+        rows = self.model.reader.start({x.layer_id: hasher.rows_of_ids(ids, x.layer_id, history) for x in engram.layers})
+        self.stats.lookup_s += time.perf_counter() - start
+        return rows

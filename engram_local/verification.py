@@ -1,0 +1,116 @@
+"""engram-local verify: re-read every byte of a model folder and say what was found, and what that does not prove.
+
+Files are read with plain reads, never mapped: a file that is cut short while it is checked is a finding, not a crash.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from engram_local import model_folder, table_file
+from engram_local.errors import EngramError
+from engram_local.model_folder import Finding, ModelFolder, Progress, check_size, folder_files, read_manifest, sha256
+
+LIMITS = (
+    "the manifest is not signed: whoever can write the folder can write its checksums too",
+    "that rows and weights are the ones that were trained is not checked, nor what the model answers",
+)
+
+
+def verify(path: str | Path, progress: Progress | None = None) -> Iterator[Finding]:
+    """Check a model folder and yield each finding as it is made; one with ok=False is a fault.
+
+    Checks: the manifest, each file's size and sha256, files that it does not list, config.json, the header, every block
+    checksum and every row of each table, the token map against tokenizer.json, and that the backbone loads.
+    """
+    path = Path(path)
+    try:
+        manifest = read_manifest(path)
+    except EngramError as error:
+        yield Finding(False, model_folder.MANIFEST, str(error))
+        return
+    for name, entry in manifest["files"].items():
+        yield _check_file(path / name, name, entry, progress)
+    for name in sorted(set(folder_files(path)) - set(manifest["files"])):
+        yield Finding(None, name, "not in the manifest: not checked")
+    try:
+        folder = ModelFolder.open(path)
+    except EngramError as error:
+        yield Finding(False, "config.json", str(error))
+        return
+    yield Finding(True, "config.json", f"{len(folder.engram.layers)} Engram layers, heads and rows agree")
+    for layer in folder.engram.layers:
+        yield from _check_table(folder, layer, progress)
+    if folder.token_map is not None:
+        yield _check_token_map(folder)
+    yield from _check_backbone(folder)
+
+
+def _check_file(path: Path, name: str, entry: dict, progress: Progress | None) -> Finding:
+    problem = check_size(path, entry["bytes"])
+    if problem:
+        return Finding(False, name, problem)
+    try:
+        size = entry["bytes"]
+        digest = sha256(path, (lambda done: progress(name, done, size)) if progress else None)
+    except OSError as error:
+        return Finding(False, name, f"cannot be read: {error.strerror or error}")
+    if digest != entry["sha256"]:
+        return Finding(False, name, f"sha256 is {digest[:16]}..., the manifest says {entry['sha256'][:16]}...: it was altered")
+    return Finding(True, name, f"size and sha256 agree ({entry['bytes']} bytes)")
+
+
+def _check_table(folder: ModelFolder, layer, progress: Progress | None) -> Iterator[Finding]:
+    path = folder.path / layer.table
+    n_problems, done = 0, 0
+    for found in table_file.verify(path):
+        done = found.done_bytes
+        if found.problem:
+            n_problems += 1
+            yield Finding(False, layer.table, found.problem)
+        if progress:
+            progress(f"{layer.table} rows", found.done_bytes, found.total_bytes)
+    if n_problems:
+        return
+    header = table_file.read_header(path)
+    have, want = (header.rows, header.dim, header.encoding), (layer.n_rows, layer.head_dim, layer.encoding)
+    if have != want:
+        yield Finding(False, layer.table, f"holds (rows, dim, encoding) {have}, config.json says {want}")
+    else:
+        yield Finding(True, layer.table, f"block checksums agree, {header.rows} rows are finite ({done} bytes)")
+
+
+def _check_token_map(folder: ModelFolder) -> Finding:
+    name = folder.engram.token_map
+    if not folder.has_tokenizer:
+        return Finding(None, name, "the folder has no tokenizer.json to derive it from: not checked")
+    from engram_local.token_compression import compression_map
+
+    try:
+        derived = compression_map(folder.path / "tokenizer.json")
+    except EngramError as error:
+        return Finding(False, name, str(error))
+    stored = folder.token_map[: len(derived)]
+    if len(stored) < len(derived):
+        return Finding(False, name, f"covers {len(stored)} of the tokenizer's {len(derived)} tokens")
+    differing = np.flatnonzero(stored != derived)
+    if len(differing):
+        i = int(differing[0])
+        text = f"differs from tokenizer.json at {len(differing)} tokens, first at {i}: {stored[i]}, derived {derived[i]}"
+        return Finding(False, name, text)
+    return Finding(True, name, f"{len(derived)} tokens map as tokenizer.json says")
+
+
+def _check_backbone(folder: ModelFolder) -> Iterator[Finding]:
+    from engram_local.model import load
+
+    for name, has in (("onnx", folder.has_onnx), ("gguf", folder.has_gguf)):
+        if not has:
+            continue
+        try:
+            load(folder.path, backend=name, threads=1, context_length=1).close()
+        except EngramError as error:
+            yield Finding(False, f"backbone.{name}", str(error))
+        else:
+            yield Finding(True, f"backbone.{name}", "loads, and its inputs and outputs are this model's")
