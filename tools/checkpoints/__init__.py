@@ -1,1 +1,24 @@
-"""One reader for each checkpoint layout; every one yields the same CheckpointView."""
+"""Readers of trained checkpoints, one a layout; each yields a CheckpointView."""
+
+from pathlib import Path
+
+from engram_local.errors import CheckpointError
+from engram_local.tools.checkpoints import trained
+from engram_local.tools.checkpoints.view import CheckpointView
+
+READERS = {reader.LAYOUT: reader for reader in (trained,)}
+
+
+def open_checkpoint(path: Path, base: Path | None = None, layout: str | None = None) -> CheckpointView:
+    """Read a checkpoint; `layout` None finds it out. Raises CheckpointError, naming the file and the way out."""
+    path = Path(path)
+    if not path.exists():
+        raise CheckpointError(f"{path}: no such file or folder")
+    if base is not None and not Path(base).is_dir():
+        raise CheckpointError(f"{base}: no such folder; --base takes the Hugging Face folder of the base model")
+    if layout is not None and layout not in READERS:
+        raise CheckpointError(f"layout {layout!r} is unknown; the layouts are {', '.join(READERS)}")
+    for name, reader in READERS.items():
+        if layout == name or (layout is None and reader.matches(path)):
+            return reader.read(path, None if base is None else Path(base))
+    raise CheckpointError(f"{path}: is of no known layout ({', '.join(READERS)}); docs/export.md describes each")

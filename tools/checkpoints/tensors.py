@@ -1,0 +1,149 @@
+"""Reads tensors of checkpoints that others wrote: safetensors lazily, pickles with weights_only=True."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from engram_local.config import inside
+from engram_local.errors import CheckpointError
+
+
+def read_json(path: Path) -> dict:
+    """A JSON object; CheckpointError names the file otherwise."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as e:
+        raise CheckpointError(f"{path}: cannot be read ({e.strerror}); is this the checkpoint's folder?") from e
+    except ValueError as e:
+        raise CheckpointError(f"{path}: is not JSON ({str(e)[:80]}); download the checkpoint again") from e
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path}: holds a {type(value).__name__}, not a JSON object")
+    return value
+
+
+class Tensors:
+    """The tensors of one checkpoint by name, read on demand. Keeps file handles, never a whole table.
+
+    `prefix` is cut off names; names without it are left out.
+    """
+
+    def __init__(self, path: Path, prefix: str = ""):
+        self.path = Path(path)
+        self._prefix = prefix
+        self._where: dict = {}  # name -> an open safetensors file, or a dict of torch tensors
+        for file in weight_files(self.path):
+            store = _open(file)
+            for name in store.keys():  # noqa: SIM118 (safe_open is no mapping)
+                if name.startswith(prefix):
+                    self._where[name[len(prefix) :]] = store
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._where
+
+    def names(self) -> list[str]:
+        return list(self._where)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        store = self._store(name)
+        full = self._prefix + name
+        return tuple(store[full].shape) if isinstance(store, dict) else tuple(store.get_slice(full).get_shape())
+
+    def torch(self, name: str):
+        """The torch tensor as stored."""
+        store = self._store(name)
+        full = self._prefix + name
+        try:
+            return store[full] if isinstance(store, dict) else store.get_tensor(full)
+        except Exception as e:
+            raise _unreadable(self.path, e) from e
+
+    def numpy(self, name: str) -> np.ndarray:
+        """float32 for floating tensors (bfloat16 and float8 too), the stored integer type otherwise."""
+        return to_numpy(self.torch(name))
+
+    def rows(self, name: str) -> "TensorRows":
+        return TensorRows(self, name)
+
+    def _store(self, name: str):
+        if name not in self._where:
+            raise CheckpointError(
+                f"{self.path}: has no tensor {self._prefix + name!r}; the checkpoint is incomplete or of another layout"
+            )
+        return self._where[name]
+
+
+class TensorRows:
+    """A 2-D tensor as a RowSource (view.py): safetensors slices read only the rows asked for."""
+
+    def __init__(self, tensors: Tensors, name: str):
+        shape = tensors.shape(name)
+        if len(shape) != 2:
+            raise CheckpointError(f"{tensors.path}: {name} has shape {list(shape)}, a table has two dimensions")
+        self.n_rows, self.dim = shape
+        self._tensors, self._name = tensors, tensors._prefix + name
+        self._store = tensors._store(name)
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        if isinstance(self._store, dict):
+            return to_numpy(self._store[self._name][start:stop])
+        try:
+            return to_numpy(self._store.get_slice(self._name)[start:stop])
+        except Exception as e:
+            raise _unreadable(self._tensors.path, e) from e
+
+
+def weight_files(path: Path) -> list[Path]:
+    """The weight files of a checkpoint: one file, or a folder's safetensors (by its index if it has one) or pickles."""
+    if path.is_file():
+        return [path]
+    index = path / "model.safetensors.index.json"
+    if index.exists():
+        weight_map = read_json(index).get("weight_map")
+        if not isinstance(weight_map, dict) or not all(inside(v) for v in weight_map.values()):
+            raise CheckpointError(f"{index}: weight_map is missing or names files outside the folder")
+        files = [path / name for name in sorted(set(weight_map.values()))]
+    else:
+        files = sorted(path.glob("*.safetensors")) or sorted(
+            f for pattern in ("*.bin", "*.pt", "*.pth") for f in path.glob(pattern) if f.name != "training_args.bin"
+        )
+    if not files:
+        raise CheckpointError(f"{path}: holds no .safetensors, .bin or .pt file; is this the checkpoint's folder?")
+    return files
+
+
+def to_numpy(tensor) -> np.ndarray:
+    import torch
+
+    if tensor.is_floating_point():
+        tensor = tensor.to(torch.float32)
+    return np.ascontiguousarray(tensor.detach().cpu().numpy())
+
+
+def _open(file: Path):
+    import torch
+    from safetensors import safe_open
+
+    if not file.exists():
+        raise CheckpointError(f"{file}: is missing, though the checkpoint's index names it; download it again")
+    if file.suffix == ".safetensors":
+        try:
+            return safe_open(file, framework="pt")
+        except Exception as e:
+            raise _unreadable(file, e) from e
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as e:
+        raise CheckpointError(
+            f"{file}: is no plain state dict ({str(e).splitlines()[0][:100]}); it is not unpickled, for that may run "
+            "code: save it as safetensors"
+        ) from e
+    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+        state = state["state_dict"]
+    if not isinstance(state, dict) or not all(isinstance(k, str) and torch.is_tensor(v) for k, v in state.items()):
+        raise CheckpointError(f"{file}: holds no state dict of named tensors; save model.state_dict()")
+    return state
+
+
+def _unreadable(file: Path, e: Exception) -> CheckpointError:
+    return CheckpointError(f"{file}: cannot be read ({str(e).splitlines()[0][:120]}); the file is truncated or altered")

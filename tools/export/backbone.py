@@ -1,0 +1,63 @@
+"""Loads and checks the backbone of a checkpoint with transformers, before anything is written."""
+
+import os
+from pathlib import Path
+
+import torch
+
+from engram_local.errors import CheckpointError
+from engram_local.tools.checkpoints.tensors import read_json
+from engram_local.tools.checkpoints.view import CheckpointView
+
+
+def check_family(base: Path) -> str:
+    """The architecture that config.json names. Raises CheckpointError where no builder is known for it."""
+    from engram_local.tools.export.families import FAMILIES
+
+    names = read_json(base / "config.json").get("architectures")
+    name = names[0] if isinstance(names, list) and names else None
+    if name not in FAMILIES:
+        raise CheckpointError(
+            f"{base / 'config.json'}: architecture {str(name)[:60]!r} is not supported; the supported ones are "
+            f"{', '.join(sorted(FAMILIES))}"
+        )
+    return name
+
+
+def load_backbone(view: CheckpointView) -> torch.nn.Module:
+    """The transformers causal LM in its stored precision. Every weight must come from the files, none from chance."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    try:
+        model, info = transformers.AutoModelForCausalLM.from_pretrained(
+            str(view.base), local_files_only=True, trust_remote_code=False, output_loading_info=True
+        )
+    except Exception as e:
+        raise CheckpointError(
+            f"{view.base}: the base model cannot be loaded ({type(e).__name__}: {str(e).splitlines()[0][:160]})"
+        ) from e
+    problems = sorted(info["missing_keys"]) + [str(k) for k in info.get("mismatched_keys", ())]
+    if problems:
+        raise CheckpointError(
+            f"{view.base}: tensor {problems[0]} is missing or of another shape; download the base again"
+        )
+    if view.lora is not None:
+        model = _merge_lora(model, view.lora)
+    return model.eval()
+
+
+def _merge_lora(model: torch.nn.Module, path: Path) -> torch.nn.Module:
+    try:
+        import peft
+    except ImportError as e:
+        raise CheckpointError(f"{path}: holds a LoRA adapter; install peft to merge it (pip install peft)") from e
+    try:
+        return peft.PeftModel.from_pretrained(model, str(path)).merge_and_unload(safe_merge=True)
+    except Exception as e:
+        raise CheckpointError(
+            f"{path}: its LoRA adapter cannot be merged ({str(e).splitlines()[0][:120]}); merge it into the base model "
+            "with peft and give the result as --base"
+        ) from e

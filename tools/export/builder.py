@@ -1,0 +1,156 @@
+"""The only file that touches the private interface of onnxruntime-genai's model builder (0.18).
+
+Engram layers are added while the builder emits the backbone: at the start of block k the hidden state is the sum of
+the residual and the last block's output; the layer is built on that sum, and block k goes on from its result as if it
+were the first block. So every family that uses the builder's own residual bookkeeping can carry Engram layers.
+"""
+
+import contextlib
+import copy
+import io
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+import torch
+
+from engram_local.config import LayerConfig
+from engram_local.tools.checkpoints.view import LayerWeights
+from engram_local.tools.export.families import FAMILIES, Model
+from engram_local.tools.export.layer import WEIGHT_BITS, LayerGraph, layer_inputs, present_name
+from engram_local.tools.export.nbits import quantize_graph
+
+
+class EngramBuilder(Model):
+    """Mixed in before a family's builder class."""
+
+    engram: dict[int, tuple[LayerConfig, LayerWeights]]
+    engram_bits: int | None
+    rows_selected = False
+
+    def __init__(self, *args):
+        self.kept_matmuls: set[str] = set()  # names of MatMuls that are not to be quantized
+        super().__init__(*args)
+
+    def make_inputs_and_outputs(self):
+        for shapes, when in ((self.input_shapes, "past_key_values"), (self.output_shapes, "present")):
+            for kind in ("key", "value"):
+                shapes[f"{when}.{kind}"][-1] = self.head_size
+        super().make_inputs_and_outputs()
+        graph = self.model.graph
+        graph.inputs.append(self.make_value("logits_rows", ir.DataType.INT64, ["logits_rows"]))
+        self.values["logits"].shape = ir.Shape([1, "logits_rows", self.vocab_size])
+        if self.engram:
+            graph.inputs.append(self.make_value("engram_enabled", ir.DataType.BOOL, [1]))
+        self._layer_inputs = {}
+        for layer_id, (config, _) in self.engram.items():
+            inputs = self._layer_inputs[layer_id] = layer_inputs(config, self.hidden_size)
+            graph.inputs.extend(v for v in inputs if v is not None)
+            if config.conv is not None:
+                shape = [1, "sequence_length", config.streams * self.hidden_size]
+                graph.outputs.append(self.make_value(present_name(layer_id), ir.DataType.FLOAT, shape))
+
+    def make_layer(self, layer_id, layer):
+        if layer_id in self.engram:
+            self.make_engram(layer_id)
+        super().make_layer(layer_id, layer)
+
+    def make_engram(self, layer_id):
+        config, weights = self.engram[layer_id]
+        shape = self.make_hidden_state_shape()
+        hidden = self.layernorm_attrs["root_input"]
+        if not self.layernorm_attrs["first_layernorm"]:
+            name = f"/model/layers.{layer_id}/engram/Add"
+            self.make_add(name, [hidden, self.layernorm_attrs["skip_input"]], ir.DataType.FLOAT, shape)
+            hidden = f"{name}/output_0"
+        hidden = self.values[hidden]
+        rows, past = self._layer_inputs[layer_id]
+
+        on = LayerGraph(config, weights, self.engram_bits)
+        on_outputs = [v for v in on.build(hidden, rows, past) if v is not None]
+        off = ir.tape.Tape()
+        off_outputs = [off.op("Identity", [hidden], name=f"engram.{layer_id}.off/Identity")]
+        if config.conv is not None:
+            off_outputs.append(self._no_conv_inputs(off, layer_id, hidden, config.streams * self.hidden_size))
+        for i, value in enumerate(off_outputs):
+            value.name = f"engram.{layer_id}.off/{i}"
+
+        out = self.make_value(f"/model/layers.{layer_id}/engram/hidden", ir.DataType.FLOAT, shape)
+        outputs = [out] + ([self.values[present_name(layer_id)]] if config.conv is not None else [])
+        branches = {
+            "then_branch": _branch(on, on_outputs, f"engram_{layer_id}_on"),
+            "else_branch": _branch(off, off_outputs, f"engram_{layer_id}_off"),
+        }
+        node = ir.node("If", [self.values["engram_enabled"]], branches, outputs=outputs, name=f"/engram.{layer_id}/If")
+        self.model.graph.append(node)
+        # Block k starts a residual stream of its own, as the first block does.
+        self.layernorm_attrs.update(root_input=out.name, skip_input=out.name, first_layernorm=True)
+
+    def _no_conv_inputs(self, tape, layer_id, hidden, channels):
+        """Zeros [1, S, C]: what the convolution takes in while the memory is off."""
+
+        def const(name, values):
+            return tape.initializer(ir.tensor(np.array(values, np.int64), name=f"engram.{layer_id}.off.{name}"))
+
+        n = tape.op("Shape", [hidden], {"start": 1, "end": 2})
+        n.name = f"engram.{layer_id}.off/S"
+        dims = tape.op("Concat", [const("one", [1]), n, const("channels", [channels])], {"axis": 0})
+        dims.name = f"engram.{layer_id}.off/shape"
+        return tape.op("ConstantOfShape", [dims], {"value": ir.tensor(np.zeros(1, np.float32))})
+
+    # Only the rows that `logits_rows` names go through the last feed-forward, the final norm and the head.
+    def prunes_hidden_rows(self):
+        return True
+
+    def make_selected_hidden_rows(self):
+        if self.rows_selected:
+            return
+        self.rows_selected = True
+        shape = ["batch_size", "logits_rows", self.hidden_size]
+        for key in ("root_input", "skip_input"):
+            name = f"/model/selected_rows/{key}/Gather"
+            self.make_gather(name, [self.layernorm_attrs[key], "logits_rows"], ir.DataType.FLOAT, shape, axis=1)
+            self.layernorm_attrs[key] = f"{name}/output_0"
+
+    def exclude_node_from_quantization(self, basename):
+        self.kept_matmuls.add(basename)
+
+    def has_lm_head(self, module):
+        # The builder would take any linear layer with as many outputs as the vocabulary for the head.
+        return module is self.weights.lm_head
+
+
+def build(
+    model: torch.nn.Module,
+    engram: dict[int, tuple[LayerConfig, LayerWeights]],
+    weights: str,
+    scratch: Path,
+) -> ir.Model:
+    """The backbone of `model` (a transformers causal LM) as an ONNX graph with its Engram layers inside.
+
+    `weights` is float32, float16 (built as float32), int8 or int4; `scratch` is a folder the builder may write to.
+    """
+    bits = WEIGHT_BITS[weights]
+    config = copy.deepcopy(model.config)
+    family = FAMILIES[config.architectures[0]]
+    options = {
+        "hf_token": None,
+        "windowed_kv_cache": False,
+        "shared_embeddings": bool(config.tie_word_embeddings),
+        "moe_quant_type": "none" if bits is None else f"int{bits}",
+    }
+    cls = type(f"Engram{family.__name__}", (EngramBuilder, family), {"engram": engram, "engram_bits": bits})
+    with contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
+        built = cls(config, ir.DataType.FLOAT, ir.DataType.FLOAT, "cpu", str(scratch), options)
+        built.load_weights = lambda _: model
+        built.make_model("")
+    if bits is not None:
+        quantize_graph(built.model.graph, bits, keep=built.kept_matmuls)
+    built.model.graph.sort()
+    return built.model
+
+
+def _branch(tape, outputs: list[ir.Value], name: str) -> ir.Graph:
+    if isinstance(tape, LayerGraph):
+        tape = tape.tape
+    return ir.Graph([], outputs, nodes=tape.nodes, initializers=tape.initializers, name=name)

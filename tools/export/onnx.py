@@ -1,0 +1,49 @@
+"""Writes backbone.onnx (with the Engram layers inside) and one engram_layer_{id}.onnx a layer."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+import torch
+
+from engram_local.tools.checkpoints.view import CheckpointView
+from engram_local.tools.export.builder import build
+from engram_local.tools.export.layer import WEIGHT_BITS, save_layer
+
+INLINE_BYTES = 1024  # smaller constants stay inside the .onnx file, where shape inference can read them
+
+
+def write_backbone_onnx(view: CheckpointView, model: torch.nn.Module, folder: Path, weights: str) -> None:
+    """Write backbone.onnx and backbone.onnx.data into `folder`; `weights` is float32, float16, int8 or int4."""
+    engram = {layer.layer_id: (layer, view.layers[layer.layer_id]) for layer in view.engram.layers}
+    graph = build(model, engram, weights, folder)
+    if weights == "float16":
+        store_as_float16(graph.graph)
+    ir.save(graph, folder / "backbone.onnx", external_data="backbone.onnx.data", size_threshold_bytes=INLINE_BYTES)
+
+
+def write_layers(view: CheckpointView, folder: Path, weights: str) -> None:
+    """Write engram_layer_{id}.onnx of every layer into `folder`."""
+    for layer in view.engram.layers:
+        path = folder / f"engram_layer_{layer.layer_id}.onnx"
+        save_layer(path, layer, view.layers[layer.layer_id], WEIGHT_BITS[weights])
+
+
+def store_as_float16(graph: ir.Graph) -> None:
+    """Store the large float32 constants as float16 with a Cast behind each. ONNX Runtime folds the casts when it loads
+    the model and computes in float32, as its CPU kernels do best; the file is half as large.
+    """
+    first = graph[0]
+    for value in list(graph.initializers.values()):
+        if value.dtype != ir.DataType.FLOAT or len(value.shape) < 2 or value.const_value.size < INLINE_BYTES:
+            continue
+        uses = list(value.uses())
+        half = ir.tensor(value.const_value.numpy().astype(np.float16), name=f"{value.name}.float16")
+        stored = ir.Value(name=half.name, type=ir.TensorType(half.dtype), shape=half.shape, const_value=half)
+        cast = ir.node("Cast", [stored], {"to": ir.DataType.FLOAT}, name=f"{value.name}.Cast")
+        cast.outputs[0].name = f"{value.name}.float32"
+        graph.register_initializer(stored)
+        graph.insert_before(first, cast)
+        for node, i in uses:
+            node.replace_input_with(i, cast.outputs[0])
+        del graph.initializers[value.name]
