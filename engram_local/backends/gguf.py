@@ -15,7 +15,7 @@ from engram_local.backends.base import Logits, Rows
 from engram_local.backends.llama_library import ggml_functions, llama, load_model, log, metadata
 from engram_local.errors import BackendError, ContextOverflowError
 
-DEFAULT_CONTEXT = 4096  # llama.cpp allocates the KV cache at once, so a model's own maximum is not the default
+FIRST_CAPACITY = 4096  # tokens; llama.cpp allocates and clears its whole KV cache at once, so it grows on demand
 MAX_CHUNK = 512
 KV_TYPES = {"float32": 0, "float16": 1}  # ggml_type
 FLASH_ATTENTION = {"auto": -1, "off": 0, "on": 1}  # llama_flash_attn_type
@@ -69,9 +69,7 @@ class GgufBackend:
         self.width = lib.llama_model_n_embd(self.model)
         n_layers = lib.llama_model_n_layer(self.model)
         n_trained = lib.llama_model_n_ctx_train(self.model)
-        self.context_length = context_length or min(n_trained, DEFAULT_CONTEXT)
-        if self.context_length > n_trained:
-            raise BackendError(f"{self.path}: the context length {context_length} is above the model's {n_trained}")
+        self.context_length = min(context_length or n_trained, n_trained)
         self.max_chunk = min(MAX_CHUNK, self.context_length)
         self.layers = []
         for layer in self.engram.layers if self.engram else ():
@@ -87,6 +85,12 @@ class GgufBackend:
         context = GgufContext(self, memory and bool(self.layers))
         self._contexts.add(context)
         return context
+
+    def tokenizer(self):
+        """The GGUF's own tokenizer, for folders that have none. Raises ModelFolderError where it has none either."""
+        from engram_local.backends.gguf_tokenizer import GgufTokenizer
+
+        return GgufTokenizer(self.path)
 
     def close(self) -> None:
         """Free the model, and first the contexts that still use it."""
@@ -131,14 +135,20 @@ class EngramLayer:
 class LayerState:
     """One layer inside one context: its convolution inputs so far, and the binding of its next run.
 
-    `conv` is float32 [n_state + context_length, C]; position t lies at row n_state + t, so the state before position
-    t is rows [t, t + n_state) and a rewind needs nothing but a shorter length.
+    `conv` is float32 [n_state + capacity, C]; position t lies at row n_state + t, so the state before position t is
+    rows [t, t + n_state) and a rewind needs nothing but a shorter length.
     """
 
-    def __init__(self, layer: EngramLayer, context_length: int):
+    def __init__(self, layer: EngramLayer):
         self.layer = layer
-        self.conv = np.zeros((layer.n_state + context_length, layer.channels), np.float32) if layer.n_state else None
+        self.conv = np.zeros((layer.n_state, layer.channels), np.float32) if layer.n_state else None
         self.binding = layer.session.io_binding()
+
+    def grow(self, capacity: int) -> None:
+        """Make room for `capacity` tokens, keeping what is there."""
+        if self.conv is not None:
+            old, self.conv = self.conv, np.zeros((self.layer.n_state + capacity, self.layer.channels), np.float32)
+            self.conv[: len(old)] = old
 
     def run(self, hidden: np.ndarray, rows: np.ndarray, position: int, out: np.ndarray) -> None:
         """out[:] = hidden + layer(hidden, rows), all float32 with n rows, for tokens from `position` on."""
@@ -171,12 +181,32 @@ class GgufContext:
         """Without memory no callback is installed: llama.cpp runs as it would anywhere else."""
         self.length = 0
         self._backend = backend
-        self._lib = lib = llama()
-        self._states = [LayerState(x, backend.context_length) for x in backend.layers] if memory else []
-        self._callback = None
-        self._ctx = self._batch = None
+        self._lib = llama()
+        self._states = [LayerState(x) for x in backend.layers] if memory else []
+        self._ctx = self._callback = self._batch = None
+        if self._states:
+            from engram_local._llama_callback import EvalCallback
+
+            names = [input_node(backend.architecture, s.layer.layer_id).encode() for s in self._states]
+            self._callback = EvalCallback(names, self._on_node, ggml_functions())
+            self._hidden = np.empty((backend.max_chunk, backend.width), np.float32)
+            self._out = np.empty_like(self._hidden)
+        self._capacity = 0
+        self._grow(min(FIRST_CAPACITY, backend.context_length))
+        self._batch = self._lib.llama_batch_init(backend.max_chunk, 0, 1)
+        view, shape = np.ctypeslib.as_array, (backend.max_chunk,)
+        self._tokens = view(self._batch.token, shape)
+        self._positions = view(self._batch.pos, shape)
+        self._wanted = view(ctypes.cast(self._batch.logits, ctypes.POINTER(ctypes.c_int8)), shape)
+        view(self._batch.n_seq_id, shape)[:] = 1
+        for i in range(backend.max_chunk):
+            self._batch.seq_id[i][0] = 0
+
+    def _grow(self, capacity: int) -> None:
+        """Replace the llama_context by one for `capacity` tokens that holds the same keys and values."""
+        lib, backend, old = self._lib, self._backend, self._ctx
         params = lib.llama_context_default_params()
-        params.n_ctx = backend.context_length
+        params.n_ctx = capacity
         # One decode is one ubatch is one graph, so a node's columns are exactly the tokens of this call.
         params.n_batch = params.n_ubatch = backend.max_chunk
         params.n_seq_max = 1
@@ -185,32 +215,32 @@ class GgufContext:
         params.flash_attn_type = backend.flash_attention
         params.swa_full = True  # a sliding-window cache that forgets could not be rewound
         params.no_perf = True
-        if self._states:
-            from engram_local._llama_callback import EvalCallback
-
-            names = [input_node(backend.architecture, s.layer.layer_id).encode() for s in self._states]
-            self._callback = EvalCallback(names, self._on_node, ggml_functions())
+        if self._callback is not None:
             params.cb_eval = lib.ggml_backend_sched_eval_callback(self._callback.address)
             params.cb_eval_user_data = self._callback.user_data
-            self._hidden = np.empty((backend.max_chunk, backend.width), np.float32)
-            self._out = np.empty_like(self._hidden)
         log.clear()
-        self._ctx = lib.llama_init_from_model(backend.model, params)
-        if not self._ctx:
+        ctx = lib.llama_init_from_model(backend.model, params)
+        if ctx and old and self.length and not self._copy_state(old, ctx):
+            lib.llama_free(ctx)
+            ctx = None
+        if not ctx:
             raise BackendError(
-                f"{backend.path}: llama.cpp makes no context of {backend.context_length} tokens ({log.reason()}); "
+                f"{backend.path}: llama.cpp makes no context of {capacity} tokens ({log.reason()}); "
                 "ask for a shorter one (context_length)"
             )
-        self._memory = lib.llama_get_memory(self._ctx)
-        self._batch = lib.llama_batch_init(backend.max_chunk, 0, 1)
-        view = np.ctypeslib.as_array
-        shape = (backend.max_chunk,)
-        self._tokens = view(self._batch.token, shape)
-        self._positions = view(self._batch.pos, shape)
-        self._wanted = view(ctypes.cast(self._batch.logits, ctypes.POINTER(ctypes.c_int8)), shape)
-        view(self._batch.n_seq_id, shape)[:] = 1
-        for i in range(backend.max_chunk):
-            self._batch.seq_id[i][0] = 0
+        if old:
+            lib.llama_free(old)
+        self._ctx, self._memory, self._capacity = ctx, lib.llama_get_memory(ctx), capacity
+        for state in self._states:
+            state.grow(capacity)
+
+    def _copy_state(self, old, new) -> bool:
+        lib = self._lib
+        size = lib.llama_state_seq_get_size(old, 0)
+        buffer = (ctypes.c_uint8 * size)()
+        return lib.llama_state_seq_get_data(old, buffer, size, 0) == size and bool(
+            lib.llama_state_seq_set_data(new, buffer, size, 0)
+        )
 
     def forward(self, token_ids: np.ndarray, rows: Rows | None, logits: Logits) -> np.ndarray | None:
         n, backend = len(token_ids), self._backend
@@ -225,6 +255,8 @@ class GgufContext:
             )
         if rows is not None and self._callback is None:
             raise ValueError("this context was made without memory")
+        if self.length + n > self._capacity:
+            self._grow(min(max(self.length + n, 2 * self._capacity), backend.context_length))
         self._batch.n_tokens = n
         self._tokens[:n] = token_ids
         self._positions[:n] = np.arange(self.length, self.length + n)

@@ -13,6 +13,7 @@ LLAMA_FUNCTIONS = (
     "llama_init_from_model",
     "llama_get_memory",
     "llama_memory_seq_rm",
+    "llama_state_seq_get_data",
     "llama_decode",
     "llama_get_logits_ith",
 )
