@@ -40,7 +40,7 @@ class LayerGraph:
         inputs = [key, query, value, self._const("norm_key", w.norm_key), self._const("norm_query", w.norm_query)]
         if w.conv_weight is None:
             gated = self._op("EngramGate", inputs, "com.microsoft", epsilon=w.gate_eps)
-            return self._add_streams(hidden, gated, m), None
+            return self._add_streams(hidden, self._join(gated, m, d), m, d), None
         if w.conv_eps == w.gate_eps:
             gated, normed = self._op(
                 "EngramGate", [*inputs, self._const("norm_conv", w.norm_conv)], "com.microsoft", n=2, epsilon=w.gate_eps
@@ -50,24 +50,28 @@ class LayerGraph:
             ones = self._const("ones", np.ones(d, np.float32))
             normed = self._op("SimplifiedLayerNormalization", [gated, ones], axis=-1, epsilon=w.conv_eps)
             normed = self._op("Mul", [normed, self._const("norm_conv", w.norm_conv)])
-        normed = self._op("Reshape", [normed, self._const("flat", np.array([0, 0, m * d], np.int64))])
+        normed = self._join(normed, m, d)
         bias = None if w.conv_bias is None else self._const("conv_bias", w.conv_bias)
         conv, _ = self._op(
             "CausalConvWithState", [normed, self._const("conv", w.conv_weight), bias, past], "com.microsoft", n=2,
             activation="silu", channels_last=1, dilation=self.config.conv.dilation,
         )  # fmt: skip
-        y = self._op("Add", [gated, self._split(conv, m, d)])
-        return self._add_streams(hidden, y, m), normed
+        y = self._op("Add", [self._join(gated, m, d), conv])
+        return self._add_streams(hidden, y, m, d), normed
 
-    def _add_streams(self, hidden: ir.Value, y: ir.Value, streams: int) -> ir.Value:
-        """hidden [1, S, d] + the sum of y [1, S, M, d] over its streams."""
-        axis = self._const("stream_axis", np.array([2], np.int64))
-        y = self._op("ReduceSum", [y, axis], keepdims=0) if streams > 1 else self._op("Squeeze", [y, axis])
+    def _add_streams(self, hidden: ir.Value, y: ir.Value, streams: int, d: int) -> ir.Value:
+        """hidden [1, S, d] + the sum of y [1, S, M * d] over its streams."""
+        if streams > 1:
+            y = self._op("ReduceSum", [self._split(y, streams, d), self._const("axis", np.array([2]))], keepdims=0)
         return self._op("Add", [hidden, y])
 
     def _split(self, x: ir.Value, streams: int, d: int) -> ir.Value:
         """[1, S, M * d] -> [1, S, M, d]."""
-        return self._op("Reshape", [x, self._const(f"split{streams}", np.array([0, 0, streams, d], np.int64))])
+        return self._op("Reshape", [x, self._const(f"split{streams}", np.array([0, 0, streams, d]))])
+
+    def _join(self, x: ir.Value, streams: int, d: int) -> ir.Value:
+        """[1, S, M, d] -> [1, S, M * d]."""
+        return self._op("Reshape", [x, self._const("join", np.array([0, 0, streams * d]))])
 
     def _linear(self, x: ir.Value, weight: np.ndarray, bias: np.ndarray | None, name: str) -> ir.Value:
         """x [1, S, K] times weight [N, K] transposed, plus bias [N]."""

@@ -1,0 +1,42 @@
+"""Makes the model that ships with the package: python -m engram_local.tools.export.pocket CHECKPOINT [OUT]."""
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import engram_local
+from engram_local.errors import EngramError
+from engram_local.model_folder import write_manifest
+from engram_local.tools.export import KEPT_FILES, export_model
+
+LIMIT_BYTES = 25 << 20
+
+
+def make_pocket(checkpoint, out=None) -> Path:
+    """Replace `out` (by default the package's own pocket folder) by an int8 export of `checkpoint`.
+
+    A notice that lies in `out` stays there unless the checkpoint brings its own.
+    """
+    out = Path(engram_local.__file__).parent / "pocket" if out is None else Path(out)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".pocket-") as scratch:
+        made = Path(scratch) / "model"
+        info = export_model(checkpoint, made, tables="int8", weights="int8")
+        for name in KEPT_FILES:
+            if (out / name).is_file() and not (made / name).exists():
+                shutil.copyfile(out / name, made / name)
+                write_manifest(made, info)
+        size = sum(f.stat().st_size for f in made.rglob("*") if f.is_file())
+        if size > LIMIT_BYTES:
+            raise EngramError(f"{checkpoint}: the export has {size} bytes, the package takes {LIMIT_BYTES}; train a smaller one")
+        if out.exists():
+            shutil.rmtree(out)
+        made.rename(out)
+    return out
+
+
+if __name__ == "__main__":
+    try:
+        print(make_pocket(*sys.argv[1:3]))
+    except (EngramError, TypeError) as e:
+        sys.exit(str(e))
