@@ -149,9 +149,8 @@ def _encode_fp8_e4m3(rows: np.ndarray, out: np.ndarray) -> np.ndarray:
 
 
 def _decode_fp8_e4m3(data: np.ndarray, dim: int) -> np.ndarray:
-    scale = np.ldexp(np.float32(1), data[:, dim:].astype(np.int32) - 127)
-    scale[data[:, dim:] == 255] = np.inf
     with np.errstate(over="ignore", invalid="ignore"):
+        scale = np.ldexp(np.float32(1), data[:, dim:].astype(np.int32) - 127)  # 255 becomes infinity
         return E4M3_VALUES[data[:, :dim]] * _spread(scale, dim)
 
 

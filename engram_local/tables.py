@@ -51,9 +51,12 @@ class Table:
         Raises RowRangeError for an id outside [0, n_rows); TableError where the file was cut short, the disk failed or
         a row's scale is not finite; `out` is then undefined.
         """
-        row_ids = np.ascontiguousarray(row_ids, np.int64)
+        row_ids = np.asarray(row_ids, np.int64)
+        shape = (*row_ids.shape, self.dim)
         if out is None:
-            out = np.empty((*row_ids.shape, self.dim), np.float32)
+            out = np.empty(shape, np.float32)
+        elif out.dtype != np.float32 or out.shape != shape or not out.flags.c_contiguous:
+            raise ValueError(f"out is {out.dtype} {list(out.shape)}, not float32 {list(shape)} in C order")
         flat = row_ids.reshape(-1)
         try:
             self._check_size()

@@ -134,7 +134,7 @@ cdef class HashPlan:
 
 
 def gather(const uint8_t[:, ::1] rows, int64_t dim, int encoding, const int64_t[::1] row_ids, float[:, ::1] out):
-    """out[i] = decoded rows[row_ids[i]]; float32 [n, dim]. Raises RowRangeError or TableError without naming the file."""
+    """out[i] = decoded rows[row_ids[i]]; float32 [n, dim]. RowRangeError and TableError do not name the file."""
     cdef int64_t n = row_ids.shape[0], n_rows = rows.shape[0], row_bytes = rows.shape[1]
     cdef el_gather_result result
     if out.shape[0] != n or out.shape[1] != dim:
@@ -144,7 +144,9 @@ def gather(const uint8_t[:, ::1] rows, int64_t dim, int encoding, const int64_t[
     with nogil:
         result = el_gather(&rows[0, 0], n_rows, row_bytes, dim, encoding, &row_ids[0], n, &out[0, 0])
     if result.status == EL_GATHER_RANGE:
-        raise RowRangeError(f"row id {row_ids[result.position]} (number {result.position} of the batch) is outside [0, {n_rows})")
+        raise RowRangeError(
+            f"row id {row_ids[result.position]} (number {result.position} of the batch) is outside [0, {n_rows})"
+        )
     if result.status == EL_GATHER_SCALE:
         raise TableError(f"row {row_ids[result.position]} has a scale that is NaN or infinite")
     if result.status == EL_GATHER_FAULT:
