@@ -85,7 +85,9 @@ def command(conversation: Conversation, text: str, say: Say) -> Iterator[Step] |
 def stats_text(conversation: Conversation) -> str:
     """What /stats shows."""
     session, last = conversation.session, conversation.last
-    lines = [f"context  {session.length} of {session.context_length} tokens, memory {'on' if session.memory else 'off'}"]
+    lines = [
+        f"context  {session.length} of {session.context_length} tokens, memory {'on' if session.memory else 'off'}"
+    ]
     if last is not None:
         lines.append(
             f"answer   {last.n_generated} tokens, {last.decode_tok_s:.1f} tok/s; prompt {last.n_prompt} tokens "
@@ -94,10 +96,14 @@ def stats_text(conversation: Conversation) -> str:
     stats = session.stats
     if session.memory and stats.forward_s:
         share = stats.lookup_s / stats.forward_s
-        lines.append(f"lookups  {1e6 * stats.lookup_s / stats.n_tokens:.1f} µs a token, {share:.2%} of the model's time")
+        lines.append(
+            f"lookups  {1e6 * stats.lookup_s / stats.n_tokens:.1f} µs a token, {share:.2%} of the model's time"
+        )
     for layer_id, table in conversation.model.tables.items():
         size = format_size(table.n_rows * table.row_bytes)
-        lines.append(f"table    layer {layer_id}: {table.n_rows:,} rows, {size}, {table.encoding}, {table.access} ({table.why})")
+        lines.append(
+            f"table    layer {layer_id}: {table.n_rows:,} rows, {size}, {table.encoding}, {table.access} ({table.why})"
+        )
     return "\n".join(lines)
 
 
@@ -161,7 +167,11 @@ class _Terminal:
             if not text:
                 continue
             try:
-                steps = command(self.conversation, text, self.say) if text.startswith("/") else _turn(self.conversation, text, self.say)
+                steps = (
+                    command(self.conversation, text, self.say)
+                    if text.startswith("/")
+                    else _turn(self.conversation, text, self.say)
+                )
                 if steps is QUIT:
                     return
                 if steps is not None:
@@ -194,7 +204,8 @@ class _Terminal:
         if last is not None:
             note = {"length": ", cut: no room or --max-tokens reached"}.get(last.finish_reason, "")
             self.console.print(
-                f"{last.n_generated} tokens, {last.decode_tok_s:.0f} tok/s{', stopped' if stopped else note}", style="dim"
+                f"{last.n_generated} tokens, {last.decode_tok_s:.0f} tok/s{', stopped' if stopped else note}",
+                style="dim",
             )
 
 

@@ -1,47 +1,46 @@
-"""The engram-local command. A command is a thin function: it imports what it needs when it runs, so that help is fast."""
+"""The engram-local command: a thin function a command, which imports what it needs when it runs, so help is fast."""
 
 import json
 import os
 import sys
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from engram_local import __version__
+from engram_local import __version__, cli_tools
+from engram_local.cli_options import (
+    Access,
+    BackendOption,
+    Context,
+    Debug,
+    JsonOutput,
+    MaxTokens,
+    MinP,
+    NoMemory,
+    OptionalModel,
+    Penalty,
+    RamLimit,
+    Seed,
+    System,
+    Temperature,
+    Threads,
+    TopK,
+    TopP,
+    Verbose,
+    progress,
+    say,
+)
 
 app = typer.Typer(
     name="engram-local",
-    help="Run language models with conditional memory (Engram): the facts lie in tables on disk, the language in a small "
-    "backbone. MODEL is a model folder; left out, it is the pocket model that ships with the package.",
+    help="Run language models with conditional memory (Engram): the facts lie in tables on disk, the language in a "
+    "small backbone. MODEL is a model folder; left out, it is the pocket model that ships with the package.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-
-OptionalModel = Annotated[str | None, typer.Argument(metavar="[MODEL]", help="Model folder.", show_default=False)]
-RequiredModel = Annotated[str, typer.Argument(metavar="MODEL", help="Model folder.")]
-BackendOption = Annotated[Literal["auto", "onnx", "gguf"], typer.Option("--backend", help="What runs the backbone.")]
-Threads = Annotated[int | None, typer.Option(help="Threads of the backbone; by default one per core.", min=1)]
-NoMemory = Annotated[bool, typer.Option("--no-memory", help="Leave the Engram layers out.")]
-Access = Annotated[
-    Literal["auto", "resident", "mmap", "direct"], typer.Option("--table-access", help="How table rows are read.")
-]
-RamLimit = Annotated[str | None, typer.Option(help="Memory that table rows may take: 512M, 8GiB.", metavar="SIZE")]
-Context = Annotated[int | None, typer.Option("--context", help="Context length in tokens; by default the model's.", min=1)]
-Verbose = Annotated[bool, typer.Option("--verbose", help="Say more on stderr.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback when something fails.")]
-System = Annotated[str | None, typer.Option(help="A system message, where the chat template has one.", metavar="TEXT")]
-MaxTokens = Annotated[int | None, typer.Option(help="Longest answer; by default up to the context's end.", min=1)]
-Temperature = Annotated[float | None, typer.Option(help="0 is greedy; by default the model's own setting.", min=0)]
-TopK = Annotated[int | None, typer.Option(help="Draw from the K most likely tokens; 0: all.", min=0)]
-TopP = Annotated[float | None, typer.Option(help="Draw from the most likely tokens that together have P.", min=0, max=1)]
-MinP = Annotated[float | None, typer.Option(help="Drop tokens less likely than P times the likeliest.", min=0, max=1)]
-Penalty = Annotated[float | None, typer.Option("--repetition-penalty", help="Above 1: repeat less.", min=0)]
-Seed = Annotated[int | None, typer.Option(help="The same seed gives the same text.", min=0)]
-JsonOutput = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-Encoding = Literal["int8", "int4", "fp8", "float16", "float32"]
 
 
 @app.callback(invoke_without_command=True)
@@ -97,7 +96,9 @@ def generate(
     raw: Annotated[bool, typer.Option("--raw", help="Continue the text itself, without the chat template.")] = False,
     system: System = None,
     stop: Annotated[list[str] | None, typer.Option(help="End at this text; may be repeated.", metavar="TEXT")] = None,
-    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object with text, tokens, speeds.")] = False,
+    json_output: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object with text, tokens, speeds.")
+    ] = False,
     max_tokens: MaxTokens = None,
     temperature: Temperature = None,
     top_k: TopK = None,
@@ -161,53 +162,7 @@ def generate(
             print()
         if verbose:
             speeds = f"{last.prompt_tok_s:.1f} tok/s; {last.n_generated} tokens, {last.decode_tok_s:.1f} tok/s"
-            _say(f"prompt {last.n_prompt} tokens, {speeds}; ended by {last.finish_reason}")
-
-
-@app.command()
-def export(
-    checkpoint: Annotated[str, typer.Argument(metavar="CHECKPOINT", help="Folder or file of a trained checkpoint.")],
-    out: Annotated[str, typer.Argument(metavar="OUT", help="Model folder to make.")],
-    base: Annotated[str | None, typer.Option(help="Hugging Face folder of the backbone, where it lies apart.")] = None,
-    backend: Annotated[Literal["onnx", "gguf", "both"], typer.Option(help="Which backbones to write.")] = "onnx",
-    tables: Annotated[Encoding, typer.Option(help="Encoding of the rows.")] = "int8",
-    weights: Annotated[
-        Literal["float32", "float16", "int8", "int4"], typer.Option(help="Encoding of the backbone's weights.")
-    ] = "int8",
-    debug: Debug = False,
-) -> None:
-    """Make a model folder of a trained checkpoint.
-
-    \b
-    engram-local export checkpoint my-model
-    engram-local export adapters my-model --base Qwen3-0.6B --tables int4 --weights int4 --backend both
-    """
-    from engram_local.tools.export import export_model
-
-    with _progress() as progress:
-        export_model(
-            checkpoint, out, base=base, backend=backend, tables=_encoding(tables), weights=weights, progress=progress
-        )
-    _say(f"{out} is ready: engram-local chat {out}")
-
-
-@app.command()
-def quantize(
-    model: RequiredModel,
-    out: Annotated[str, typer.Argument(metavar="OUT", help="Model folder to make.")],
-    tables: Annotated[Encoding, typer.Option(help="New encoding of the rows.")],
-    debug: Debug = False,
-) -> None:
-    """Encode a model's tables anew, and report what that loses.
-
-    \b
-    engram-local quantize my-model my-model-int4 --tables int4
-    """
-    from engram_local.tools.quantize import quantize_model
-
-    with _progress() as progress:
-        quantize_model(model, out, _encoding(tables), progress=progress)
-    _say(f"{out} is ready: engram-local chat {out}")
+            say(f"prompt {last.n_prompt} tokens, {speeds}; ended by {last.finish_reason}")
 
 
 @app.command()
@@ -245,8 +200,8 @@ def verify(model: OptionalModel = None, json_output: JsonOutput = False, debug: 
     from engram_local.model import POCKET
 
     findings = []
-    with _progress() as progress:
-        for finding in verification.verify(model or POCKET, progress):
+    with progress() as show:
+        for finding in verification.verify(model or POCKET, show):
             findings.append(finding)
             if not json_output:
                 print({True: "ok  ", False: "BAD ", None: "note"}[finding.ok], f"{finding.file}: {finding.text}")
@@ -287,66 +242,22 @@ def bench(
     from engram_local.bench import run_bench
 
     with _load(model, backend, threads, False, table_access, ram_limit, None, verbose) as loaded:
-        run_bench(loaded, n_prompt=prompt_tokens, n_decode=tokens, rounds=rounds, json_file=json_file, plot_file=plot)
-
-
-@app.command()
-def pack(
-    model: RequiredModel,
-    file: Annotated[str, typer.Argument(metavar="FILE.tar.zst", help="Archive to make.")],
-    debug: Debug = False,
-) -> None:
-    """Put a model folder into one file.
-
-    \b
-    engram-local pack my-model my-model.tar.zst
-    """
-    from engram_local.tools.archive import pack as run
-
-    with _progress() as progress:
-        run(model, file, progress=progress)
-    _say(f"{file} is ready: engram-local unpack {file} OUT")
-
-
-@app.command()
-def unpack(
-    file: Annotated[str, typer.Argument(metavar="FILE.tar.zst", help="Archive made by pack.")],
-    out: Annotated[str, typer.Argument(metavar="OUT", help="Model folder to make.")],
-    debug: Debug = False,
-) -> None:
-    """Take a model folder out of its archive, checking every file.
-
-    \b
-    engram-local unpack my-model.tar.zst my-model
-    """
-    from engram_local.tools.archive import unpack as run
-
-    with _progress() as progress:
-        run(file, out, progress=progress)
-    _say(f"{out} is ready: engram-local chat {out}")
-
-
-@app.command()
-def attach(
-    gguf: Annotated[str, typer.Argument(metavar="BACKBONE.gguf", help="A GGUF file, dense or mixture, quantized or not.")],
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="Model folder or adapter with the Engram layers.")],
-    out: Annotated[str, typer.Argument(metavar="OUT", help="Model folder to make.")],
-    debug: Debug = False,
-) -> None:
-    """Join a GGUF that you have with Engram tables and layers.
-
-    \b
-    engram-local attach Qwen3-0.6B-Q8_0.gguf my-model my-gguf-model
-    """
-    from engram_local.tools.attach import attach as run
-
-    run(gguf, source, out)
-    _say(f"{out} is ready: engram-local chat {out}")
+        run_bench(
+            loaded,
+            n_prompt=prompt_tokens,
+            n_decode=tokens,
+            rounds=rounds,
+            json_file=json_file,
+            plot_file=plot,
+        )
 
 
 @app.command()
 def warm(
-    model: OptionalModel = None, table_access: Access = "auto", ram_limit: RamLimit = None, debug: Debug = False
+    model: OptionalModel = None,
+    table_access: Access = "auto",
+    ram_limit: RamLimit = None,
+    debug: Debug = False,
 ) -> None:
     """Read a model's tables into memory, so that the first answers are as fast as the later ones.
 
@@ -360,9 +271,16 @@ def warm(
 
     folder = ModelFolder.open(model or POCKET)
     for layer in folder.engram.layers:
-        with _progress() as progress, Table(folder.file(layer.table), access=table_access, ram_limit=_size(ram_limit)) as table:
-            table.warm(lambda done, total, name=layer.table: progress(name, done, total))
+        with (
+            progress() as show,
+            Table(folder.file(layer.table), access=table_access, ram_limit=_size(ram_limit)) as table,
+        ):
+            table.warm(lambda done, total, name=layer.table: show(name, done, total))
             print(f"{layer.table}: {format_size(table.header.data_bytes)} read; access {table.access}: {table.why}")
+
+
+for command in (cli_tools.export, cli_tools.quantize, cli_tools.attach, cli_tools.pack, cli_tools.unpack):
+    app.command()(command)
 
 
 def _load(model, backend, threads, no_memory, table_access, ram_limit, context, verbose):
@@ -379,9 +297,9 @@ def _load(model, backend, threads, no_memory, table_access, ram_limit, context, 
         verbose=verbose,
     )
     if verbose:
-        _say(f"{loaded.folder.path}: backend {loaded.backend.name}, {loaded.threads} threads")
+        say(f"{loaded.folder.path}: backend {loaded.backend.name}, {loaded.threads} threads")
         for layer_id, table in loaded.tables.items():
-            _say(f"table of layer {layer_id}: access {table.access}: {table.why}")
+            say(f"table of layer {layer_id}: access {table.access}: {table.why}")
     return loaded
 
 
@@ -409,23 +327,9 @@ def _size(text: str | None) -> int | None:
     return None if text is None else parse_size(text)
 
 
-def _encoding(name: str) -> str:
-    return {"fp8": "fp8_e4m3"}.get(name, name)
-
-
-def _progress():
-    from engram_local.progress import progress_bar
-
-    return progress_bar()
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
 def _fail(text: str) -> None:
     """One line on stderr, exit code 1."""
-    _say(f"engram-local: {text}")
+    say(f"engram-local: {text}")
     raise typer.Exit(1)
 
 
@@ -436,15 +340,15 @@ def _report(error: Exception) -> int:
 
     text = " ".join(str(error).split())
     if isinstance(error, EngramError):
-        _say(f"engram-local: {text}")
+        say(f"engram-local: {text}")
     elif isinstance(error, MemoryError):
-        _say("engram-local: out of memory; try --context with fewer tokens, --ram-limit, or smaller weights")
+        say("engram-local: out of memory; try --context with fewer tokens, --ram-limit, or smaller weights")
     elif isinstance(error, OSError):
-        _say(f"engram-local: {text}")
+        say(f"engram-local: {text}")
     elif isinstance(error, ImportError):
-        _say(f"engram-local: {text}; install what is missing (pip install 'engram_local[export,gguf,plot]')")
+        say(f"engram-local: {text}; install what is missing (pip install 'engram_local[export,gguf,plot]')")
     else:
-        _say(f"engram-local: {type(error).__name__}: {text}; this is a fault of engram-local, --debug shows where")
+        say(f"engram-local: {type(error).__name__}: {text}; this is a fault of engram-local, --debug shows where")
     return 1
 
 

@@ -13,12 +13,20 @@ from engram_local.model import Model
 class Conversation:
     """Messages of one chat. What the session has evaluated already is not evaluated again.
 
-    Overflow policy: where the messages, and a quarter of the context for the answer, no longer fit, the oldest turns are
-    dropped until half of the context is free (a system message stays). So a long chat re-reads its context once in many
-    turns and not at each of them.
+    Overflow policy: where the messages, and a quarter of the context for the answer, no longer fit, the oldest turns
+    are dropped until half of the context is free (a system message stays). So a long chat re-reads its context once
+    in many turns and not at each of them.
     """
 
-    def __init__(self, model: Model, *, memory: bool = True, system: str | None = None, max_tokens: int | None = None, **sampling):
+    def __init__(
+        self,
+        model: Model,
+        *,
+        memory: bool = True,
+        system: str | None = None,
+        max_tokens: int | None = None,
+        **sampling,
+    ):
         """`max_tokens` None lets an answer go on to the context's end; `sampling`: the fields of SamplingParams."""
         self.model = model
         self.memory = memory
@@ -66,7 +74,7 @@ class Conversation:
                 self.n_replies += 1
 
     def overflow(self, text: str | None = None) -> int:
-        """Drop the oldest turns where the context is too full for an answer to `text`; returns how many were dropped."""
+        """Drop the oldest turns where the context is too full for an answer to `text`; returns how many."""
         limit = self.model.context_length
         messages = self.messages if text is None else [*self.messages, {"role": "user", "content": text}]
         if self._length(messages) + limit // 4 <= limit:
@@ -81,8 +89,8 @@ class Conversation:
         return dropped
 
     def set_memory(self, memory: bool) -> None:
-        """Switch the Engram layers. A context is computed wholly with or wholly without them, so the next answer evaluates
-        the conversation again."""
+        """Switch the Engram layers. A context is computed wholly with or wholly without them, so the next answer
+        evaluates the conversation again."""
         if memory != self.memory:
             self.memory = memory
             self._restart()

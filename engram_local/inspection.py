@@ -1,4 +1,7 @@
-"""engram-local inspect: what a model folder holds, what it needs in memory, and which rows a text reads. Loads no weights."""
+"""engram-local inspect: what a model folder holds, what it needs in memory, which rows a text reads.
+
+Loads no weights and maps no table.
+"""
 
 import json
 from pathlib import Path
@@ -43,7 +46,11 @@ def describe(folder: ModelFolder) -> dict:
             "rows_per_token": sum(x.n_heads for x in folder.engram.layers),
             "layers": layers,
         },
-        "bytes_on_disk": {"all": total, "tables": tables, **{f"backbone.{k}": v for k, v in backbones.items()}},
+        "bytes_on_disk": {
+            "all": total,
+            "tables": tables,
+            **{f"backbone.{k}": v for k, v in backbones.items()},
+        },
         "bytes_in_ram": {
             "weights": {k: v for k, v in backbones.items()},
             "context_per_token": per_token,
@@ -96,20 +103,20 @@ def print_model(path: str | Path | None, as_json: bool) -> None:
         f"context {about['context_length']:,}; backbone: {', '.join(about['backbones']) or 'none'}"
     )
     engram = about["engram"]
-    table = Table(title="Engram layers", title_justify="left")
-    for name in ("block", "orders x heads", "rows", "row", "encoding", "rows a token", "conv", "on disk"):
-        table.add_column(name, justify="left" if name in ("orders x heads", "encoding", "conv") else "right")
-    for x in engram["layers"]:
-        table.add_row(
-            str(x["layer_id"]),
-            ", ".join(f"{o['order']}x{o['heads']}" for o in x["orders"]),
-            f"{x['rows']:,}",
-            f"{x['head_dim']} values, {x['row_bytes']} B",
-            x["encoding"],
-            f"{x['heads']} ({format_size(x['bytes_per_token'])})",
-            f"kernel {x['conv']['kernel']}, dilation {x['conv']['dilation']}" if x["conv"] else "none",
-            format_size(x["bytes_on_disk"]),
-        )
+    table = Table(title="Engram layers, applied before block", title_justify="left")
+    table.add_column()
+    layers = engram["layers"]
+    for x in layers:
+        table.add_column(str(x["layer_id"]), justify="right")
+    convs = [x["conv"] for x in layers]
+    table.add_row("orders x heads", *(", ".join(f"{o['order']}x{o['heads']}" for o in x["orders"]) for x in layers))
+    table.add_row("rows", *(f"{x['rows']:,}" for x in layers))
+    table.add_row("values a row", *(str(x["head_dim"]) for x in layers))
+    table.add_row("encoding", *(f"{x['encoding']}, {x['row_bytes']} B a row" for x in layers))
+    table.add_row("read a token", *(f"{x['heads']} rows, {format_size(x['bytes_per_token'])}" for x in layers))
+    table.add_row("streams", *(str(x["streams"]) for x in layers))
+    table.add_row("convolution", *(f"{c['kernel']}, dilation {c['dilation']}" if c else "none" for c in convs))
+    table.add_row("on disk", *(format_size(x["bytes_on_disk"]) for x in layers))
     console.print(table)
     memory = Table(title="Bytes", title_justify="left")
     for name in ("what", "on disk", "in memory"):
@@ -117,7 +124,8 @@ def print_model(path: str | Path | None, as_json: bool) -> None:
     for name, size in about["backbones"].items():
         memory.add_row(f"backbone.{name}", format_size(size), format_size(size))
     ram = about["bytes_in_ram"]
-    memory.add_row("tables", format_size(about["bytes_on_disk"]["tables"]), f"{format_size(ram['tables_resident'])} or on disk")
+    tables = format_size(about["bytes_on_disk"]["tables"])
+    memory.add_row("tables", tables, f"{tables}, or left on disk")
     if ram["context_per_token"] is not None:
         memory.add_row(f"context of {about['context_length']:,}", "", format_size(ram["context_full"]))
         memory.add_row("context, a token", "", format_size(ram["context_per_token"]))

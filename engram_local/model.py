@@ -30,8 +30,8 @@ def load(
     """Open a model folder and load it.
 
     Parameters: path: a model folder, by default the pocket model of this package; backend: "auto", "onnx" or "gguf";
-                threads: of the backbone, by default one per physical core; memory: False leaves the Engram layers out of
-                every session that does not ask for them; table_access: "auto", "mmap" or "direct"; ram_limit: bytes of
+                threads: of the backbone, by default one per physical core; memory: False leaves the Engram layers out
+                of every session that does not ask for them; table_access: see tables.Table; ram_limit: bytes of
                 memory that table rows may take; context_length: tokens, by default the model's own;
                 backend_options: passed to the backend (gguf: n_gpu_layers; onnx: spinning).
     Raises:     EngramError (ModelFolderError, ConfigError, TableError, BackendError): one line saying what to do.
@@ -57,7 +57,7 @@ def load(
 
 
 def choose_backend(folder: ModelFolder, backend: str) -> str:
-    """Resolve "auto": ONNX where the folder has it, else GGUF. Raises BackendError for what the folder does not hold."""
+    """Resolve "auto": ONNX where the folder has it, else GGUF. Raises BackendError for what it does not hold."""
     held = [name for name, has in (("onnx", folder.has_onnx), ("gguf", folder.has_gguf)) if has]
     if not held:
         raise ModelFolderError(f"{folder.path}: holds neither backbone.onnx nor backbone.gguf; export the model again")
@@ -66,7 +66,9 @@ def choose_backend(folder: ModelFolder, backend: str) -> str:
     if backend not in ("onnx", "gguf"):
         raise BackendError(f"no backend {backend!r}; choose auto, onnx or gguf")
     if backend not in held:
-        raise BackendError(f"{folder.path}: has no backbone.{backend}; use --backend {held[0]}, or export with --backend both")
+        raise BackendError(
+            f"{folder.path}: has no backbone.{backend}; use --backend {held[0]}, or export with --backend both"
+        )
     return backend
 
 
@@ -88,7 +90,17 @@ class Model:
     """Everything of a model that sessions share. Close it, or use it as a context manager."""
 
     def __init__(
-        self, folder, backend_name, *, threads, memory, table_access, ram_limit, context_length, verbose, backend_options
+        self,
+        folder,
+        backend_name,
+        *,
+        threads,
+        memory,
+        table_access,
+        ram_limit,
+        context_length,
+        verbose,
+        backend_options,
     ):
         """Use `load`."""
         self.folder: ModelFolder = folder
@@ -105,7 +117,12 @@ class Model:
             self.tables = self._open_tables(table_access, ram_limit)
             self.reader = RowReader(self.tables)
             self.backend = _open_backend(
-                backend_name, folder, threads=threads, context_length=context_length, verbose=verbose, **backend_options
+                backend_name,
+                folder,
+                threads=threads,
+                context_length=context_length,
+                verbose=verbose,
+                **backend_options,
             )
             self.tokenizer = Tokenizer(folder.path) if folder.has_tokenizer else self.backend.tokenizer()
             self._check_tokenizer()
@@ -120,7 +137,12 @@ class Model:
         return Session(self, self.memory if memory is None else memory)
 
     def generate(
-        self, prompt: str | Sequence[dict[str, str]], *, raw: bool = False, memory: bool | None = None, **options
+        self,
+        prompt: str | Sequence[dict[str, str]],
+        *,
+        raw: bool = False,
+        memory: bool | None = None,
+        **options,
     ) -> Iterator[str]:
         """Stream the answer's text in pieces.
 
@@ -192,8 +214,8 @@ class Model:
         known = min(self.hasher.vocab_size, self.backend.vocab_size)
         if self.tokenizer.vocab_size > known:
             raise ModelFolderError(
-                f"{self.folder.path}: the tokenizer has {self.tokenizer.vocab_size} tokens, the model knows {known}: every "
-                "row would be wrong; use the model's own tokenizer.json"
+                f"{self.folder.path}: the tokenizer has {self.tokenizer.vocab_size} tokens, the model knows {known}: "
+                "every row would be wrong; use the model's own tokenizer.json"
             )
 
 
@@ -205,5 +227,7 @@ def _open_backend(name: str, folder: ModelFolder, **options) -> Backend:
     try:
         from engram_local.backends.gguf import GgufBackend
     except ImportError as error:
-        raise BackendError(f"the gguf backend needs llama-cpp-python ({error}); pip install 'engram_local[gguf]'") from error
+        raise BackendError(
+            f"the gguf backend needs llama-cpp-python ({error}); pip install 'engram_local[gguf]'"
+        ) from error
     return GgufBackend(folder, **options)

@@ -93,7 +93,9 @@ class ModelFolder:
         if not path.exists():
             raise ModelFolderError(f"{path}: no such folder; give a model folder (engram-local export makes one)")
         if not path.is_dir():
-            raise ModelFolderError(f"{path}: not a folder; give a model folder (engram-local unpack makes one of an archive)")
+            raise ModelFolderError(
+                f"{path}: not a folder; give a model folder (engram-local unpack makes one of an archive)"
+            )
         manifest = read_manifest(path)
         for name, entry in manifest["files"].items():
             problem = check_size(path / name, entry["bytes"])
@@ -101,7 +103,9 @@ class ModelFolder:
                 raise ModelFolderError(f"{path / name}: {problem}; fetch or export the model again")
         config = read_json(path / "config.json", ConfigError)
         if not isinstance(config, dict) or "engram" not in config:
-            raise ConfigError(f"{path / 'config.json'}: has no \"engram\" block; export the checkpoint (engram-local export)")
+            raise ConfigError(
+                f'{path / "config.json"}: has no "engram" block; export the checkpoint (engram-local export)'
+            )
         engram = EngramConfig.from_dict(config["engram"], str(path / "config.json"))
         folder = cls(path, config, engram, manifest)
         for layer in engram.layers:
@@ -176,8 +180,8 @@ class ModelFolder:
         low, high = (int(token_map.min()), int(token_map.max())) if len(token_map) else (0, -1)
         if low < -1 or high != self.engram.n_ids - 1:
             raise ModelFolderError(
-                f"{path}: maps to ids {low} to {high}, config.json says {self.engram.n_ids} ids: every row would be wrong; "
-                "export the model again"
+                f"{path}: maps to ids {low} to {high}, config.json says {self.engram.n_ids} ids: every row would "
+                "be wrong; export the model again"
             )
         return token_map
 
@@ -186,17 +190,23 @@ def read_manifest(path: Path) -> dict:
     """manifest.json, its file entries checked: names inside the folder, sizes and digests well-formed."""
     file = path / MANIFEST
     if not file.is_file():
-        raise ModelFolderError(f"{path}: has no {MANIFEST}: no model folder, or an export that did not finish; export again")
+        raise ModelFolderError(
+            f"{path}: has no {MANIFEST}: no model folder, or an export that did not finish; export again"
+        )
     manifest = read_json(file)
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         found = manifest.get("format") if isinstance(manifest, dict) else None
-        raise ModelFolderError(f"{file}: format is {str(found)[:40]!r}, this release reads {FORMAT!r}; export the model again")
+        raise ModelFolderError(
+            f"{file}: format is {str(found)[:40]!r}, this release reads {FORMAT!r}; export the model again"
+        )
     files = manifest.get("files")
     if not isinstance(files, dict):
         raise ModelFolderError(f"{file}: files is not an object; export the model again")
     for name, entry in files.items():
         if not inside(name):
-            raise ModelFolderError(f"{file}: names {name[:80]!r}, not a path inside the folder; do not trust this model")
+            raise ModelFolderError(
+                f"{file}: names {name[:80]!r}, not a path inside the folder; do not trust this model"
+            )
         size, digest = (entry.get("bytes"), entry.get("sha256")) if isinstance(entry, dict) else (None, None)
         if type(size) is not int or size < 0 or not isinstance(digest, str) or len(digest) != 64:
             raise ModelFolderError(f"{file}: the entry of {name} is malformed; export the model again")
@@ -232,7 +242,7 @@ def sha256(path: Path, progress: Callable[[int], None] | None = None) -> str:
 
 
 def folder_files(path: Path) -> Iterator[str]:
-    """Every file below `path` but the manifest, as relative POSIX paths, sorted; unfinished files (.partial) left out."""
+    """Every file below `path` as a relative POSIX path, sorted; no manifest, no unfinished file (.partial)."""
     for file in sorted(path.rglob("*")):
         name = file.relative_to(path).as_posix()
         if file.is_file() and name != MANIFEST and not name.endswith(".partial"):
@@ -240,7 +250,7 @@ def folder_files(path: Path) -> Iterator[str]:
 
 
 def write_manifest(path: str | Path, export_info: dict | None = None, progress: Progress | None = None) -> dict:
-    """Digest every file of a finished folder and write manifest.json, the last file of an export. Returns the manifest."""
+    """Digest every file of a finished folder and write manifest.json, the last file of an export; returns it."""
     path = Path(path)
     files = {}
     for name in folder_files(path):

@@ -1,4 +1,7 @@
-"""From logits to a token id. The order of the filters is Hugging Face's: repetition penalty, temperature, top-k, top-p, min-p."""
+"""From logits to a token id. Knows nothing of text.
+
+The filters are Hugging Face's, in its order: repetition penalty, temperature, top-k, top-p, min-p.
+"""
 
 from dataclasses import dataclass
 
@@ -11,7 +14,7 @@ NUCLEUS = 1024  # most likely tokens sorted first; nearly every top-p set is sma
 
 @dataclass(frozen=True)
 class SamplingParams:
-    """How to choose a token. temperature 0 is greedy; top_k 0, top_p 1, min_p 0 and repetition_penalty 1 switch a filter off."""
+    """How to choose a token: temperature 0 is greedy; top_k 0, top_p 1, min_p 0 and repetition_penalty 1 are off."""
 
     temperature: float = 0.0
     top_k: int = 0
@@ -48,7 +51,9 @@ class Sampler:
             logits = penalize(logits, context, p.repetition_penalty)
         best = int(logits.argmax())
         if not np.isfinite(logits[best]):
-            raise BackendError(f"the model's logits are not finite ({logits[best]}); its weights are damaged: run verify")
+            raise BackendError(
+                f"the model's logits are not finite ({logits[best]}); its weights are damaged: run verify"
+            )
         if p.temperature == 0:
             return best
         ids, probabilities = candidates(logits, p)

@@ -7,6 +7,7 @@ import numpy as np
 
 from engram_local.backends.base import Logits
 from engram_local.errors import ContextOverflowError, EngramError, TokenRangeError
+from engram_local.hashing import DEAD
 
 
 @dataclass
@@ -41,7 +42,8 @@ class Session:
         self.context = model.backend.context(memory)
         self.stats = SessionStats()
         self._tokens = np.empty(256, np.int64)
-        self._ids = np.empty(256, np.int64)  # what the hashes read: ids of _tokens
+        self._max_lag = model.hasher.max_lag
+        self._ids = np.full(self._max_lag + 256, DEAD)  # what the hashes read: the empty history, then ids of _tokens
         self._ahead: tuple[np.ndarray, object] | None = None  # tokens whose reads have begun, and the reads
 
     @property
@@ -63,8 +65,8 @@ class Session:
 
         Parameters: token_ids int64 [n], n >= 1; logits: "last", "all" or "none".
         Returns:    float32 [1, vocab] ("last"), [n, vocab] ("all"), None ("none"). Owned by the caller.
-        Raises:     TokenRangeError, ContextOverflowError: nothing has been evaluated then. TableError, BackendError: the
-                    context is as long as the chunks that were finished.
+        Raises:     TokenRangeError, ContextOverflowError: nothing has been evaluated then. TableError, BackendError:
+                    the context is as long as the chunks that were finished.
         """
         tokens = self._check(token_ids)
         started = time.perf_counter()
@@ -117,9 +119,8 @@ class Session:
         tokens = np.ascontiguousarray(token_ids, np.int64).ravel()
         if not len(tokens):
             raise EngramError("no tokens to evaluate; give at least one (the prompt is empty)")
-        outside = np.flatnonzero((tokens < 0) | (tokens >= self.model.backend.vocab_size))
-        if len(outside):
-            i = int(outside[0])
+        if tokens.min() < 0 or tokens.max() >= self.model.backend.vocab_size:
+            i = int(np.flatnonzero((tokens < 0) | (tokens >= self.model.backend.vocab_size))[0])
             raise TokenRangeError(
                 f"token id {tokens[i]} at position {self.length + i} is outside the vocabulary of "
                 f"{self.model.backend.vocab_size}; the prompt was made with another tokenizer"
@@ -133,15 +134,15 @@ class Session:
 
     def _append(self, tokens: np.ndarray) -> None:
         """Write tokens and their ids behind the context; they count once the backend has evaluated them."""
-        end = self.length + len(tokens)
+        begin, end = self.length, self.length + len(tokens)
         if end > len(self._tokens):
             size = max(end, 2 * len(self._tokens))
-            self._tokens = np.concatenate([self._tokens, np.empty(size - len(self._tokens), np.int64)])
-            self._ids = np.concatenate([self._ids, np.empty(size - len(self._ids), np.int64)])
-        self._tokens[self.length : end] = tokens
+            self._tokens = np.resize(self._tokens, size)
+            self._ids = np.resize(self._ids, self._max_lag + size)
+        self._tokens[begin:end] = tokens
         if self.memory:
             start = time.perf_counter()
-            self._ids[self.length : end] = self.model.hasher.ids(tokens)
+            self._ids[self._max_lag + begin : self._max_lag + end] = self.model.hasher.ids(tokens)
             self.stats.lookup_s += time.perf_counter() - start
 
     def _rows(self, tokens: np.ndarray, chunk: slice):
@@ -154,12 +155,11 @@ class Session:
     def _start(self, begin: int, end: int):
         """Hash positions [begin, end) and start reading their rows."""
         start = time.perf_counter()
-        engram, hasher = self.model.folder.engram, self.model.hasher
-        history = hasher.new_history()
-        n = min(len(history), begin)
-        if n:
-            history[-n:] = self._ids[begin - n : begin]
-        ids = self._ids[begin:end]
-        rows = self.model.reader.start({x.layer_id: hasher.rows_of_ids(ids, x.layer_id, history) for x in engram.layers})
+        history, ids = (
+            self._ids[begin : begin + self._max_lag],
+            self._ids[begin + self._max_lag : end + self._max_lag],
+        )
+        hasher = self.model.hasher
+        rows = self.model.reader.start({i: hasher.rows_of_ids(ids, i, history) for i in self.model.tables})
         self.stats.lookup_s += time.perf_counter() - start
         return rows

@@ -15,7 +15,7 @@ SPECIAL_KEYS = ("bos_token", "eos_token", "pad_token", "unk_token", "sep_token",
 
 
 class ChatTemplate:
-    """A Jinja chat template, rendered as Hugging Face renders it, in a sandbox: it comes with the model, not from us."""
+    """A Jinja chat template, rendered as Hugging Face renders it, in a sandbox: it comes with the model."""
 
     def __init__(self, source: str, variables: dict[str, str], name: str = "chat_template.jinja"):
         """`variables` are the special tokens that templates name (bos_token, ...). Raises ModelFolderError."""
@@ -46,8 +46,8 @@ class ChatTemplate:
             raise self._failed(error) from error
 
     def render(self, messages: Sequence[dict[str, str]], add_generation_prompt: bool = True, **variables: Any) -> str:
-        """The text of a conversation. `messages`: {"role", "content"} objects; `variables` reach the template as they are
-        (for instance enable_thinking). Raises ModelFolderError with the template's own complaint."""
+        """The text of a conversation. `messages`: {"role", "content"} objects; `variables` reach the template as they
+        are (for instance enable_thinking). Raises ModelFolderError with the template's own complaint."""
         try:
             return self.template.render(
                 messages=list(messages),
@@ -115,7 +115,9 @@ class Tokenizer:
         if isinstance(source, list):  # several named templates
             named = {x.get("name"): x.get("template") for x in source if isinstance(x, dict)}
             source = named.get("default")
-        return ChatTemplate(source, self.special, f"{folder}/tokenizer_config.json") if isinstance(source, str) else None
+        return (
+            ChatTemplate(source, self.special, f"{folder}/tokenizer_config.json") if isinstance(source, str) else None
+        )
 
     @property
     def vocab_size(self) -> int:
@@ -134,7 +136,7 @@ class Tokenizer:
         return self.core.decode([int(t) for t in token_ids], skip_special_tokens=skip_special_tokens)
 
     def encode_chat(self, messages: Sequence[dict[str, str]], **variables: Any) -> list[int]:
-        """Token ids of a conversation, up to where the model's answer begins. Raises ModelFolderError where the model has
+        """Token ids of a conversation, up to where the model's answer begins. Raises ModelFolderError where there is
         no chat template."""
         if self.template is None:
             raise ModelFolderError("this model has no chat template; give it a raw prompt (generate --raw)")

@@ -10,7 +10,15 @@ import numpy as np
 
 from engram_local import model_folder, table_file
 from engram_local.errors import EngramError
-from engram_local.model_folder import Finding, ModelFolder, Progress, check_size, folder_files, read_manifest, sha256
+from engram_local.model_folder import (
+    Finding,
+    ModelFolder,
+    Progress,
+    check_size,
+    folder_files,
+    read_manifest,
+    sha256,
+)
 
 LIMITS = (
     "the manifest is not signed: whoever can write the folder can write its checksums too",
@@ -57,7 +65,11 @@ def _check_file(path: Path, name: str, entry: dict, progress: Progress | None) -
     except OSError as error:
         return Finding(False, name, f"cannot be read: {error.strerror or error}")
     if digest != entry["sha256"]:
-        return Finding(False, name, f"sha256 is {digest[:16]}..., the manifest says {entry['sha256'][:16]}...: it was altered")
+        return Finding(
+            False,
+            name,
+            f"sha256 is {digest[:16]}..., the manifest says {entry['sha256'][:16]}...: it was altered",
+        )
     return Finding(True, name, f"size and sha256 agree ({entry['bytes']} bytes)")
 
 
@@ -97,7 +109,9 @@ def _check_token_map(folder: ModelFolder) -> Finding:
     differing = np.flatnonzero(stored != derived)
     if len(differing):
         i = int(differing[0])
-        text = f"differs from tokenizer.json at {len(differing)} tokens, first at {i}: {stored[i]}, derived {derived[i]}"
+        text = (
+            f"differs from tokenizer.json at {len(differing)} tokens, first at {i}: {stored[i]}, derived {derived[i]}"
+        )
         return Finding(False, name, text)
     return Finding(True, name, f"{len(derived)} tokens map as tokenizer.json says")
 

@@ -1,4 +1,4 @@
-"""backbone.onnx in plain ONNX Runtime. One KV buffer a layer is past and present at once, so nothing is copied in decode.
+"""backbone.onnx in plain ONNX Runtime. A layer's KV buffer is past and present at once: decoding copies nothing.
 
 Inputs of the graph: input_ids int64 [1, S]; attention_mask int64 [1, past + S]; logits_rows int64 [n], the positions of
 this chunk whose logits are wanted; past_key_values.{i}.key/.value float32 [1, n_kv_heads, capacity, head_dim];
@@ -28,7 +28,13 @@ class OnnxBackend:
     max_chunk = MAX_CHUNK
 
     def __init__(
-        self, folder: ModelFolder, *, threads: int, context_length: int, spinning: bool = True, verbose: bool = False
+        self,
+        folder: ModelFolder,
+        *,
+        threads: int,
+        context_length: int,
+        spinning: bool = True,
+        verbose: bool = False,
     ):
         """Raises BackendError where the file cannot be loaded or its inputs are not those of this model."""
         self.path = folder.file(ONNX_FILE)
@@ -61,7 +67,7 @@ class OnnxBackend:
         return max(found, default=-1) + 1
 
     def _check_graph(self) -> None:
-        """Every input and output that a step binds is there, with the shape that config.json says, and no other input is."""
+        """Every input and output that a step binds is there, shaped as config.json says, and no other input is."""
         floating = "tensor(float)"
         inputs = {
             "input_ids": ("tensor(int64)", (None, None)),
@@ -97,7 +103,9 @@ class OnnxBackend:
                 raise BackendError(f"{self.path}: input {name} has the open shape {sizes}; export the model again")
         unknown = sorted(set(self.inputs) - set(inputs))
         if unknown:
-            raise BackendError(f"{self.path}: the graph wants an input that no step feeds: {unknown[0]}; export it again")
+            raise BackendError(
+                f"{self.path}: the graph wants an input that no step feeds: {unknown[0]}; export it again"
+            )
 
 
 class OnnxContext:
@@ -115,6 +123,7 @@ class OnnxContext:
         self._kv: dict[str, np.ndarray] = {}
         self._conv: dict[int, np.ndarray] = {}  # layer id -> [1, n_state + capacity, C], n_state zeros in front
         self._mask = np.empty((1, 0), np.int64)
+        self._one_token = np.empty((1, 1), np.int64)  # the same memory at each step of decoding stays bound
         self._no_rows: dict[int, np.ndarray] = {}  # what the layers are fed while they are left out
         self._grow(min(FIRST_CAPACITY, backend.context_length))
         self._bind("engram_enabled", self._enabled)
@@ -131,7 +140,9 @@ class OnnxContext:
             self._grow(min(max(end, 2 * self.capacity), backend.context_length))
         wanted = np.arange(n) if logits == "all" else np.array([n - 1])
         result = np.empty((1, len(wanted), backend.vocab_size), np.float32)
-        self._bind("input_ids", np.ascontiguousarray(token_ids, np.int64).reshape(1, n))
+        ids = self._one_token if n == 1 else np.empty((1, n), np.int64)
+        ids[0] = token_ids
+        self._bind("input_ids", ids)
         self._bind("attention_mask", self._mask[:, :end])
         self._bind("logits_rows", wanted)
         self._bind("logits", result, output=True)
