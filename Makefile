@@ -2,7 +2,7 @@
 # What is installed is kept, so a second call starts at once. ARGS is passed on: make chat ARGS=--no-memory
 PYTHON ?= python3
 VENV ?= .venv
-BIN := $(VENV)/bin
+BIN := $(abspath $(VENV))/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 SOURCES := setup.py pyproject.toml $(wildcard ext/*.pyx ext/*.c ext/*.h)
 CONSTRAINTS := -c tests/constraints.txt
@@ -21,7 +21,7 @@ test: $(VENV)/.test
 lint: $(VENV)/.lint
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/cython-lint ext
+	@PATH="$(BIN):$$PATH" cython-lint ext
 	@$(BIN)/python -m engram_local.cli_help --check docs/cli.md
 
 # Tokens per second of the pocket model on this machine: memory off, on and resident, on and cold.
