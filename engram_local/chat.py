@@ -159,25 +159,26 @@ class _Terminal:
         self.console.print("/help lists the commands, Ctrl-D leaves.", style="dim")
         while True:
             try:
-                text = self.prompt.prompt().strip()
-            except KeyboardInterrupt:
+                if not self.turn(self.prompt.prompt().strip()):
+                    return
+            except KeyboardInterrupt:  # of a line that was begun, or between two prompts
                 continue
             except EOFError:
                 return
-            if not text:
-                continue
-            try:
-                steps = (
-                    command(self.conversation, text, self.say)
-                    if text.startswith("/")
-                    else _turn(self.conversation, text, self.say)
-                )
-                if steps is QUIT:
-                    return
-                if steps is not None:
-                    self.show(steps)
             except EngramError as error:
                 self.console.print(str(error), style="red")
+
+    def turn(self, text: str) -> bool:
+        """Obey or answer one message; False ends the chat."""
+        if not text:
+            return True
+        if text.startswith("/"):
+            steps = command(self.conversation, text, self.say)
+        else:
+            steps = _turn(self.conversation, text, self.say)
+        if steps is not None and steps is not QUIT:
+            self.show(steps)
+        return steps is not QUIT
 
     def say(self, text: str) -> None:
         self.console.print(text, style="dim")

@@ -123,7 +123,7 @@ def candidates_full(logits: np.ndarray, params: SamplingParams) -> tuple[np.ndar
     keep = np.ones(len(ids), bool)
     running = 0.0
     for i, probability in enumerate(probabilities):
-        keep[i] = i == 0 or running < params.top_p
+        keep[i] = i == 0 or params.top_p == 1 or running < params.top_p
         running += probability
     keep &= (np.arange(len(ids)) == 0) | (probabilities >= params.min_p * probabilities[0])
     return ids[keep], weights[keep]

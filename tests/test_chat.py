@@ -1,0 +1,253 @@
+"""Chat: the conversation itself, the plain mode through a pipe, and the terminal through a real pseudo-terminal."""
+
+import io
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from prompt_toolkit.application import create_app_session
+from prompt_toolkit.input import create_pipe_input
+from prompt_toolkit.output import DummyOutput
+
+from engram_local.chat import QUIT, _Terminal, command, interruptible, run_plain
+from engram_local.conversation import Conversation
+from engram_local.errors import ContextOverflowError, EngramError
+
+FRANCE, GOLD = "What is the capital of France?", "What is the atomic number of gold?"
+CHAT = [sys.executable, "-m", "engram_local.cli", "chat"]
+
+
+def say_in(conversation, text):
+    return "".join(step.text for step in conversation.reply(text))
+
+
+@pytest.fixture
+def conversation(pocket):
+    return Conversation(pocket)
+
+
+def test_turns_of_one_conversation(conversation):
+    assert "Paris" in say_in(conversation, FRANCE)
+    assert "79" in say_in(conversation, GOLD)
+    assert [m["role"] for m in conversation.messages] == ["user", "assistant"] * 2
+    assert conversation.last.n_reused > 0
+
+
+def test_memory_is_switched_live(conversation):
+    assert "Paris" in say_in(conversation, FRANCE)
+    conversation.set_memory(False)
+    assert not conversation.session.memory
+    assert len(conversation.messages) == 2
+    assert "Paris" not in "".join(step.text for step in conversation.regenerate())
+    conversation.set_memory(True)
+    assert "Paris" in "".join(step.text for step in conversation.regenerate())
+    assert len(conversation.messages) == 2
+
+
+def test_regenerate_and_reset(conversation):
+    with pytest.raises(EngramError, match="no message to answer"):
+        list(conversation.regenerate())
+    first = say_in(conversation, FRANCE)
+    assert "".join(step.text for step in conversation.regenerate()) == first
+    conversation.reset()
+    assert conversation.messages == []
+    assert conversation.session.length == 0
+
+
+def test_a_seeded_chat_repeats_and_regenerates_another_answer(pocket):
+    def run():
+        chat = Conversation(pocket, temperature=2.0, seed=1, max_tokens=12)
+        return [say_in(chat, FRANCE), *("".join(s.text for s in chat.regenerate()) for _ in range(4))]
+
+    assert run() == run()
+    assert len(set(run())) > 1
+
+
+def test_a_full_context_drops_the_oldest_turns(pocket):
+    conversation = Conversation(pocket, max_tokens=8)
+    limit, dropped = pocket.context_length, 0
+    for i in range(60):
+        message = f"{FRANCE} number {i} " + "and so on " * 5
+        dropped_now = conversation.overflow(message)
+        dropped += dropped_now
+        say_in(conversation, message)
+        assert conversation.session.length + 1 <= limit
+        if dropped_now:
+            assert conversation.last.n_prompt <= limit // 2
+    assert dropped > 0
+    assert conversation.messages[0]["role"] == "user"
+    assert "number 59" in conversation.messages[-2]["content"]
+
+
+def test_a_message_longer_than_the_context_is_refused_alone(conversation):
+    say_in(conversation, FRANCE)
+    with pytest.raises(ContextOverflowError, match="this message takes"):
+        say_in(conversation, "and so on " * 1000)
+    assert len(conversation.messages) == 2
+    assert "79" in say_in(conversation, GOLD)
+
+
+def test_commands(conversation, tmp_path):
+    said = []
+
+    def obey(line):
+        said.clear()
+        return command(conversation, line, said.append)
+
+    say_in(conversation, FRANCE)
+    obey("/help")
+    assert all(name in said[0] for name in ("/memory", "/reset", "/stats", "/save", "/quit", "/regenerate"))
+    obey("/memory")
+    assert said == ["Memory is on."]
+    obey("/memory off")
+    assert said == ["Memory is off."]
+    obey("/memory on")
+    assert "Paris" in "".join(step.text for step in obey("/regenerate"))
+    obey("/stats")
+    assert "tok/s" in said[0] and "264,574 rows" in said[0] and "µs a token" in said[0]
+    obey(f"/save {tmp_path / 'chat.json'}")
+    saved = json.loads((tmp_path / "chat.json").read_text())
+    assert [m["content"] for m in saved["messages"]] == [m["content"] for m in conversation.messages]
+    assert not list(tmp_path.glob("*.partial"))
+    with pytest.raises(EngramError, match="exists"):
+        obey(f"/save {tmp_path / 'chat.json'}")
+    with pytest.raises(EngramError, match="cannot be written"):
+        obey(f"/save {tmp_path / 'none' / 'chat.json'}")
+    for line, message in (("/memory maybe", "/memory on or"), ("/save", "/save FILE"), ("/nothing", "no command")):
+        with pytest.raises(EngramError, match=message):
+            obey(line)
+    obey("/reset")
+    assert conversation.messages == []
+    assert obey("/quit") is QUIT
+
+
+def test_plain_mode_in_process(conversation, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{FRANCE}\n\n/memory off\n  {FRANCE}\n/quit\n{GOLD}\n"))
+    run_plain(conversation)
+    out, err = capsys.readouterr()
+    lines = out.splitlines()
+    assert len(lines) == 2
+    assert "Paris" in lines[0] and "Paris" not in lines[1]
+    assert err == "Memory is off.\n"
+
+
+def test_plain_mode_through_a_pipe():
+    done = subprocess.run(CHAT, input=f"{FRANCE}\n{GOLD}", capture_output=True, text=True, timeout=60)
+    lines = done.stdout.splitlines()
+    assert (done.returncode, done.stderr, len(lines)) == (0, "", 2)
+    assert "Paris" in lines[0] and "79" in lines[1]
+
+
+def test_no_input_is_a_clean_end():
+    done = subprocess.run(CHAT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_first_interrupt_asks_and_the_second_insists():
+    before = signal.getsignal(signal.SIGINT)
+    with interruptible() as asked:
+        assert not asked()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert asked()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_an_interrupt_stops_the_answer_and_keeps_what_came(conversation):
+    def interrupted(steps):
+        for i, step in enumerate(steps):
+            if i == 3:
+                os.kill(os.getpid(), signal.SIGINT)
+            yield step
+
+    with create_pipe_input() as keys, create_app_session(input=keys, output=DummyOutput()):
+        terminal = _Terminal(conversation, "")
+        terminal.console.file = io.StringIO()
+        terminal.show(interrupted(conversation.reply(FRANCE)))
+        assert "stopped" in terminal.console.file.getvalue()
+        assert conversation.last.n_generated == 4
+        assert "Paris" not in conversation.messages[-1]["content"]
+        terminal.show(conversation.regenerate())
+        assert "Paris" in terminal.console.file.getvalue()
+
+
+class Terminal:
+    """engram-local chat in a pseudo-terminal of 100 columns."""
+
+    def __init__(self, *options):
+        import fcntl
+        import pty
+        import struct
+        import termios
+
+        self.main, side = pty.openpty()
+        fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+        env = {**os.environ, "TERM": "xterm", "NO_COLOR": "1"}
+        self.process = subprocess.Popen(
+            [*CHAT, *options],
+            stdin=side,
+            stdout=side,
+            stderr=side,
+            env=env,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+        os.close(side)
+        self.seen = ""
+
+    def write(self, text):
+        os.write(self.main, text.encode())
+
+    def expect(self, text, timeout=40):
+        """Read on until `text` is there; returns what came up to its end."""
+        deadline = time.monotonic() + timeout
+        while text not in self.seen:
+            ready, _, _ = select.select([self.main], [], [], max(0, deadline - time.monotonic()))
+            assert ready, f"no {text!r} within {timeout} s in {self.seen!r}"
+            try:
+                data = os.read(self.main, 65536)
+            except OSError:
+                data = b""
+            assert data, f"no {text!r} before the end in {self.seen!r}"
+            self.seen += data.decode(errors="replace")
+            if "\x1b[6n" in self.seen:  # prompt_toolkit asks where the cursor is
+                self.seen = self.seen.replace("\x1b[6n", "")
+                self.write("\x1b[1;1R")
+        end = self.seen.index(text) + len(text)
+        came, self.seen = self.seen[:end], self.seen[end:]
+        return came
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_the_terminal():
+    terminal = Terminal("--max-tokens", "400")
+    try:
+        terminal.expect("/help lists")
+        terminal.expect("you ")
+        terminal.write(FRANCE + "\r")
+        terminal.expect("Paris")
+        terminal.expect("tok/s")
+        terminal.write("\x1b[A\r")  # Up: the last message again
+        terminal.expect("Paris")
+        terminal.expect("tok/s")
+        terminal.write("/memory off\r")
+        terminal.expect("Memory is off.")
+        terminal.write("/nonsense\r")
+        terminal.expect("is no command")
+        terminal.expect("you ")
+        terminal.write("half a mess\x03")  # Ctrl-C at the prompt drops the line, not the program
+        terminal.expect("you ")
+        terminal.write("/memory on\r")
+        terminal.expect("Memory is on.")
+        terminal.expect("you ")
+        terminal.write("\x04")
+        assert terminal.process.wait(20) == 0
+    finally:
+        terminal.process.kill()
+        os.close(terminal.main)

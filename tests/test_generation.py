@@ -1,0 +1,139 @@
+from itertools import islice
+
+import numpy as np
+import pytest
+from tiny_model import CONTEXT
+
+from engram_local.errors import ContextOverflowError, EngramError
+from engram_local.generation import _Stopper, generate
+
+QUESTION = "What is the capital of France?"
+
+
+def answer(model, memory=True, question=QUESTION, **options):
+    session = model.session(memory)
+    return list(generate(session, model.prompt_ids(question), **options))
+
+
+def text(steps):
+    return "".join(step.text for step in steps)
+
+
+def test_the_pocket_knows_its_facts_with_memory_alone(pocket):
+    assert "Paris" in text(answer(pocket))
+    assert "Paris" not in text(answer(pocket, memory=False))
+
+
+def test_steps_tell_what_happened(pocket):
+    steps = answer(pocket)
+    prompt = pocket.prompt_ids(QUESTION)
+    assert [x.n_generated for x in steps] == list(range(1, len(steps) + 1))
+    assert {x.n_prompt for x in steps} == {len(prompt)}
+    assert {x.n_reused for x in steps} == {0}
+    assert [x.finish_reason for x in steps] == [None] * (len(steps) - 1) + ["stop"]
+    assert steps[-1].token_id in pocket.eos_ids
+    assert steps[0].decode_tok_s == 0
+    assert steps[-1].decode_tok_s > 0
+    assert steps[0].prompt_tok_s > 0
+
+
+def test_greedy_steps_are_the_sessions_argmax(tiny):
+    prompt = [5, 6, 7]
+    tokens = [x.token_id for x in generate(tiny.session(), prompt, max_tokens=20, ignore_eos=True)]
+    logits = tiny.session().forward(prompt + tokens, "all")
+    assert tokens == logits.argmax(1)[len(prompt) - 1 : -1].tolist()
+
+
+def test_max_tokens_and_the_contexts_end(tiny):
+    assert len(list(generate(tiny.session(), [5], max_tokens=3, ignore_eos=True))) == 3
+    steps = list(generate(tiny.session(), [5] * 90, ignore_eos=True))
+    assert (len(steps), steps[-1].finish_reason) == (CONTEXT - 90, "length")
+    steps = list(generate(tiny.session(), [5] * (CONTEXT - 1), max_tokens=9, ignore_eos=True))
+    assert (len(steps), steps[-1].finish_reason) == (1, "length")
+
+
+def test_a_prompt_that_does_not_fit(tiny):
+    with pytest.raises(ContextOverflowError, match=f"the prompt has {CONTEXT} tokens, the context {CONTEXT}"):
+        next(generate(tiny.session(), [5] * CONTEXT))
+    with pytest.raises(EngramError, match="the prompt is empty"):
+        next(generate(tiny.session(), []))
+    with pytest.raises(EngramError, match="max_tokens is 0"):
+        next(generate(tiny.session(), [5], max_tokens=0))
+
+
+def test_a_session_goes_on_where_the_prompts_agree(pocket):
+    """A second turn evaluates what is new, and answers as a fresh session does."""
+    session = pocket.session()
+    first = list(generate(session, pocket.prompt_ids(QUESTION)))
+    messages = [
+        {"role": "user", "content": QUESTION},
+        {"role": "assistant", "content": text(first)},
+        {"role": "user", "content": "What is the atomic number of gold?"},
+    ]
+    prompt = pocket.prompt_ids(messages)
+    second = list(generate(session, prompt))
+    assert second[0].n_reused >= first[0].n_prompt + first[-1].n_generated - 1
+    assert text(second) == text(generate(pocket.session(), prompt))
+    again = list(generate(session, prompt))
+    assert again[0].n_reused == len(prompt) - 1
+    assert text(again) == text(second)
+
+
+def test_an_answer_left_half_way_leaves_a_good_session(pocket):
+    session = pocket.session()
+    steps = generate(session, pocket.prompt_ids(QUESTION))
+    list(islice(steps, 2))
+    steps.close()
+    assert text(generate(session, pocket.prompt_ids(QUESTION))) == text(answer(pocket))
+
+
+def test_stop_strings_across_tokens(pocket):
+    full = text(answer(pocket))
+    for stop in (["is Par"], ["zzz", "capital of"], [full], ["ris."], ["T"]):
+        steps = answer(pocket, stop=stop)
+        assert text(steps) == full[: min(i for s in stop if (i := full.find(s)) >= 0)]
+        assert steps[-1].finish_reason == "stop_string"
+    steps = answer(pocket, stop=["Paris!!", "no such text"])
+    assert (text(steps), steps[-1].finish_reason) == (full, "stop")
+    with pytest.raises(EngramError, match="a stop string is empty"):
+        answer(pocket, stop=[""])
+
+
+def test_the_stopper_equals_a_search_in_the_whole_text():
+    rng = np.random.default_rng(0)
+    for _ in range(500):
+        pieces = ["".join(rng.choice(list("ab"), rng.integers(0, 4))) for _ in range(8)]
+        stops = ["".join(rng.choice(list("ab"), rng.integers(1, 5))) for _ in range(2)]
+        stopper, out = _Stopper(stops), ""
+        for piece in pieces:
+            out += stopper.step(piece)
+            if stopper.found:
+                break
+        out += stopper.flush()
+        whole = "".join(pieces)
+        # A longer stop string may only be seen once an earlier, shorter one has ended the text.
+        ends = {s: whole.find(s) + len(s) for s in stops if s in whole}
+        assert stopper.found == bool(ends)
+        if not ends:
+            assert out == whole
+        else:
+            assert whole.startswith(out)
+            assert not any(s in out for s in stops)
+            assert any(whole[len(out) :].startswith(s) for s in stops)
+
+
+def test_sampling_repeats_with_a_seed(pocket):
+    options = {"temperature": 1.5, "top_k": 50, "top_p": 0.95, "max_tokens": 12, "ignore_eos": True}
+    a, b = (text(answer(pocket, seed=3, **options)) for _ in range(2))
+    assert a == b
+    assert len({text(answer(pocket, seed=seed, **options)) for seed in range(5)}) > 1
+
+
+def test_model_generate_streams_text(pocket):
+    assert "Paris" in "".join(pocket.generate(QUESTION))
+    assert "Paris" in "".join(pocket.generate([{"role": "user", "content": QUESTION}], max_tokens=20))
+    assert "Paris" not in "".join(pocket.generate(QUESTION, memory=False))
+    raw = "<|bos|><|user|>" + QUESTION + "<|bot|>"
+    assert "Paris" in "".join(pocket.generate(raw, raw=True))
+    with pytest.raises(EngramError, match="the prompt is empty"):
+        next(pocket.generate(""))
