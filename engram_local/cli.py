@@ -72,8 +72,10 @@ def chat(
 ) -> None:
     """Talk to a model.
 
-    In a terminal: /help lists the commands, /memory off leaves the tables out live, Ctrl-C stops an answer. Where stdin
-    or stdout is no terminal: one message a line in, one reply a line out, each line a turn of one conversation.
+    In a terminal: /help lists the commands, /memory off leaves the tables
+    out live, Ctrl-C stops an answer. Where stdin or stdout is no terminal:
+    one message a line in, one reply a line out, each line a turn of one
+    conversation.
 
     \b
     engram-local chat
@@ -221,9 +223,9 @@ def bench(
     model: OptionalModel = None,
     json_file: Annotated[str | None, typer.Option("--json", help="Write the figures there.", metavar="FILE")] = None,
     plot: Annotated[str | None, typer.Option(help="Draw them there (png, svg, pdf).", metavar="FILE")] = None,
-    prompt_tokens: Annotated[int, typer.Option(help="Length of the prompt.", min=2)] = 256,
-    tokens: Annotated[int, typer.Option(help="Tokens to generate.", min=2)] = 64,
-    rounds: Annotated[int, typer.Option(help="Measurements of each kind; the median counts.", min=1)] = 5,
+    prompt_tokens: Annotated[int, typer.Option(help="Length of the prompt.", min=2, metavar="N")] = 256,
+    tokens: Annotated[int, typer.Option(help="Tokens to generate.", min=2, metavar="N")] = 64,
+    rounds: Annotated[int, typer.Option(help="Measurements of each kind; the median counts.", min=1, metavar="N")] = 5,
     backend: BackendOption = "auto",
     threads: Threads = None,
     table_access: Access = "auto",
@@ -233,7 +235,8 @@ def bench(
 ) -> None:
     """Measure prefill and decode with the memory off, resident and cold.
 
-    Cold: the tables' pages are dropped from the page cache first. The kinds take turns within each round.
+    Cold: the tables' pages are dropped from the page cache first. The kinds
+    take turns within each round.
 
     \b
     engram-local bench

@@ -10,12 +10,16 @@ from engram_local.cli_options import Debug, Encoding, RequiredModel, progress, s
 def export(
     checkpoint: Annotated[str, typer.Argument(metavar="CHECKPOINT", help="Folder or file of a trained checkpoint.")],
     out: Annotated[str, typer.Argument(metavar="OUT", help="Model folder to make.")],
-    base: Annotated[str | None, typer.Option(help="Hugging Face folder of the backbone, where it lies apart.")] = None,
-    backend: Annotated[Literal["onnx", "gguf", "both"], typer.Option(help="Which backbones to write.")] = "onnx",
-    tables: Annotated[Encoding, typer.Option(help="Encoding of the rows.")] = "int8",
+    base: Annotated[
+        str | None, typer.Option(help="Hugging Face folder of the backbone, where it lies apart.", metavar="FOLDER")
+    ] = None,
+    backend: Annotated[
+        Literal["onnx", "gguf", "both"], typer.Option(help="Which backbones to write.", metavar="onnx|gguf|both")
+    ] = "onnx",
+    tables: Encoding = "int8",
     weights: Annotated[
         Literal["float32", "float16", "int8", "int4"],
-        typer.Option(help="Encoding of the backbone's weights."),
+        typer.Option(help="Encoding of the backbone's weights.", metavar="float32|float16|int8|int4"),
     ] = "int8",
     debug: Debug = False,
 ) -> None:
@@ -43,7 +47,7 @@ def export(
 def quantize(
     model: RequiredModel,
     out: Annotated[str, typer.Argument(metavar="OUT", help="Model folder to make.")],
-    tables: Annotated[Encoding, typer.Option(help="New encoding of the rows.")],
+    tables: Encoding,
     debug: Debug = False,
 ) -> None:
     """Encode a model's tables anew, and report what that loses.

@@ -151,9 +151,8 @@ def test_the_context_can_be_filled(tiny):
 
 
 def test_a_shorter_context_can_be_asked_for(tiny_path):
-    with engram_local.load(tiny_path, context_length=8) as model:
-        with pytest.raises(ContextOverflowError, match="context of 8"):
-            model.session().forward(TOKENS[:9])
+    with engram_local.load(tiny_path, context_length=8) as model, pytest.raises(ContextOverflowError, match="of 8"):
+        model.session().forward(TOKENS[:9])
     with pytest.raises(ContextOverflowError, match="takes 1 to 96"):
         engram_local.load(tiny_path, context_length=97)
 

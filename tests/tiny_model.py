@@ -1,7 +1,7 @@
-"""A model folder with random float32 weights, small enough to make in every test: one attention block, Engram before it.
+"""A model folder with random float32 weights, small enough to make in a test: one attention block, Engram before it.
 
-The layer is simpler than Engram's (no gate), but has all that a session must carry: rows, a dilated convolution with its
-state, a switch, and a KV cache.
+The layer is simpler than Engram's (no gate), but has all that a session must carry: rows, a dilated convolution with
+its state, a switch, and a KV cache.
 """
 
 import json
@@ -25,8 +25,8 @@ WIDTH = 4 * ROW  # E: two orders of two heads
 
 
 def make_tiny_model(path: Path, *, engram: bool = True, drop_input: str | None = None, seed: int = 0) -> Path:
-    """Write the folder. engram=False: the same backbone with the layer gone from the graph; drop_input: an input that is
-    made a constant, as a graph of another release would have it."""
+    """Write the folder. engram=False: the same backbone with the layer gone from the graph; drop_input: an input that
+    is made a constant, as a graph of another release would have it."""
     rng = np.random.default_rng(seed)
     (path / "tables").mkdir(parents=True)
     offsets, orders = 0, []
@@ -50,9 +50,9 @@ def make_tiny_model(path: Path, *, engram: bool = True, drop_input: str | None =
     (path / "config.json").write_text(json.dumps(config))
     with TableWriter(path / layer["table"], "float32", offsets, ROW) as writer:
         writer.append(rng.standard_normal((offsets, ROW)).astype(np.float32))
-    token_map = np.concatenate([np.arange(N_IDS), rng.integers(0, N_IDS, VOCAB - N_IDS)]).astype(np.int32)
-    save_file({"token_map": token_map}, path / "token_map.safetensors")
-    words = {f"w{i}": i for i in range(VOCAB)}
+    # Case and accents are lost in compression: "w1", "W1" and "ẃ1" share an id.
+    words = {f"{'wWẃ'[i // N_IDS]}{i % N_IDS}": i for i in range(VOCAB)}
+    save_file({"token_map": np.arange(VOCAB, dtype=np.int32) % N_IDS}, path / "token_map.safetensors")
     tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="w0"))
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
     tokenizer.save(str(path / "tokenizer.json"))

@@ -1,0 +1,206 @@
+"""The command as people type it: what it prints, where, and with which exit code."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from engram_local import __version__
+from engram_local.cli import app, main
+
+FRANCE = "What is the capital of France?"
+COMMANDS = (
+    *("chat", "generate", "inspect", "verify", "bench", "warm"),
+    *("export", "quantize", "attach", "pack", "unpack"),
+)
+
+
+def invoke(*arguments, code=0, text=None):
+    """Run a command in this process; returns its stdout."""
+    result = CliRunner().invoke(app, [str(x) for x in arguments], input=text)
+    assert result.exit_code == code, (result.output, result.exception)
+    return result.stdout
+
+
+def run(*arguments, text="", **options):
+    """Run the program; returns (exit code, stdout, stderr)."""
+    command = [sys.executable, "-m", "engram_local.cli", *map(str, arguments)]
+    done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=60, **options)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_version_and_help():
+    assert invoke("--version") == f"engram-local {__version__}\n"
+    text = invoke("--help")
+    assert all(f" {name} " in text for name in COMMANDS)
+    for name in COMMANDS:
+        assert f"engram-local {name}" in invoke(name, "--help"), f"{name} --help shows no example"
+
+
+def test_help_imports_nothing_heavy():
+    """What makes help slow is imports; typer and rich are all it may need."""
+    code = "import sys, engram_local.cli; print([m for m in sys.modules if m.split('.')[0] in %r])"
+    heavy = {"numpy", "onnxruntime", "tokenizers", "jinja2", "prompt_toolkit", "torch", "transformers", "matplotlib"}
+    done = subprocess.run([sys.executable, "-c", code % heavy], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "[]\n"
+
+
+def test_generate():
+    answer = invoke("generate", "--prompt", FRANCE)
+    assert "Paris" in answer and answer.endswith("\n")
+    assert "Paris" in invoke("generate", text=FRANCE)
+    assert "Paris" not in invoke("generate", "--no-memory", "--prompt", FRANCE)
+    assert invoke("generate", "--prompt", FRANCE, "--stop", "Paris").strip() == answer.split("Paris")[0].strip()
+
+
+def test_generate_json():
+    answer = json.loads(invoke("generate", "--json", "--prompt", FRANCE, "--max-tokens", "3"))
+    assert answer["finish_reason"] == "length"
+    assert answer["n_generated"] == len(answer["token_ids"]) == 3
+    assert (answer["memory"], answer["backend"]) == (True, "onnx")
+    assert {"text", "n_prompt", "prompt_tok_s", "decode_tok_s", "model"} <= answer.keys()
+
+
+def test_generate_repeats_with_a_seed():
+    options = ("generate", "--prompt", FRANCE, "--temperature", "2", "--max-tokens", "12", "--seed")
+    assert invoke(*options, 5) == invoke(*options, 5)
+    assert len({invoke(*options, seed) for seed in range(4)}) > 1
+
+
+def test_raw_continues_the_text():
+    prompt = f"<|bos|><|user|>{FRANCE}<|bot|>"
+    assert invoke("generate", "--raw", "--prompt", prompt) == invoke("generate", "--prompt", FRANCE)
+
+
+def test_verbose_says_what_was_chosen_on_stderr():
+    code, out, err = run("generate", "--prompt", FRANCE, "--verbose", "--threads", "1")
+    assert code == 0 and "Paris" in out
+    assert "backend onnx, 1 threads" in err and "table of layer 1: access" in err and "tok/s" in err
+
+
+def test_chat_in_plain_mode():
+    out = invoke("chat", text=f"{FRANCE}\n")
+    assert "Paris" in out and out.count("\n") == 1
+    assert "Paris" not in invoke("chat", "--no-memory", text=f"{FRANCE}\n")
+
+
+def test_inspect(tiny_path):
+    about = json.loads(invoke("inspect", tiny_path, "--json"))
+    layer = about["engram"]["layers"][0]
+    assert (layer["rows"], layer["heads"], layer["encoding"], layer["row_bytes"]) == (60, 4, "float32", 16)
+    assert layer["orders"] == [{"order": 2, "heads": 2, "rows": 24}, {"order": 3, "heads": 2, "rows": 36}]
+    assert layer["bytes_on_disk"] == (tiny_path / "tables/layer_0.safetensors").stat().st_size
+    assert about["bytes_on_disk"]["all"] == sum(
+        x.stat().st_size for x in tiny_path.rglob("*") if x.is_file() and x.name != "manifest.json"
+    )
+    assert about["bytes_in_ram"]["context_per_token"] == 4 * (2 * 2 * 16 + 32)
+    text = invoke("inspect", tiny_path)
+    assert "60" in text and "2x2, 3x2" in text and "backbone.onnx" in text
+
+
+def test_inspect_rows(tiny, tiny_path):
+    shown = json.loads(invoke("inspect", tiny_path, "--json", "--rows", "w1 W1 w2"))
+    assert (shown["pieces"], shown["ids"]) == (["w1", "W1", "w2"], [1, 1, 2])
+    assert shown["rows"]["0"] == tiny.hasher.row_ids(shown["tokens"], 0).tolist()
+
+
+def test_verify(tiny_copy):
+    assert "not proven" in invoke("verify", tiny_copy)
+    assert json.loads(invoke("verify", tiny_copy, "--json"))["ok"] is True
+    os.truncate(tiny_copy / "backbone.onnx", 10)
+    code, out, err = run("verify", tiny_copy)
+    assert code == 1
+    assert "BAD  backbone.onnx: has 10 bytes" in out
+    assert err.count("\n") == 1 and "checks failed" in err
+
+
+def test_warm(tiny_path):
+    assert "tables/layer_0.safetensors: 960 B read" in invoke("warm", tiny_path)
+
+
+def test_sizes_are_understood(tiny_path):
+    for size in ("64M", "1GiB", "100000"):
+        invoke("warm", tiny_path, "--ram-limit", size)
+    code, _, err = run("warm", tiny_path, "--ram-limit", "much")
+    assert code == 1 and "'much' is not a size; write 512M" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["generate", "nowhere", "--prompt", "x"], "nowhere: no such folder"),
+        (["generate", "--prompt", ""], "the prompt is empty"),
+        (["generate"], "the prompt is empty"),
+        (["generate", "--prompt", "and so on " * 999], "tokens, the context 1024; shorten the prompt"),
+        (["generate", "--prompt", "x", "--context", "9999"], "takes 1 to 1024 tokens"),
+        (["generate", "--prompt", "x", "--backend", "gguf"], "has no backbone.gguf"),
+        (["generate", "--prompt", "x", "--top-p", "0"], "top_p is 0.0; give a number above 0"),
+        (["chat", "nowhere"], "nowhere: no such folder"),
+        (["inspect", "."], "has no manifest.json"),
+        (["verify", "."], "1 of 1 checks failed"),
+        (["bench", "--tokens", "2000"], "exceed the context of 1024"),
+        (["bench", "--json", "no/such/folder/f.json", "--rounds", "1", "--tokens", "2"], "f.json: cannot be written"),
+        (["export", "nowhere", "out"], "nowhere"),
+        (["unpack", "nowhere.tar.zst", "out"], "nowhere.tar.zst"),
+        (["pack", "nowhere", "f.tar.zst"], "nowhere"),
+        (["quantize", "nowhere", "out", "--tables", "int4"], "nowhere"),
+    ],
+    ids=lambda x: " ".join(x)[:40] if isinstance(x, list) else "",
+)
+def test_what_fails_is_one_line_and_exit_code_1(arguments, message, tmp_path):
+    code, _, err = run(*arguments, cwd=tmp_path)
+    assert code == 1
+    assert err.count("\n") == 1 and err.startswith("engram-local: ") and message in err
+    assert list(tmp_path.iterdir()) == [], "nothing may be written"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"],
+        ["generate", "--nonsense"],
+        ["generate", "--prompt", "x", "--threads", "0"],
+        ["generate", "--prompt", "x", "--backend", "torch"],
+        ["generate", "--prompt", "x", "--raw", "--system", "y"],
+        ["quantize", "a"],
+        ["export", "a"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_is_exit_code_2(arguments):
+    invoke(*arguments, code=2)
+
+
+def test_debug_shows_the_traceback():
+    code, _, err = run("generate", "nowhere", "--prompt", "x", "--debug")
+    assert code == 1
+    assert "Traceback" in err and "ModelFolderError" in err
+
+
+def test_a_reader_that_leaves_is_no_error():
+    command = f"{sys.executable} -m engram_local.cli inspect --rows '{'capital ' * 3000}' | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60)
+    assert done.stderr == "" and done.stdout.count("\n") == 1
+
+
+def test_faults_of_the_program_say_so(monkeypatch, capsys):
+    def fail():
+        raise ZeroDivisionError("1/0")
+
+    monkeypatch.setattr("engram_local.cli.app", fail)
+    monkeypatch.setattr(sys, "argv", ["engram-local"])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 1
+    assert "a fault of engram-local, --debug shows where" in capsys.readouterr().err
+
+
+def test_the_generated_help_page_is_up_to_date():
+    from engram_local.cli_help import help_page
+
+    page = Path(__file__).parents[1] / "docs" / "cli.md"
+    assert page.read_text(encoding="utf-8") == help_page(), "run: python -m engram_local.cli_help > docs/cli.md"
