@@ -144,35 +144,42 @@ def summary(model: Model, figures: dict[str, Rounds]) -> dict:
 
 
 def print_table(model: Model, figures: dict[str, Rounds], result: dict, n_prompt: int, n_decode: int) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table as Grid
 
     console = Console(highlight=False, markup=False)
     n_rounds = len(figures["resident"].decode_tok_s)
     console.print(
-        f"{result['model']}: {result['backend']}, {result['threads']} threads; prompt {n_prompt}, {n_decode} tokens; "
-        f"median (lowest-highest) of {n_rounds} rounds"
+        f"{result['model']}: {result['backend']}, {result['threads']} threads\n"
+        f"prompt {n_prompt}, {n_decode} tokens; median (lowest-highest) of {n_rounds} rounds"
     )
     lookups = {kind: figures[kind].lookup_us_per_token for kind in ("resident", "cold")}
     shares = {kind: result["lookup_us_per_token"][kind] * result["decode_tok_s"][kind] / 1e6 for kind in lookups}
     cached = result["page_cache"]
-    grid = Grid()
-    grid.add_column()
+    grid = Grid(box=SIMPLE_HEAD)
+    grid.add_column(no_wrap=True)
     for name in ("memory off", "resident", "cold"):
         grid.add_column(name, justify="right", no_wrap=True)
     grid.add_row("prefill tok/s", *(_spread(figures[kind].prefill_tok_s) for kind in KINDS))
     grid.add_row("decode tok/s", *(_spread(figures[kind].decode_tok_s) for kind in KINDS))
-    grid.add_row("lookup µs a token", "", *(_spread(x) for x in lookups.values()))
-    grid.add_row("lookup share of decode", "", *(f"{x:.1%}" for x in shares.values()))
-    grid.add_row("tables in page cache", "", *("unknown" if x is None else f"{x:.0%}" for x in cached.values()))
+    grid.add_row("lookup µs/token", "", *(_spread(x) for x in lookups.values()))
+    grid.add_row("lookup share", "", *(f"{x:.1%}" for x in shares.values()))
+    grid.add_row("in page cache", "", *("unknown" if x is None else f"{x:.0%}" for x in cached.values()))
     console.print(grid)
     tables = sum(table.n_rows * table.row_bytes for table in model.tables.values())
     console.print(f"tables {format_size(tables)}; peak RSS {format_size(result['peak_rss_bytes'])}")
 
 
 def _spread(values: list[float]) -> str:
-    digits = 0 if median(values) >= 100 else 1
-    return f"{median(values):.{digits}f} ({min(values):.{digits}f}-{max(values):.{digits}f})"
+    return f"{_short(median(values))} ({_short(min(values))}-{_short(max(values))})"
+
+
+def _short(value: float) -> str:
+    """Three or four digits: 36575 -> "36.6k", 1925 -> "1925", 41.27 -> "41.3"."""
+    if value >= 10_000:
+        return f"{value / 1000:.1f}k"
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}"
 
 
 def peak_rss_bytes() -> int:

@@ -93,6 +93,7 @@ def print_model(path: str | Path | None, as_json: bool) -> None:
     if as_json:
         print(json.dumps(about, ensure_ascii=False))
         return
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
@@ -103,8 +104,8 @@ def print_model(path: str | Path | None, as_json: bool) -> None:
         f"context {about['context_length']:,}; backbone: {', '.join(about['backbones']) or 'none'}"
     )
     engram = about["engram"]
-    table = Table(title="Engram layers, applied before block", title_justify="left")
-    table.add_column()
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("Engram layer before block")
     layers = engram["layers"]
     for x in layers:
         table.add_column(str(x["layer_id"]), justify="right")
@@ -118,14 +119,14 @@ def print_model(path: str | Path | None, as_json: bool) -> None:
     table.add_row("convolution", *(f"{c['kernel']}, dilation {c['dilation']}" if c else "none" for c in convs))
     table.add_row("on disk", *(format_size(x["bytes_on_disk"]) for x in layers))
     console.print(table)
-    memory = Table(title="Bytes", title_justify="left")
-    for name in ("what", "on disk", "in memory"):
-        memory.add_column(name, justify="left" if name == "what" else "right")
+    memory = Table(box=SIMPLE_HEAD)
+    for name in ("bytes", "on disk", "in memory"):
+        memory.add_column(name, justify="left" if name == "bytes" else "right")
     for name, size in about["backbones"].items():
         memory.add_row(f"backbone.{name}", format_size(size), format_size(size))
     ram = about["bytes_in_ram"]
     tables = format_size(about["bytes_on_disk"]["tables"])
-    memory.add_row("tables", tables, f"{tables}, or left on disk")
+    memory.add_row("tables", tables, f"{tables} or none")
     if ram["context_per_token"] is not None:
         memory.add_row(f"context of {about['context_length']:,}", "", format_size(ram["context_full"]))
         memory.add_row("context, a token", "", format_size(ram["context_per_token"]))

@@ -107,7 +107,6 @@ class Model:
         self.config = folder.engram
         self.threads = threads
         self.memory = memory
-        self.context_length = context_length
         self.eos_ids = folder.eos_ids()
         self.hasher = NgramHasher(folder.engram, folder.token_map)
         self.tables: dict[int, Table] = {}
@@ -124,6 +123,7 @@ class Model:
                 verbose=verbose,
                 **backend_options,
             )
+            self.context_length = min(context_length, self.backend.context_length)
             self.tokenizer = Tokenizer(folder.path) if folder.has_tokenizer else self.backend.tokenizer()
             self._check_tokenizer()
         except BaseException:
