@@ -157,7 +157,7 @@ def print_table(model: Model, figures: dict[str, Rounds], result: dict, n_prompt
     lookups = {kind: figures[kind].lookup_us_per_token for kind in ("resident", "cold")}
     shares = {kind: result["lookup_us_per_token"][kind] * result["decode_tok_s"][kind] / 1e6 for kind in lookups}
     cached = result["page_cache"]
-    grid = Grid(box=SIMPLE_HEAD)
+    grid = Grid(box=SIMPLE_HEAD, pad_edge=False)
     grid.add_column(no_wrap=True)
     for name in ("memory off", "resident", "cold"):
         grid.add_column(name, justify="right", no_wrap=True)

@@ -22,6 +22,9 @@ HELP = """\
 /quit              leave (or Ctrl-D)
 Ctrl-C stops an answer. Alt-Enter starts a new line, Up finds earlier messages."""
 
+# A model's text must not steer the terminal: no control characters but line feed and tab.
+NO_CONTROLS = dict.fromkeys(i for i in (*range(32), *range(127, 160)) if chr(i) not in "\n\t")
+
 Say = Callable[[str], None]
 
 
@@ -45,7 +48,8 @@ def run_plain(conversation: Conversation) -> None:
         else:
             steps = _turn(conversation, text, _to_stderr) if text else None
         if steps is not None:
-            print(" ".join("".join(step.text for step in steps).split()), flush=True)
+            reply = "".join(step.text for step in steps).translate(NO_CONTROLS)
+            print(" ".join(reply.split()), flush=True)
 
 
 QUIT = object()
@@ -185,14 +189,15 @@ class _Terminal:
 
     def show(self, steps: Iterator[Step]) -> None:
         """Stream an answer, then its speed."""
-        label = "memory" if self.conversation.memory else "no memory"
-        self.console.print(f"{label} ", style="bold cyan" if self.conversation.memory else "bold yellow", end="")
+        memory = self.conversation.memory
+        label, style = ("engram ", "bold cyan") if memory else ("memory off ", "bold yellow")
+        self.console.print(label, style=style, end="")
         last, stopped = None, False
         with interruptible() as asked_to_stop:
             try:
                 for step in steps:
                     last = step
-                    self.console.out(step.text, end="", highlight=False)
+                    self.console.out(step.text.translate(NO_CONTROLS), end="", highlight=False)
                     self.console.file.flush()
                     if asked_to_stop() and step.finish_reason is None:
                         stopped = True

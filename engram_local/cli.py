@@ -124,6 +124,7 @@ def generate(
     engram-local generate my-model --raw --prompt 'Once upon a time' --max-tokens 40 --temperature 0.8 --seed 1
     echo 'What is the capital of France?' | engram-local generate --json
     """
+    from engram_local.chat import NO_CONTROLS
     from engram_local.errors import EngramError
     from engram_local.generation import generate as run
 
@@ -139,12 +140,12 @@ def generate(
         sampling = _sampling(loaded, temperature, top_k, top_p, min_p, repetition_penalty, seed)
         messages = [{"role": "system", "content": system}, {"role": "user", "content": prompt}] if system else prompt
         ids = loaded.prompt_ids(messages, raw)
-        steps, pieces = [], []
+        steps, pieces, hidden = [], [], NO_CONTROLS if sys.stdout.isatty() else {}
         for step in run(loaded.session(), ids, max_tokens=max_tokens, stop=stop or (), **sampling):
             steps.append(step)
             pieces.append(step.text)
             if not json_output:
-                print(step.text, end="", flush=True)
+                print(step.text.translate(hidden), end="", flush=True)
         last = steps[-1]
         if json_output:
             answer = {
@@ -279,7 +280,7 @@ def warm(
             Table(folder.file(layer.table), access=table_access, ram_limit=_size(ram_limit)) as table,
         ):
             table.warm(lambda done, total, name=layer.table: show(name, done, total))
-            print(f"{layer.table}: {format_size(table.header.data_bytes)} read; access {table.access}: {table.why}")
+            print(f"{layer.table}: {format_size(table.data_bytes)} read; access {table.access}: {table.why}")
 
 
 for command in (cli_tools.export, cli_tools.quantize, cli_tools.attach, cli_tools.pack, cli_tools.unpack):

@@ -104,7 +104,7 @@ def print_model(path: str | Path | None, as_json: bool) -> None:
         f"context {about['context_length']:,}; backbone: {', '.join(about['backbones']) or 'none'}"
     )
     engram = about["engram"]
-    table = Table(box=SIMPLE_HEAD)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("Engram layer before block")
     layers = engram["layers"]
     for x in layers:
@@ -119,7 +119,7 @@ def print_model(path: str | Path | None, as_json: bool) -> None:
     table.add_row("convolution", *(f"{c['kernel']}, dilation {c['dilation']}" if c else "none" for c in convs))
     table.add_row("on disk", *(format_size(x["bytes_on_disk"]) for x in layers))
     console.print(table)
-    memory = Table(box=SIMPLE_HEAD)
+    memory = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in ("bytes", "on disk", "in memory"):
         memory.add_column(name, justify="left" if name == "bytes" else "right")
     for name, size in about["backbones"].items():

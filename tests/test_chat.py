@@ -14,7 +14,7 @@ from prompt_toolkit.application import create_app_session
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
-from engram_local.chat import QUIT, _Terminal, command, interruptible, run_plain
+from engram_local.chat import NO_CONTROLS, QUIT, _Terminal, command, interruptible, run_plain
 from engram_local.conversation import Conversation
 from engram_local.errors import ContextOverflowError, EngramError
 
@@ -175,6 +175,10 @@ def test_an_interrupt_stops_the_answer_and_keeps_what_came(conversation):
         assert "Paris" not in conversation.messages[-1]["content"]
         terminal.show(conversation.regenerate())
         assert "Paris" in terminal.console.file.getvalue()
+
+
+def test_control_characters_of_a_model_do_not_reach_the_terminal():
+    assert "a\x1b[2Jb\x07\x9b1m\tc\nd\x7fé".translate(NO_CONTROLS) == "a[2Jb1m\tc\ndé"
 
 
 class Terminal:
