@@ -1,49 +1,63 @@
-"""Tables at run time: open a table file, gather its rows as float32, read ahead for a model's layers.
+"""Tables at run time: open a table, gather its rows as float32, read ahead for a model's layers.
 
 Knows rows by number only; which rows a token needs is hashing.py's business.
 """
 
+import errno
 import mmap
 import os
+import sys
+import threading
 from collections.abc import Callable
 
 import numpy as np
 
-from engram_local import _native, table_file
-from engram_local.errors import RowRangeError, TableError
+from engram_local import _native
+from engram_local.errors import TableError
+from engram_local.table_layout import TableLayout, read_layout
 
-ACCESS = ("auto", "resident", "mmap")
-_WARM_STEP = 64 << 20
+ACCESS = ("auto", "resident", "mmap", "direct")
+_WARM_BYTES = 8 << 20
+_PAGE = mmap.PAGESIZE
+# What direct reads need besides the cache: buffers of the rings, and rows of two chunks on their way.
+_READ_BYTES = 32 << 20
+_ROW_OVERHEAD = 112  # bookkeeping of one row in a batch
 
 
 class Table:
-    """One table file, open for reading. Any number of threads may gather from it.
+    """One table, open for reading. Any number of threads may gather from it.
 
-    access: "resident" (rows are kept in the page cache: read once in order, with large pages), "mmap" (rows are read on
-    demand), "auto". ram_limit: bytes that this table's pages may take, None for what the machine has free. `access`
-    and `why` then say what took effect. Raises TableError.
+    path: a table file, or a `*.link.json` that names tensors in other software's files.
+    access: "resident": mapped, meant to stay in memory; "mmap": mapped, pages are read on demand and hinted in batches;
+            "direct": rows are read past the page cache, many at once, with a cache of hot rows in front; "auto".
+    ram_limit: bytes of memory that this table may take, page cache included; None for a share of what is free.
+    `access` and `why` then say what took effect. Raises TableError.
     """
 
     def __init__(self, path, *, access: str = "auto", ram_limit: int | None = None):
         if access not in ACCESS:
             raise TableError(f"unknown table access {access!r}; choose one of {', '.join(ACCESS)}")
         self.path = os.fspath(path)
-        self.header = table_file.read_header(path)
-        self.encoding, self.n_rows, self.dim = self.header.encoding, self.header.rows, self.header.dim
-        self.row_bytes = self.header.row_bytes
-        self.access, self.why = _choose(access, self.header.data_bytes, ram_limit)
-        self._encoding_code = _native.ENCODINGS.index(self.encoding)
-        self._gathers = self._rows_read = 0
+        self.layout: TableLayout = read_layout(path)
+        self.encoding, self.n_rows, self.dim = self.layout.encoding, self.layout.rows, self.layout.dim
+        self.row_bytes, self.data_bytes = self.layout.row_bytes, self.layout.data_bytes
+        self._ram_limit = ram_limit
+        self._gathers = self._rows_read = self._pages_in = 0
+        self._files: list = []
+        self._maps: list[mmap.mmap] = []
+        self._warming: threading.Event | None = None
+        self._data: _native.TableData | None = None
+        wanted, self.why = _choose(access, self.data_bytes, ram_limit)
         try:
-            self._file = open(self.path, "rb")  # noqa: SIM115 (closed by close)
-            self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+            self.access = self._open(wanted)
         except OSError as error:
-            raise TableError(f"{self.path}: cannot be mapped ({error.strerror})") from error
-        self._rows = np.frombuffer(self._map, np.uint8, self.header.data_bytes, self.header.data_offset)
-        self._rows = self._rows.reshape(self.n_rows, self.row_bytes)
-        # Random advice ends read-ahead and with it the large pages that make a resident table fast.
-        if self.access == "mmap" and hasattr(mmap, "MADV_RANDOM"):
-            self._map.madvise(mmap.MADV_RANDOM)
+            self.close()
+            raise TableError(f"{error.filename or self.path}: cannot be opened ({error.strerror})") from error
+        except BaseException:
+            self.close()
+            raise
+        if access == "resident":
+            self._warm_in_background()
 
     def gather(self, row_ids, out: np.ndarray | None = None) -> np.ndarray:
         """Rows of int64 ids of any shape -> float32 [*shape, dim], into `out` (C-contiguous) if given.
@@ -57,58 +71,60 @@ class Table:
             out = np.empty(shape, np.float32)
         elif out.dtype != np.float32 or out.shape != shape or not out.flags.c_contiguous:
             raise ValueError(f"out is {out.dtype} {list(out.shape)}, not float32 {list(shape)} in C order")
-        flat = row_ids.reshape(-1)
-        try:
-            self._check_size()
-            _native.gather(self._rows, self.dim, self._encoding_code, flat, out.reshape(flat.size, self.dim))
-        except RowRangeError as error:
-            raise RowRangeError(f"{self.path}: {error}; the table and the config do not fit") from None
-        except TableError as error:
-            raise TableError(f"{self.path}: {error}; run `engram-local verify`") from None
+        flat, values = row_ids.reshape(-1), out.reshape(-1)
+        if self._data is None:
+            raise TableError(f"{self.path}: the table is closed")
+        step = self._batch_rows()
+        for start in range(0, flat.size, step):
+            ids, part = flat[start : start + step], values[start * self.dim : (start + step) * self.dim]
+            if self.access == "direct":
+                _native.ReadJob([(self._data, ids, part)]).wait(0)
+            else:
+                self._gather_mapped(ids, part)
         self._gathers += 1
         self._rows_read += flat.size
         return out
 
     def prefetch(self, row_ids) -> None:
-        """Ask for the pages of these rows (int64, any shape) without waiting for them."""
-        if self.access != "mmap" or not hasattr(mmap, "MADV_WILLNEED"):
-            return
-        starts = self.header.data_offset + np.unique(row_ids) * self.row_bytes
-        pages = np.unique(np.concatenate((starts, starts + self.row_bytes - 1)) // mmap.PAGESIZE)
-        for page in pages.tolist():
-            self._map.madvise(mmap.MADV_WILLNEED, page * mmap.PAGESIZE, mmap.PAGESIZE)
+        """Ask for the pages of these rows (int64, any shape) without waiting for them (mmap alone)."""
+        if self.access == "mmap" and self._data is not None:
+            flat = np.asarray(row_ids, np.int64).reshape(-1)
+            self._pages_in += self._data.hint(flat[: self._batch_rows()])
 
     def warm(self, progress: Callable[[int, int], None] | None = None) -> None:
-        """Read the whole table into the page cache, in order; calls progress(done_bytes, total_bytes) now and then."""
-        data = self._rows.reshape(-1)
-        for start in range(0, data.size, _WARM_STEP):
-            part = data[start : start + _WARM_STEP]
-            try:
-                self._check_size()
-                _native.touch(part)
-            except TableError as error:
-                raise TableError(f"{self.path}: {error}; run `engram-local verify`") from None
-            if progress:
-                progress(start + part.size, data.size)
+        """Read the whole table into the page cache, in order; calls progress(done_bytes, total_bytes) now and then.
+
+        With direct access nothing is read: its rows do not go through the page cache.
+        """
+        self._warm(progress, threading.Event())
 
     def stats(self) -> dict:
         """What took effect and what was read so far."""
-        return {
+        stats = {
             "path": self.path,
             "access": self.access,
             "why": self.why,
-            "bytes": self.header.data_bytes,
+            "bytes": self.data_bytes,
             "gathers": self._gathers,
             "rows_read": self._rows_read,
         }
+        if self.access == "direct" and self._data is not None:
+            stats["io_uring"] = _native.uses_io_uring()
+            stats["cache"] = self._data.cache_stats()
+        return stats
 
     def close(self) -> None:
         """Unmap and close; no other thread may be gathering."""
-        self._rows = None
-        if self._map is not None:
-            self._map.close()
-            self._file.close()
-        self._map = None
+        if self._warming is not None:
+            self._warming.set()
+        if self._data is not None:
+            self._data.release_maps()
+        self._data = None
+        for mapped in self._maps:
+            mapped.close()
+        for file in self._files:
+            os.close(file)
+        self._maps, self._files = [], []
 
     def __enter__(self) -> "Table":
         return self
@@ -116,24 +132,129 @@ class Table:
     def __exit__(self, *_) -> None:
         self.close()
 
-    def _check_size(self) -> None:
-        if self._map is None:
-            raise TableError("the table is closed")
-        size = os.fstat(self._file.fileno()).st_size
-        if size < self.header.data_offset + self.header.data_bytes:
-            raise TableError(f"the file was cut to {size} bytes while it was open")
+    def _open(self, access: str) -> str:
+        """Open the files; returns the access that took effect and completes `why`."""
+        alignment, cache_bytes = 1, 0
+        if access == "direct":
+            alignment = self._open_direct()
+            if not alignment:
+                access = "mmap"
+                self.why += "; direct reads are refused by the file system"
+            else:
+                cache_bytes = _cache_bytes(self.data_bytes, self._ram_limit)
+        if access != "direct":
+            self._open_mapped(random=access == "mmap")
+        for file, fd in enumerate(self._files):
+            _check_size(self.layout, file, fd)
+        fds = self._files if access == "direct" else [-1] * len(self._files)
+        maps = self._maps or [None] * len(self._files)
+        columns = [
+            (c.width, [(x.first_row, x.n_rows, x.offset, x.file, maps[x.file], fds[x.file]) for x in c.extents])
+            for c in self.layout.columns
+        ]
+        self._data = _native.TableData(
+            list(self.layout.files),
+            self.encoding,
+            self.n_rows,
+            self.dim,
+            columns,
+            self.layout.scale,
+            alignment,
+            cache_bytes,
+        )
+        return access
+
+    def _open_mapped(self, random: bool) -> None:
+        for path in self.layout.files:
+            fd = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0))
+            self._files.append(fd)
+            self._maps.append(mmap.mmap(fd, 0, access=mmap.ACCESS_READ))
+            # Random advice ends read-ahead and with it the large pages that make a resident table fast.
+            if random and hasattr(mmap, "MADV_RANDOM"):
+                self._maps[-1].madvise(mmap.MADV_RANDOM)
+
+    def _open_direct(self) -> int:
+        """Open every file for reads past the page cache; the block size they need, 0 where the system has none."""
+        alignments = []
+        try:
+            for path in self.layout.files:
+                self._files.append(_open_uncached(path))
+                alignments.append(_native.direct_alignment(self._files[-1]))
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
+                raise
+            alignments.append(0)
+        if min(alignments):
+            return max(alignments)
+        while self._files:
+            os.close(self._files.pop())
+        return 0
+
+    def _batch_rows(self) -> int:
+        """Rows gathered at once, so that their buffers or pages stay within the limit."""
+        if self.access == "direct":
+            return max(64, _READ_BYTES // 2 // (self.row_bytes + _ROW_OVERHEAD))
+        if self.access == "mmap" and self._ram_limit is not None:
+            pages_per_row = len(self.layout.columns) * (1 + self.row_bytes // _PAGE + 1)
+            return max(1, self._ram_limit // 2 // (_PAGE * pages_per_row))
+        return sys.maxsize
+
+    def _gather_mapped(self, ids: np.ndarray, out: np.ndarray) -> None:
+        self._data.gather(ids, out)
+        for file, fd in enumerate(self._files):  # behind the gather: what was read before a cut is right
+            _check_size(self.layout, file, fd)
+        if self.access == "mmap" and self._ram_limit is not None:
+            self._pages_in += 2 * len(self.layout.columns) * ids.size
+            if self._pages_in * _PAGE > self._ram_limit // 2:
+                self._drop_pages()
+
+    def _drop_pages(self) -> None:
+        """Give the page cache back what was read: pages in use by a map stay, so the map lets go of them first."""
+        for mapped, fd in zip(self._maps, self._files, strict=True):
+            if hasattr(mmap, "MADV_DONTNEED") and hasattr(os, "posix_fadvise"):
+                mapped.madvise(mmap.MADV_DONTNEED)
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        self._pages_in = 0
+
+    def _warm_in_background(self) -> None:
+        self._warming = threading.Event()
+        threading.Thread(target=self._warm, args=(None, self._warming), daemon=True).start()
+
+    def _warm(self, progress: Callable[[int, int], None] | None, stop: threading.Event) -> None:
+        if self.access == "direct":
+            return
+        buffer = bytearray(_WARM_BYTES)  # plain reads in order bring large pages, and cannot fault
+        done, total = 0, self.data_bytes
+        extents = [(x, c.width) for c in self.layout.columns for x in c.extents]
+        for extent, width in extents:
+            path = self.layout.files[extent.file]
+            try:
+                with open(path, "rb", buffering=0) as file:
+                    file.seek(extent.offset)
+                    left = extent.n_rows * width
+                    while left and not stop.is_set():
+                        n = file.readinto(memoryview(buffer)[:left])
+                        if not n:
+                            raise TableError(f"{path}: was cut short while it was open; run `engram-local verify`")
+                        left -= n
+                        done += n
+                        if progress:
+                            progress(done, total)
+            except OSError as error:
+                raise TableError(f"{path}: cannot be read ({error.strerror}); the disk may be failing") from error
 
 
 class RowReader:
-    """Reads the rows of all layers of a model together. tables: {layer_id: Table}; the reader owns and closes them."""
+    """Reads the rows of all layers of a model together. tables: {layer_id: Table}, looked at anew in every start."""
 
     def __init__(self, tables: dict[int, Table]):
         self.tables = tables
 
     def start(self, row_ids: dict[int, np.ndarray]) -> "ReadRows":
-        """Start reading {layer_id: int64 [n, n_heads]}; the result's `wait` hands them out layer by layer."""
-        for layer_id, ids in row_ids.items():
-            self.tables[layer_id].prefetch(ids)
+        """Start reading {layer_id: int64 [n, n_heads]}, all layers in one batch, and return at once.
+
+        The result's `wait` hands the rows out layer by layer. Raises RowRangeError.
+        """
         return ReadRows(self.tables, row_ids)
 
     def stats(self) -> dict:
@@ -149,12 +270,33 @@ class ReadRows:
     """Rows that were asked for (`Rows` of backends/base.py)."""
 
     def __init__(self, tables: dict[int, Table], row_ids: dict[int, np.ndarray]):
-        self._tables, self._row_ids = tables, row_ids
+        """Use `RowReader.start`."""
+        self._tables = tables
+        self._row_ids = {layer_id: np.asarray(ids, np.int64) for layer_id, ids in row_ids.items()}
         self._rows: dict[int, np.ndarray] = {}
+        self._parts: dict[int, int] = {}  # layers that are read directly: their number in the job
+        parts = []
+        for layer_id, ids in self._row_ids.items():
+            table = tables[layer_id]
+            if table.access != "direct":
+                table.prefetch(ids)
+                continue
+            if table._data is None:
+                raise TableError(f"{table.path}: the table is closed")
+            flat = np.ascontiguousarray(ids).reshape(-1)
+            self._rows[layer_id] = np.empty((len(ids), ids.shape[1] * table.dim), np.float32)
+            self._parts[layer_id] = len(parts)
+            parts.append((table._data, flat, self._rows[layer_id].reshape(-1)))
+            table._gathers += 1
+            table._rows_read += flat.size
+        self._job = _native.ReadJob(parts) if parts else None
 
     def wait(self, layer_id: int) -> np.ndarray:
         """Rows of one layer: float32 [n, n_heads * dim], owned by the caller. Raises TableError when a read failed."""
-        if layer_id not in self._rows:
+        if layer_id in self._parts:
+            self._job.wait(self._parts[layer_id])
+            del self._parts[layer_id]
+        elif layer_id not in self._rows:
             ids = self._row_ids[layer_id]
             self._rows[layer_id] = self._tables[layer_id].gather(ids).reshape(len(ids), -1)
         return self._rows[layer_id]
@@ -164,12 +306,41 @@ def _choose(access: str, data_bytes: int, ram_limit: int | None) -> tuple[str, s
     """(access, why): resident only where the whole table fits into the memory that it may take."""
     if access != "auto":
         return access, "asked for"
-    limit, source = (
-        (ram_limit, "the RAM limit") if ram_limit is not None else (_available_bytes() // 2, "half the free memory")
-    )
+    if ram_limit is not None:
+        limit, source = ram_limit, "the RAM limit"
+    else:
+        limit, source = _available_bytes() // 2, "half the free memory"
+    sizes = f"{data_bytes / 2**30:.2f} GiB", f"{source} of {limit / 2**30:.2f} GiB"
     if data_bytes <= limit:
-        return "resident", f"{data_bytes / 2**30:.2f} GiB fit into {source} of {limit / 2**30:.2f} GiB"
-    return "mmap", f"{data_bytes / 2**30:.2f} GiB exceed {source} of {limit / 2**30:.2f} GiB"
+        return "resident", f"{sizes[0]} fit into {sizes[1]}"
+    return "direct", f"{sizes[0]} exceed {sizes[1]}"
+
+
+def _cache_bytes(data_bytes: int, ram_limit: int | None) -> int:
+    """Memory of the hot-row cache: what the limit leaves, or a twentieth of the table and an eighth of what is free."""
+    if ram_limit is None:
+        return min(data_bytes // 20, _available_bytes() // 8)
+    return min(data_bytes, max(ram_limit - _READ_BYTES, ram_limit // 2))
+
+
+def _open_uncached(path: str) -> int:
+    """A descriptor whose reads pass the page cache by."""
+    if hasattr(os, "O_DIRECT"):
+        return os.open(path, os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC)
+    if sys.platform == "darwin":
+        import fcntl
+
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fcntl.fcntl(fd, fcntl.F_NOCACHE, 1)
+        return fd
+    raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP), path)
+
+
+def _check_size(layout: TableLayout, file: int, fd: int) -> None:
+    size, wanted = os.fstat(fd).st_size, layout.end_of(file)
+    if size < wanted:
+        path = layout.files[file]
+        raise TableError(f"{path}: was cut to {size} bytes of {wanted} while it was open; run `engram-local verify`")
 
 
 def _available_bytes() -> int:

@@ -2,6 +2,9 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc, free
 
+import os
+import weakref
+
 import numpy as np
 
 from engram_local.errors import RowRangeError, TableError, TokenRangeError
@@ -30,18 +33,69 @@ cdef extern from "hash.h":
     void el_hash_rows(const el_hash_plan *plan, const int64_t *ids, int64_t n_history, int64_t n, int64_t *rows) nogil
     int64_t el_map_tokens(const int32_t *map, int64_t vocab_size, const int64_t *tokens, int64_t n, int64_t *out) nogil
 
+cdef extern from "table.h":
+    ctypedef struct el_extent:
+        int64_t first_row, n_rows, offset
+        const uint8_t *map
+        int fd, file
+    ctypedef struct el_column:
+        int64_t width
+        int32_t n_extents
+        const el_extent *extents
+    ctypedef struct el_table:
+        int64_t n_rows, dim, row_bytes
+        int32_t encoding
+        float scale
+        int32_t n_columns
+        el_column columns[2]
+        int32_t alignment
+        el_cache *cache
+
+cdef extern from "cache.h":
+    ctypedef struct el_cache:
+        pass
+    ctypedef struct el_cache_stats:
+        int64_t bytes, capacity, rows, hits, misses
+    el_cache *el_cache_open(int64_t bytes, int64_t row_bytes) nogil
+    void el_cache_close(el_cache *cache) nogil
+    el_cache_stats el_cache_get_stats(el_cache *cache) nogil
+    void el_cache_reset(el_cache *cache) nogil
+
 cdef extern from "gather.h":
-    ctypedef struct el_gather_result:
-        int status
+    enum: EL_OK, EL_RANGE, EL_SCALE, EL_FAULT, EL_READ, EL_SHORT, EL_MEMORY, EL_FORKED
+    ctypedef struct el_result:
+        int status, error, file
         int64_t position
-    enum: EL_GATHER_OK, EL_GATHER_RANGE, EL_GATHER_SCALE, EL_GATHER_FAULT
     void el_guard_install() nogil
-    el_gather_result el_gather(const uint8_t *rows, int64_t n_rows, int64_t row_bytes, int64_t dim, int encoding,
-                               const int64_t *ids, int64_t n, float *out) nogil
-    el_gather_result el_touch(const uint8_t *rows, int64_t n_bytes) nogil
+    int64_t el_first_outside(const int64_t *ids, int64_t n, int64_t n_rows) nogil
+    el_result el_gather_table(const el_table *table, const int64_t *ids, int64_t n, float *out) nogil
+
+cdef extern from "pages.h":
+    int64_t el_pages_hint(const el_table *table, const int64_t *ids, int64_t n) nogil
+
+cdef extern from "reader.h":
+    ctypedef struct el_job:
+        pass
+    ctypedef struct el_part:
+        const el_table *table
+        const int64_t *ids
+        int64_t n
+        float *out
+    ctypedef struct el_reader_stats:
+        int64_t rows, unique, requests, bytes
+    el_job *el_job_start(const el_part *parts, int32_t n_parts) nogil
+    el_result el_job_wait(el_job *job, int32_t part) nogil
+    void el_job_close(el_job *job) nogil
+    int el_direct_alignment(int fd) nogil
+    int el_reader_uses_uring() nogil
+    void el_reader_use_uring(int use) nogil
+    el_reader_stats el_reader_get_stats() nogil
+    void el_reader_after_fork() nogil
 
 CPU_FEATURES = {"avx512": EL_AVX512, "avx2": EL_AVX2, "neon": EL_NEON}
-ENCODINGS = ("int8", "int4", "fp8_e4m3", "float16", "float32")  # in the order of decode.h
+# In the order of decode.h; those behind float32 occur only in other software's files.
+ENCODINGS = ("int8", "int4", "fp8_e4m3", "float16", "float32", "bfloat16", "fp8_e4m3_unscaled", "fp8_e4m3_float32",
+             "fp8_e4m3_float16", "fp8_e4m3_bfloat16", "q8_0", "q4_0", "q4_k")
 
 
 def cpu_features():
@@ -133,37 +187,196 @@ cdef class HashPlan:
         return out
 
 
-def gather(const uint8_t[:, ::1] rows, int64_t dim, int encoding, const int64_t[::1] row_ids, float[:, ::1] out):
-    """out[i] = decoded rows[row_ids[i]]; float32 [n, dim]. RowRangeError and TableError do not name the file."""
-    cdef int64_t n = row_ids.shape[0], n_rows = rows.shape[0], row_bytes = rows.shape[1]
-    cdef el_gather_result result
-    if out.shape[0] != n or out.shape[1] != dim:
-        raise ValueError(f"out is {out.shape[0]} x {out.shape[1]}, not {n} x {dim}")
-    if not n:
-        return
-    with nogil:
-        result = el_gather(&rows[0, 0], n_rows, row_bytes, dim, encoding, &row_ids[0], n, &out[0, 0])
-    if result.status == EL_GATHER_RANGE:
-        raise RowRangeError(
-            f"row id {row_ids[result.position]} (number {result.position} of the batch) is outside [0, {n_rows})"
+cdef class TableData:
+    """Where a table's rows lie: maps or descriptors of its files, and a cache. Python keeps the files open.
+
+    paths: the files' names, for messages. columns: [(width, [(first_row, n_rows, offset, file, map, fd)])], `file`
+    an index into paths, `map` a buffer of the whole file or None, fd -1 where the file is not read directly.
+    """
+    cdef el_table table
+    cdef list keep
+    cdef readonly list paths
+    cdef object __weakref__
+
+    def __init__(self, list paths, str encoding, int64_t n_rows, int64_t dim, list columns, float scale=1.0,
+                 int alignment=1, int64_t cache_bytes=0):
+        cdef el_extent *extents
+        cdef const uint8_t[::1] map_view
+        self.paths = paths
+        self.keep = []
+        self.table.encoding = ENCODINGS.index(encoding)
+        self.table.n_rows, self.table.dim, self.table.scale = n_rows, dim, scale
+        self.table.alignment = alignment
+        self.table.n_columns = len(columns)
+        for c, (width, parts) in enumerate(columns):
+            extents = <el_extent *>calloc(len(parts), sizeof(el_extent))
+            if extents == NULL:
+                raise MemoryError
+            self.table.columns[c] = el_column(width, len(parts), extents)
+            self.table.row_bytes += width
+            for i, (first_row, n, offset, file, mapped, fd) in enumerate(parts):
+                extents[i] = el_extent(first_row, n, offset, NULL, fd, file)
+                if mapped is not None:
+                    map_view = mapped
+                    if offset < 0 or offset + n * width > map_view.shape[0]:
+                        raise TableError(f"{paths[file]}: is shorter than its rows; copy or export it again")
+                    self.keep.append(map_view)
+                    extents[i].map = &map_view[offset]
+        if cache_bytes > 0:
+            self.table.cache = el_cache_open(cache_bytes, self.table.row_bytes)
+        _tables.add(self)
+
+    def __dealloc__(self):
+        for c in range(self.table.n_columns):
+            free(<void *>self.table.columns[c].extents)
+        el_cache_close(self.table.cache)
+
+    def release_maps(self):
+        """Let the mapped files be closed; nothing can be gathered afterwards."""
+        self.keep = None
+
+    def check(self, const int64_t[::1] row_ids):
+        """Raises RowRangeError for an id that is no row."""
+        cdef int64_t n = row_ids.shape[0], outside = -1
+        if n:
+            with nogil:
+                outside = el_first_outside(&row_ids[0], n, self.table.n_rows)
+        if outside >= 0:
+            raise self.error(el_result(EL_RANGE, 0, 0, outside), row_ids)
+
+    def gather(self, const int64_t[::1] row_ids, float[::1] out):
+        """Decode mapped rows [n] -> out float32 [n * dim]."""
+        cdef int64_t n = row_ids.shape[0]
+        cdef el_result result
+        if out.shape[0] != n * self.table.dim:
+            raise ValueError(f"out has {out.shape[0]} values, not {n} x {self.table.dim}")
+        if self.keep is None:
+            raise TableError(f"{self.paths[0]}: the table is closed")
+        if not n:
+            return
+        with nogil:
+            result = el_gather_table(&self.table, &row_ids[0], n, &out[0])
+        if result.status != EL_OK:
+            raise self.error(result, row_ids)
+
+    def hint(self, const int64_t[::1] row_ids):
+        """Ask for the pages of mapped rows; how many they span."""
+        cdef int64_t n = row_ids.shape[0], pages = 0
+        self.check(row_ids)
+        if self.keep is not None and n:
+            with nogil:
+                pages = el_pages_hint(&self.table, &row_ids[0], n)
+        return pages
+
+    def cache_stats(self):
+        """Bytes, capacity and use of the row cache; None without one."""
+        if self.table.cache == NULL:
+            return None
+        return el_cache_get_stats(self.table.cache)
+
+    cdef error(self, el_result result, const int64_t[::1] row_ids):
+        path = self.paths[result.file]
+        if result.status == EL_RANGE:
+            return RowRangeError(
+                f"{path}: row id {row_ids[result.position]} (number {result.position} of the batch) is outside "
+                f"[0, {self.table.n_rows}); the table and the config do not fit"
+            )
+        if result.status == EL_SCALE:
+            return TableError(
+                f"{path}: row {row_ids[result.position]} has a scale that is NaN or infinite; export the table again"
+            )
+        if result.status == EL_READ:
+            return TableError(f"{path}: cannot be read ({os.strerror(result.error)}); the disk may be failing")
+        if result.status == EL_MEMORY:
+            return TableError(f"{path}: no memory left to read {row_ids.shape[0]} rows; read fewer at once")
+        if result.status == EL_FORKED:
+            return TableError(f"{path}: the read was started before fork(); start it again in this process")
+        return TableError(
+            f"{path}: the rows cannot be read, the file was cut short or the disk failed; run `engram-local verify`"
         )
-    if result.status == EL_GATHER_SCALE:
-        raise TableError(f"row {row_ids[result.position]} has a scale that is NaN or infinite")
-    if result.status == EL_GATHER_FAULT:
-        raise TableError("the rows could not be read: the file was cut short or the disk failed")
 
 
-def touch(const uint8_t[::1] data):
-    """Read one byte of every page. Raises TableError without naming the file."""
-    cdef el_gather_result result
-    cdef int64_t n = data.shape[0]
-    if not n:
-        return
+cdef class ReadJob:
+    """Rows of several tables on their way. parts: [(TableData, row_ids int64 [n], out float32 [n * dim])]."""
+    cdef el_job *job
+    cdef list parts
+
+    def __init__(self, list parts):
+        cdef el_part *wanted
+        cdef TableData data
+        cdef const int64_t[::1] ids
+        cdef float[::1] out
+        cdef int32_t n_parts = len(parts)
+        for data, row_ids, _ in parts:
+            data.check(row_ids)
+        wanted = <el_part *>calloc(n_parts + 1, sizeof(el_part))
+        if wanted == NULL:
+            raise MemoryError
+        try:
+            for i, (data, row_ids, values) in enumerate(parts):
+                ids, out = row_ids, values
+                if out.shape[0] != ids.shape[0] * data.table.dim:
+                    raise ValueError(f"out has {out.shape[0]} values, not {ids.shape[0]} x {data.table.dim}")
+                wanted[i].table, wanted[i].n = &data.table, ids.shape[0]
+                if wanted[i].n:
+                    wanted[i].ids, wanted[i].out = &ids[0], &out[0]
+            self.parts = parts
+            with nogil:
+                self.job = el_job_start(wanted, n_parts)
+        finally:
+            free(wanted)
+        if self.job == NULL:
+            raise MemoryError("no memory to read rows")
+
+    def __dealloc__(self):
+        if self.job != NULL:
+            with nogil:
+                el_job_close(self.job)
+
+    def wait(self, int32_t part):
+        """Wait until this part's `out` is filled. Once a part."""
+        cdef el_result result
+        cdef TableData data
+        with nogil:
+            result = el_job_wait(self.job, part)
+        if result.status != EL_OK:
+            data, row_ids, _ = self.parts[part]
+            raise data.error(result, row_ids)
+
+
+def direct_alignment(int fd):
+    """Block size (512 or 4096) in which this descriptor can be read past the page cache; 0 if it cannot."""
+    cdef int found
     with nogil:
-        result = el_touch(&data[0], n)
-    if result.status == EL_GATHER_FAULT:
-        raise TableError("the rows could not be read: the file was cut short or the disk failed")
+        found = el_direct_alignment(fd)
+    return found
 
 
+def use_io_uring(bint use):
+    """Whether direct reads may go through io_uring; without it they go through threads."""
+    el_reader_use_uring(use)
+
+
+def uses_io_uring():
+    """Whether direct reads go through io_uring here."""
+    return bool(el_reader_uses_uring())
+
+
+def reader_stats():
+    """Direct reads of this process so far: rows asked for, unique ones, requests to the disk, their bytes."""
+    return el_reader_get_stats()
+
+
+def _after_fork():
+    cdef TableData data
+    el_reader_after_fork()
+    for data in _tables:
+        if data.table.cache != NULL:
+            el_cache_reset(data.table.cache)
+
+
+_tables = weakref.WeakSet()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 el_cpu_enable(el_cpu_detected())
 el_guard_install()

@@ -5,7 +5,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { EL_INT8, EL_INT4, EL_FP8_E4M3, EL_FLOAT16, EL_FLOAT32, EL_N_ENCODINGS };
+enum {
+    EL_INT8,
+    EL_INT4,
+    EL_FP8_E4M3,
+    EL_FLOAT16,
+    EL_FLOAT32,
+    // Only in other software's files (decode_linked.c).
+    EL_BFLOAT16,
+    EL_FP8_E4M3_UNSCALED,
+    EL_FP8_E4M3_FLOAT32, // one scale a row
+    EL_FP8_E4M3_FLOAT16,
+    EL_FP8_E4M3_BFLOAT16,
+    EL_Q8_0,
+    EL_Q4_0,
+    EL_Q4_K,
+    EL_N_ENCODINGS
+};
 
 // row: codes, then scales (docs/format.md). Returns 0, or 1 where a scale is NaN or infinite (out is then not to be used).
 typedef int el_decode_fn(const uint8_t *row, float *out, int64_t dim);
@@ -16,6 +32,7 @@ void el_decode_dispatch(int features);
 
 // Each fills the entries it has a kernel for.
 void el_decode_use_plain(el_decode_fn **table);
+void el_decode_use_linked(el_decode_fn **table);
 void el_decode_use_avx2(el_decode_fn **table);
 void el_decode_use_avx512(el_decode_fn **table);
 void el_decode_use_neon(el_decode_fn **table);

@@ -87,6 +87,7 @@ void el_decode_use_plain(el_decode_fn **table) {
 
 void el_decode_dispatch(int features) {
     el_decode_use_plain(el_decode);
+    el_decode_use_linked(el_decode);
 #ifdef EL_HAVE_X86
     if (features & EL_AVX2) el_decode_use_avx2(el_decode);
     if (features & EL_AVX512) el_decode_use_avx512(el_decode);

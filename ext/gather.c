@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "gather.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "decode.h"
@@ -81,33 +82,86 @@ static inline void prefetch_row(const uint8_t *row, int64_t row_bytes) {
     PREFETCH(row + row_bytes - 1);
 }
 
-el_gather_result el_gather(const uint8_t *rows, int64_t n_rows, int64_t row_bytes, int64_t dim, int encoding,
-                           const int64_t *ids, int64_t n, float *out) {
-    el_decode_fn *decode = el_decode[encoding];
-    volatile el_gather_result result = {EL_GATHER_OK, -1};
+int64_t el_first_outside(const int64_t *ids, int64_t n, int64_t n_rows) {
     for (int64_t i = 0; i < n; i++)
-        if ((uint64_t)ids[i] >= (uint64_t)n_rows) return (el_gather_result){EL_GATHER_RANGE, i};
-    GUARDED(result.status = EL_GATHER_FAULT, {
+        if ((uint64_t)ids[i] >= (uint64_t)n_rows) return i;
+    return -1;
+}
+
+void el_multiply(float *values, int64_t n, float factor) {
+    for (int64_t i = 0; i < n; i++) values[i] *= factor;
+}
+
+el_result el_gather(const uint8_t *rows, int64_t row_bytes, int64_t dim, int encoding, const int64_t *ids, int64_t n,
+                    float *out) {
+    el_decode_fn *decode = el_decode[encoding];
+    volatile int status = EL_OK;
+    volatile int64_t position = -1;
+    GUARDED(status = EL_FAULT, {
         int64_t ahead = n <= AHEAD_ALL ? n : AHEAD;
         for (int64_t i = 0; i < ahead; i++) prefetch_row(rows + ids[i] * row_bytes, row_bytes);
         for (int64_t i = 0; i < n; i++) {
             if (i + ahead < n) prefetch_row(rows + ids[i + ahead] * row_bytes, row_bytes);
             if (decode(rows + ids[i] * row_bytes, out + i * dim, dim)) {
-                result.status = EL_GATHER_SCALE;
-                result.position = i;
+                status = EL_SCALE;
+                position = i;
                 break;
             }
         }
     });
-    return (el_gather_result){result.status, result.position};
+    return (el_result){.status = status, .position = position};
 }
 
-el_gather_result el_touch(const uint8_t *bytes, int64_t n_bytes) {
-    volatile el_gather_result result = {EL_GATHER_OK, -1};
-    GUARDED(result.status = EL_GATHER_FAULT, {
-        volatile uint8_t sink;
-        for (int64_t i = 0; i < n_bytes; i += 4096) sink = bytes[i];
-        (void)sink;
+static inline const uint8_t *mapped(const el_column *column, int64_t row) {
+    const el_extent *extent = el_extent_of(column, row);
+    return extent->map + (row - extent->first_row) * column->width;
+}
+
+// Rows in several files or columns: two passes over small groups, so that the second finds its lines on their way.
+static el_result gather_scattered(const el_table *table, const int64_t *ids, int64_t n, float *out, uint8_t *row) {
+    el_decode_fn *decode = el_decode[table->encoding];
+    const uint8_t *parts[AHEAD_ALL][2];
+    volatile int status = EL_OK;
+    volatile int64_t position = -1;
+    GUARDED(status = EL_FAULT, {
+        for (int64_t start = 0; start < n && status == EL_OK; start += AHEAD_ALL) {
+            int64_t group = n - start < AHEAD_ALL ? n - start : AHEAD_ALL;
+            for (int64_t i = 0; i < group; i++)
+                for (int32_t c = 0; c < table->n_columns; c++) {
+                    parts[i][c] = mapped(table->columns + c, ids[start + i]);
+                    prefetch_row(parts[i][c], table->columns[c].width);
+                }
+            for (int64_t i = 0; i < group; i++) {
+                const uint8_t *source = parts[i][0];
+                if (table->n_columns == 2) {
+                    int64_t width = table->columns[0].width;
+                    memcpy(row, parts[i][0], (size_t)width);
+                    memcpy(row + width, parts[i][1], (size_t)table->columns[1].width);
+                    source = row;
+                }
+                if (decode(source, out + (start + i) * table->dim, table->dim)) {
+                    status = EL_SCALE;
+                    position = start + i;
+                    break;
+                }
+            }
+        }
     });
-    return (el_gather_result){result.status, result.position};
+    return (el_result){.status = status, .position = position};
+}
+
+el_result el_gather_table(const el_table *table, const int64_t *ids, int64_t n, float *out) {
+    int64_t outside = el_first_outside(ids, n, table->n_rows);
+    if (outside >= 0) return (el_result){.status = EL_RANGE, .position = outside};
+    el_result result;
+    if (table->n_columns == 1 && table->columns[0].n_extents == 1) {
+        result = el_gather(table->columns[0].extents->map, table->row_bytes, table->dim, table->encoding, ids, n, out);
+    } else {
+        uint8_t *row = malloc((size_t)table->row_bytes);
+        if (!row) return (el_result){.status = EL_MEMORY};
+        result = gather_scattered(table, ids, n, out, row);
+        free(row);
+    }
+    if (table->scale != 1.0f) el_multiply(out, n * table->dim, table->scale);
+    return result;
 }

@@ -1,29 +1,40 @@
-// Rows of a mapped table -> float32, with software prefetch, range checks and a guard against SIGBUS.
+// Rows in memory -> float32, with software prefetch, range checks and a guard against SIGBUS.
 #ifndef EL_GATHER_H
 #define EL_GATHER_H
 
 #include <stdint.h>
 
+#include "table.h"
+
 enum {
-    EL_GATHER_OK,
-    EL_GATHER_RANGE, // ids[position] is no row
-    EL_GATHER_SCALE, // row ids[position] has a scale that is NaN or infinite
-    EL_GATHER_FAULT, // a page could not be read: the file is shorter than its map, or the disk failed
+    EL_OK,
+    EL_RANGE,    // ids[position] is no row
+    EL_SCALE,    // row ids[position] has a scale that is NaN or infinite
+    EL_FAULT,    // a mapped page could not be read: the file is shorter than its map, or the disk failed
+    EL_READ,     // reading file `file` failed with errno `error`
+    EL_SHORT,    // file `file` ends before the row
+    EL_MEMORY,   // no memory
+    EL_FORKED,   // the read was started before fork()
 };
 typedef struct {
-    int status;
+    int status, error, file;
     int64_t position;
-} el_gather_result;
+} el_result;
 
-// ids (n) -> out (n, dim). rows: n_rows of row_bytes each; encoding as in decode.h. After a failure `out` is undefined.
-el_gather_result el_gather(const uint8_t *rows, int64_t n_rows, int64_t row_bytes, int64_t dim, int encoding,
-                           const int64_t *ids, int64_t n, float *out);
+// The first position of ids (n) that is no row of the table, or -1.
+int64_t el_first_outside(const int64_t *ids, int64_t n, int64_t n_rows);
 
-// Read one byte of every page.
-el_gather_result el_touch(const uint8_t *bytes, int64_t n_bytes);
+// rows: row r at rows + r * row_bytes. ids (n), all in range -> out (n, dim). After a failure `out` is undefined.
+el_result el_gather(const uint8_t *rows, int64_t row_bytes, int64_t dim, int encoding, const int64_t *ids, int64_t n,
+                    float *out);
 
-// Install the process's SIGBUS handler, once. A fault inside el_gather or el_touch ends that call with EL_GATHER_FAULT; any
-// other goes to the handler that was there before.
+// The same for a mapped table of any layout; checks the ids, applies the table's scale.
+el_result el_gather_table(const el_table *table, const int64_t *ids, int64_t n, float *out);
+
+void el_multiply(float *values, int64_t n, float factor);
+
+// Install the process's SIGBUS handler, once. A fault inside a gather ends that call with EL_FAULT; any other goes to the
+// handler that was there before.
 void el_guard_install(void);
 
 #endif

@@ -24,7 +24,9 @@ def sample_rows(n: int, dim: int, seed: int = 0) -> np.ndarray:
 
 def native_decode(encoding: str, data: np.ndarray, dim: int) -> np.ndarray:
     out = np.full((len(data), dim), np.float32(-77))
-    _native.gather(data, dim, _native.ENCODINGS.index(encoding), np.arange(len(data)), out)
+    extent = (0, len(data), 0, 0, data.reshape(-1), -1)
+    table = _native.TableData(["memory"], encoding, len(data), dim, [(data.shape[1], [extent])])
+    table.gather(np.arange(len(data)), out.reshape(-1))
     return out
 
 

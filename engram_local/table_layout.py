@@ -1,0 +1,56 @@
+"""Where the bytes of a table's rows lie: one file of our own, or tensors inside other people's files."""
+
+import os
+from dataclasses import dataclass
+
+from engram_local import table_file
+
+
+@dataclass(frozen=True)
+class Extent:
+    """Consecutive rows at consecutive places of files[file]: row r lies at offset + (r - first_row) * width."""
+
+    file: int
+    first_row: int
+    n_rows: int
+    offset: int
+
+
+@dataclass(frozen=True)
+class Column:
+    """`width` bytes of every row."""
+
+    width: int
+    extents: tuple[Extent, ...]
+
+
+@dataclass(frozen=True)
+class TableLayout:
+    """A table whose rows are the bytes of its columns one after another. `scale` multiplies every value."""
+
+    encoding: str
+    rows: int
+    dim: int
+    files: tuple[str, ...]
+    columns: tuple[Column, ...]
+    scale: float = 1.0
+
+    @property
+    def row_bytes(self) -> int:
+        return sum(column.width for column in self.columns)
+
+    @property
+    def data_bytes(self) -> int:
+        return self.rows * self.row_bytes
+
+    def end_of(self, file: int) -> int:
+        """Bytes that files[file] must have at least."""
+        return max(x.offset + x.n_rows * c.width for c in self.columns for x in c.extents if x.file == file)
+
+
+def read_layout(path) -> TableLayout:
+    """The layout of a table file, or of the tensors that a `*.link.json` names. Raises TableError."""
+    path = os.fspath(path)
+    header = table_file.read_header(path)
+    column = Column(header.row_bytes, (Extent(0, 0, header.rows, header.data_offset),))
+    return TableLayout(header.encoding, header.rows, header.dim, (path,), (column,))

@@ -1,0 +1,45 @@
+// A table as the readers see it: where the bytes of each row lie. Filled in by _native.pyx, never changed afterwards.
+#ifndef EL_TABLE_H
+#define EL_TABLE_H
+
+#include <stdint.h>
+
+struct el_cache;
+
+// Consecutive rows at consecutive places of one file: row r lies at offset + (r - first_row) * width of its column.
+typedef struct {
+    int64_t first_row, n_rows, offset;
+    const uint8_t *map; // of offset's byte; NULL where the file is not mapped
+    int fd;             // for direct reads; -1 where there are none
+    int file;           // number of the file, for messages
+} el_extent;
+
+// `width` bytes of every row, in one file or several.
+typedef struct {
+    int64_t width;
+    int32_t n_extents;
+    const el_extent *extents; // by ascending first_row, together all rows
+} el_column;
+
+// A row is its columns' bytes one after another (two where codes and scales are separate tensors).
+typedef struct {
+    int64_t n_rows, dim, row_bytes;
+    int32_t encoding; // decode.h
+    float scale;      // multiplies every value
+    int32_t n_columns;
+    el_column columns[2];
+    int32_t alignment;      // of direct reads
+    struct el_cache *cache; // hot rows of direct reads; NULL: none
+} el_table;
+
+static inline const el_extent *el_extent_of(const el_column *column, int64_t row) {
+    int32_t low = 0, high = column->n_extents - 1;
+    while (low < high) {
+        int32_t middle = low + (high - low + 1) / 2;
+        if (column->extents[middle].first_row <= row) low = middle;
+        else high = middle - 1;
+    }
+    return column->extents + low;
+}
+
+#endif
