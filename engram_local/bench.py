@@ -20,6 +20,7 @@ from engram_local.sizes import format_size
 from engram_local.tables import Table
 
 KINDS = ("no_memory", "resident", "cold")
+ANY_SIZE = 2**62  # a RAM limit under which every table is resident
 
 
 @dataclass
@@ -38,7 +39,7 @@ def run_bench(
     n_prompt: int,
     n_decode: int,
     rounds: int,
-    cold_access: str = "mmap",
+    cold_access: str = "direct",
     json_file: str | None = None,
     plot_file: str | None = None,
 ) -> None:
@@ -68,19 +69,18 @@ def run_bench(
 def measure(model: Model, n_prompt: int, n_decode: int, rounds: int, cold_access: str) -> dict[str, Rounds]:
     """All rounds of all kinds; one unrecorded round first warms code and buffers."""
     figures = {kind: Rounds() for kind in KINDS}
-    warm_access = {i: table.access for i, table in model.tables.items()}
+    before = {i: table.access for i, table in model.tables.items()}
     for i in range(-1, rounds):
         tokens = np.random.default_rng(i + 1).integers(0, model.tokenizer.vocab_size, n_prompt + n_decode)
         for kind in KINDS:
             if kind == "resident":
-                for layer_id, access in warm_access.items():
-                    _reopen(model, layer_id, access)
-                for table in model.tables.values():
-                    table.warm()
-            chill = (lambda: [_chill(model, x, cold_access) for x in list(model.tables)]) if kind == "cold" else None
+                for layer_id in model.tables:
+                    _reopen(model, layer_id, "auto", ANY_SIZE)
+                    model.tables[layer_id].warm()
+            chill = (lambda: [_chill(model, x, cold_access) for x in model.tables]) if kind == "cold" else None
             target = figures[kind] if i >= 0 else Rounds()
             _measure_once(model, tokens[:n_prompt], tokens[n_prompt:], kind != "no_memory", chill, target)
-    for layer_id, access in warm_access.items():
+    for layer_id, access in before.items():
         _reopen(model, layer_id, access)
     return figures
 
@@ -108,17 +108,17 @@ def _measure_once(model: Model, prompt, answer, memory: bool, chill, out: Rounds
 
 
 def _chill(model: Model, layer_id: int, access: str) -> None:
+    """Close the table (mapped pages would stay, and so would its cache of hot rows), drop its pages, open it anew."""
     path = model.tables[layer_id].path
-    model.tables[layer_id].close()  # mapped pages would stay
+    model.tables[layer_id].close()
     drop_pages(path)
     model.tables[layer_id] = Table(path, access=access)
 
 
-def _reopen(model: Model, layer_id: int, access: str) -> None:
-    table = model.tables[layer_id]
-    if table.access != access:
-        table.close()
-        model.tables[layer_id] = Table(table.path, access=access)
+def _reopen(model: Model, layer_id: int, access: str, ram_limit: int | None = None) -> None:
+    path = model.tables[layer_id].path
+    model.tables[layer_id].close()
+    model.tables[layer_id] = Table(path, access=access, ram_limit=ram_limit)
 
 
 def summary(model: Model, figures: dict[str, Rounds]) -> dict:

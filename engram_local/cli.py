@@ -251,6 +251,7 @@ def bench(
             n_prompt=prompt_tokens,
             n_decode=tokens,
             rounds=rounds,
+            cold_access="mmap" if table_access == "mmap" else "direct",
             json_file=json_file,
             plot_file=plot,
         )
@@ -280,7 +281,8 @@ def warm(
             Table(folder.file(layer.table), access=table_access, ram_limit=_size(ram_limit)) as table,
         ):
             table.warm(lambda done, total, name=layer.table: show(name, done, total))
-            print(f"{layer.table}: {format_size(table.data_bytes)} read; access {table.access}: {table.why}")
+            n_read = 0 if table.access == "direct" else table.data_bytes  # direct reads pass the page cache by
+            print(f"{layer.table}: {format_size(n_read)} read; access {table.access}: {table.why}")
 
 
 for command in (cli_tools.export, cli_tools.quantize, cli_tools.attach, cli_tools.pack, cli_tools.unpack):

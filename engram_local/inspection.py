@@ -11,7 +11,7 @@ from engram_local.hashing import NgramHasher
 from engram_local.model import POCKET
 from engram_local.model_folder import ModelFolder
 from engram_local.sizes import format_size
-from engram_local.table_file import read_header
+from engram_local.table_layout import read_layout
 from engram_local.tokenization import Tokenizer
 
 
@@ -62,7 +62,7 @@ def describe(folder: ModelFolder) -> dict:
 
 
 def _describe_layer(folder: ModelFolder, layer: LayerConfig) -> dict:
-    header = read_header(folder.file(layer.table))
+    layout = read_layout(folder.file(layer.table))
     return {
         "layer_id": layer.layer_id,
         "orders": [{"order": o.order, "heads": len(o.moduli), "rows": sum(o.moduli)} for o in layer.orders],
@@ -70,11 +70,11 @@ def _describe_layer(folder: ModelFolder, layer: LayerConfig) -> dict:
         "head_dim": layer.head_dim,
         "rows": layer.n_rows,
         "encoding": layer.encoding,
-        "row_bytes": header.row_bytes,
-        "bytes_per_token": layer.n_heads * header.row_bytes,
+        "row_bytes": layout.row_bytes,
+        "bytes_per_token": layer.n_heads * layout.row_bytes,
         "streams": layer.streams,
         "conv": None if layer.conv is None else {"kernel": layer.conv.kernel, "dilation": layer.conv.dilation},
-        "bytes_on_disk": header.data_offset + header.data_bytes,
+        "bytes_on_disk": layout.data_bytes,
     }
 
 

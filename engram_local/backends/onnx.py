@@ -177,10 +177,10 @@ class OnnxContext:
         self.marked = begin + 1
         for i, of_layer in rows.items():
             one[f"engram_rows_{i}"][0] = of_layer
-        for i, past, _, buffer in self.one_conv:
+        for past, _, buffer in self.one_conv:
             past[:] = buffer[begin : begin + len(past)]
         self.one.run()
-        for i, past, present, buffer in self.one_conv:
+        for past, present, buffer in self.one_conv:
             buffer[begin + len(past)] = present
         return one["logits"][0].copy()
 
@@ -211,7 +211,7 @@ class OnnxContext:
         """The binding of single tokens, for the buffers as they are."""
         self.one = one = _Binding(self.backend)
         self.marked = 0  # ones in its mask
-        self.one_conv = []  # (layer id, past [n_state, C], present [C], all inputs so far [n_state + capacity, C])
+        self.one_conv = []  # past [n_state, C], present [C], all inputs so far [n_state + capacity, C]
         self._bind_buffers(one)
         one.bind("input_ids", np.zeros((1, 1), np.int64))
         one.bind("attention_mask", np.zeros((1, self.capacity), np.int64))
@@ -225,7 +225,7 @@ class OnnxContext:
                 present = np.zeros((1, 1, self.conv[i].shape[1]), np.float32)
                 one.bind(f"past_engram_conv_{i}", past)
                 one.bind(f"present_engram_conv_{i}", present, output=True)
-                self.one_conv.append((i, past[0], present[0, 0], self.conv[i]))
+                self.one_conv.append((past[0], present[0, 0], self.conv[i]))
 
 
 class _Binding:
