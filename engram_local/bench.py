@@ -58,9 +58,9 @@ def run_bench(
     result = summary(model, figures)
     print_table(model, figures, result, n_prompt, n_decode)
     if json_file:
-        _write(Path(json_file), lambda partial: partial.write_text(json.dumps(result, indent=1) + "\n"))
+        write_file(Path(json_file), lambda partial: partial.write_text(json.dumps(result, indent=1) + "\n"))
     if plot_file:
-        _write(
+        write_file(
             Path(plot_file),
             lambda partial: plot(figures, result, partial, Path(plot_file).suffix.lstrip(".")),
         )
@@ -161,9 +161,9 @@ def print_table(model: Model, figures: dict[str, Rounds], result: dict, n_prompt
     grid.add_column(no_wrap=True)
     for name in ("memory off", "resident", "cold"):
         grid.add_column(name, justify="right", no_wrap=True)
-    grid.add_row("prefill tok/s", *(_spread(figures[kind].prefill_tok_s) for kind in KINDS))
-    grid.add_row("decode tok/s", *(_spread(figures[kind].decode_tok_s) for kind in KINDS))
-    grid.add_row("lookup µs/token", "", *(_spread(x) for x in lookups.values()))
+    grid.add_row("prefill tok/s", *(spread(figures[kind].prefill_tok_s) for kind in KINDS))
+    grid.add_row("decode tok/s", *(spread(figures[kind].decode_tok_s) for kind in KINDS))
+    grid.add_row("lookup µs/token", "", *(spread(x) for x in lookups.values()))
     grid.add_row("lookup share", "", *(f"{x:.1%}" for x in shares.values()))
     grid.add_row("in page cache", "", *("unknown" if x is None else f"{x:.0%}" for x in cached.values()))
     console.print(grid)
@@ -171,7 +171,8 @@ def print_table(model: Model, figures: dict[str, Rounds], result: dict, n_prompt
     console.print(f"tables {format_size(tables)}; peak RSS {format_size(result['peak_rss_bytes'])}")
 
 
-def _spread(values: list[float]) -> str:
+def spread(values: list[float]) -> str:
+    """Example: [1.0, 2.0, 9.0] -> "2.0 (1.0-9.0)"."""
     return f"{_short(median(values))} ({_short(min(values))}-{_short(max(values))})"
 
 
@@ -223,7 +224,7 @@ def plot(figures: dict[str, Rounds], result: dict, path: Path, file_format: str)
     pyplot.close(figure)
 
 
-def _write(path: Path, write) -> None:
+def write_file(path: Path, write) -> None:
     """Write beside the target and rename."""
     partial = path.with_name(path.name + ".partial")
     try:

@@ -227,6 +227,9 @@ def bench(
     prompt_tokens: Annotated[int, typer.Option(help="Length of the prompt.", min=2, metavar="N")] = 256,
     tokens: Annotated[int, typer.Option(help="Tokens to generate.", min=2, metavar="N")] = 64,
     rounds: Annotated[int, typer.Option(help="Measurements of each kind; the median counts.", min=1, metavar="N")] = 5,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="The backbone alone, beside llama-cpp-python and onnxruntime-genai.")
+    ] = False,
     backend: BackendOption = "auto",
     threads: Threads = None,
     table_access: Access = "auto",
@@ -242,8 +245,18 @@ def bench(
     \b
     engram-local bench
     engram-local bench my-model --json figures.json --plot figures.svg
+    engram-local bench my-model --compare
     """
     from engram_local.bench import run_bench
+
+    if compare:
+        from engram_local.model import POCKET, physical_cores
+        from engram_local.tools.compare.backbones import run_compare
+
+        if plot:
+            raise typer.BadParameter("--plot draws the memory's figures; leave out --compare")
+        run_compare(model or POCKET, threads or physical_cores(), prompt_tokens, tokens, rounds, json_file)
+        return
 
     with _load(model, backend, threads, False, table_access, ram_limit, None, verbose) as loaded:
         run_bench(
