@@ -1,6 +1,11 @@
-"""Prints docs/cli.md, what every command's --help says: python -m engram_local.cli_help > docs/cli.md"""
+"""Prints docs/cli.md, what every command's --help says: python -m engram_local.cli_help > docs/cli.md
 
+With `--check FILE` it compares instead, and fails where the file is stale.
+"""
+
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 
 def help_page() -> str:
@@ -34,4 +39,8 @@ def _default(option) -> str:
 
 
 if __name__ == "__main__":
-    print(help_page(), end="")
+    if sys.argv[1:2] == ["--check"]:
+        if Path(sys.argv[2]).read_text(encoding="utf-8") != help_page():
+            sys.exit(f"{sys.argv[2]} is stale: python -m engram_local.cli_help > {sys.argv[2]}")
+    else:
+        print(help_page(), end="")

@@ -199,8 +199,15 @@ def test_faults_of_the_program_say_so(monkeypatch, capsys):
     assert "a fault of engram-local, --debug shows where" in capsys.readouterr().err
 
 
-def test_the_generated_help_page_is_up_to_date():
-    from engram_local.cli_help import help_page
+def test_the_generated_help_page_is_up_to_date(tmp_path):
+    """`make lint` runs the same check."""
+
+    def check(page):
+        command = [sys.executable, "-m", "engram_local.cli_help", "--check", str(page)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
     page = Path(__file__).parents[1] / "docs" / "cli.md"
-    assert page.read_text(encoding="utf-8") == help_page(), "run: python -m engram_local.cli_help > docs/cli.md"
+    assert check(page).stderr == ""
+    (tmp_path / "cli.md").write_text(page.read_text() + "more\n")
+    stale = check(tmp_path / "cli.md")
+    assert stale.returncode == 1 and "is stale" in stale.stderr
