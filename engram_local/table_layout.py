@@ -44,7 +44,7 @@ class TableLayout:
         return self.rows * self.row_bytes
 
     def end_of(self, file: int) -> int:
-        """Bytes that files[file] must have at least."""
+        """Bytes that files[file] must have."""
         return max(x.offset + x.n_rows * c.width for c in self.columns for x in c.extents if x.file == file)
 
 

@@ -43,8 +43,7 @@ class Table:
         self.row_bytes, self.data_bytes = self.layout.row_bytes, self.layout.data_bytes
         self._ram_limit = ram_limit
         self._gathers = self._rows_read = self._pages_in = 0
-        self._files: list = []
-        self._maps: list[mmap.mmap] = []
+        self._files: list[_File] = []
         self._warming: threading.Event | None = None
         self._data: _native.TableData | None = None
         wanted, self.why = _choose(access, self.data_bytes, ram_limit)
@@ -74,13 +73,12 @@ class Table:
         flat, values = row_ids.reshape(-1), out.reshape(-1)
         if self._data is None:
             raise TableError(f"{self.path}: the table is closed")
-        step = self._batch_rows()
-        for start in range(0, flat.size, step):
-            ids, part = flat[start : start + step], values[start * self.dim : (start + step) * self.dim]
-            if self.access == "direct":
-                _native.ReadJob([(self._data, ids, part)]).wait(0)
-            else:
-                self._gather_mapped(ids, part)
+        if flat.size <= self._batch_rows:
+            self._gather(flat, values)
+        else:
+            for start in range(0, flat.size, self._batch_rows):
+                end = start + self._batch_rows
+                self._gather(flat[start:end], values[start * self.dim : end * self.dim])
         self._gathers += 1
         self._rows_read += flat.size
         return out
@@ -89,7 +87,7 @@ class Table:
         """Ask for the pages of these rows (int64, any shape) without waiting for them (mmap alone)."""
         if self.access == "mmap" and self._data is not None:
             flat = np.asarray(row_ids, np.int64).reshape(-1)
-            self._pages_in += self._data.hint(flat[: self._batch_rows()])
+            self._pages_in += self._data.hint(flat[: self._batch_rows])
 
     def warm(self, progress: Callable[[int, int], None] | None = None) -> None:
         """Read the whole table into the page cache, in order; calls progress(done_bytes, total_bytes) now and then.
@@ -114,17 +112,11 @@ class Table:
         return stats
 
     def close(self) -> None:
-        """Unmap and close; no other thread may be gathering."""
+        """Give the files back, once the last read that was started has ended. Closing again does nothing."""
         if self._warming is not None:
             self._warming.set()
-        if self._data is not None:
-            self._data.release_maps()
-        self._data = None
-        for mapped in self._maps:
-            mapped.close()
-        for file in self._files:
-            os.close(file)
-        self._maps, self._files = [], []
+        self._data = self._gather = None
+        self._files = []
 
     def __enter__(self) -> "Table":
         return self
@@ -134,86 +126,74 @@ class Table:
 
     def _open(self, access: str) -> str:
         """Open the files; returns the access that took effect and completes `why`."""
-        alignment, cache_bytes = 1, 0
+        alignment, cache_bytes, self._batch_rows = 1, 0, sys.maxsize
         if access == "direct":
             alignment = self._open_direct()
-            if not alignment:
+            if alignment:
+                cache_bytes = _cache_bytes(self.data_bytes, self._ram_limit)
+                self._batch_rows = max(64, _READ_BYTES // 2 // (self.row_bytes + _ROW_OVERHEAD))
+            else:
                 access = "mmap"
                 self.why += "; direct reads are refused by the file system"
-            else:
-                cache_bytes = _cache_bytes(self.data_bytes, self._ram_limit)
         if access != "direct":
             self._open_mapped(random=access == "mmap")
-        for file, fd in enumerate(self._files):
-            _check_size(self.layout, file, fd)
-        fds = self._files if access == "direct" else [-1] * len(self._files)
-        maps = self._maps or [None] * len(self._files)
+        if access == "mmap" and self._ram_limit is not None:
+            pages_a_row = sum(2 + c.width // _PAGE for c in self.layout.columns)
+            self._batch_rows = max(1, self._ram_limit // 2 // (_PAGE * pages_a_row))
+        files = [(path, self._files[i].fd, self.layout.end_of(i)) for i, path in enumerate(self.layout.files)]
         columns = [
-            (c.width, [(x.first_row, x.n_rows, x.offset, x.file, maps[x.file], fds[x.file]) for x in c.extents])
+            (c.width, [(x.first_row, x.n_rows, x.offset, x.file, self._files[x.file].map) for x in c.extents])
             for c in self.layout.columns
         ]
+        shape = (self.encoding, self.n_rows, self.dim)
         self._data = _native.TableData(
-            list(self.layout.files),
-            self.encoding,
-            self.n_rows,
-            self.dim,
-            columns,
-            self.layout.scale,
-            alignment,
-            cache_bytes,
+            files, *shape, columns, self.layout.scale, alignment, cache_bytes, owner=self._files
         )
+        gathers = {"direct": self._gather_direct, "mmap": self._gather_mapped, "resident": self._data.gather}
+        self._gather = gathers[access]
         return access
 
     def _open_mapped(self, random: bool) -> None:
         for path in self.layout.files:
-            fd = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0))
-            self._files.append(fd)
-            self._maps.append(mmap.mmap(fd, 0, access=mmap.ACCESS_READ))
+            file = _File(os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)))
+            self._files.append(file)
+            file.map = mmap.mmap(file.fd, 0, access=mmap.ACCESS_READ)
             # Random advice ends read-ahead and with it the large pages that make a resident table fast.
             if random and hasattr(mmap, "MADV_RANDOM"):
-                self._maps[-1].madvise(mmap.MADV_RANDOM)
+                file.map.madvise(mmap.MADV_RANDOM)
 
     def _open_direct(self) -> int:
         """Open every file for reads past the page cache; the block size they need, 0 where the system has none."""
         alignments = []
         try:
             for path in self.layout.files:
-                self._files.append(_open_uncached(path))
-                alignments.append(_native.direct_alignment(self._files[-1]))
+                self._files.append(_File(_open_uncached(path)))
+                alignments.append(_native.direct_alignment(self._files[-1].fd))
         except OSError as error:
             if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
                 raise
             alignments.append(0)
         if min(alignments):
             return max(alignments)
-        while self._files:
-            os.close(self._files.pop())
+        self._files = []
         return 0
 
-    def _batch_rows(self) -> int:
-        """Rows gathered at once, so that their buffers or pages stay within the limit."""
-        if self.access == "direct":
-            return max(64, _READ_BYTES // 2 // (self.row_bytes + _ROW_OVERHEAD))
-        if self.access == "mmap" and self._ram_limit is not None:
-            pages_per_row = len(self.layout.columns) * (1 + self.row_bytes // _PAGE + 1)
-            return max(1, self._ram_limit // 2 // (_PAGE * pages_per_row))
-        return sys.maxsize
+    def _gather_direct(self, ids: np.ndarray, out: np.ndarray) -> None:
+        _native.ReadJob([(self._data, ids, out)]).wait(0)
 
     def _gather_mapped(self, ids: np.ndarray, out: np.ndarray) -> None:
         self._data.gather(ids, out)
-        for file, fd in enumerate(self._files):  # behind the gather: what was read before a cut is right
-            _check_size(self.layout, file, fd)
-        if self.access == "mmap" and self._ram_limit is not None:
-            self._pages_in += 2 * len(self.layout.columns) * ids.size
+        if self._ram_limit is not None:
+            self._pages_in += ids.size * sum(2 + c.width // _PAGE for c in self.layout.columns)
             if self._pages_in * _PAGE > self._ram_limit // 2:
                 self._drop_pages()
 
     def _drop_pages(self) -> None:
         """Give the page cache back what was read: pages in use by a map stay, so the map lets go of them first."""
-        for mapped, fd in zip(self._maps, self._files, strict=True):
+        for file in self._files:
             if hasattr(mmap, "MADV_DONTNEED") and hasattr(os, "posix_fadvise"):
-                mapped.madvise(mmap.MADV_DONTNEED)
-                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+                file.map.madvise(mmap.MADV_DONTNEED)
+                os.posix_fadvise(file.fd, 0, 0, os.POSIX_FADV_DONTNEED)
         self._pages_in = 0
 
     def _warm_in_background(self) -> None:
@@ -242,6 +222,16 @@ class Table:
                             progress(done, total)
             except OSError as error:
                 raise TableError(f"{path}: cannot be read ({error.strerror}); the disk may be failing") from error
+
+
+class _File:
+    """An open file and its map, closed with the last reference: reads that are under way hold one."""
+
+    def __init__(self, fd: int):
+        self.fd, self.map = fd, None
+
+    def __del__(self):
+        os.close(self.fd)
 
 
 class RowReader:
@@ -334,13 +324,6 @@ def _open_uncached(path: str) -> int:
         fcntl.fcntl(fd, fcntl.F_NOCACHE, 1)
         return fd
     raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP), path)
-
-
-def _check_size(layout: TableLayout, file: int, fd: int) -> None:
-    size, wanted = os.fstat(fd).st_size, layout.end_of(file)
-    if size < wanted:
-        path = layout.files[file]
-        raise TableError(f"{path}: was cut to {size} bytes of {wanted} while it was open; run `engram-local verify`")
 
 
 def _available_bytes() -> int:

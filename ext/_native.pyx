@@ -22,6 +22,7 @@ cdef extern from "hash.h":
         const int32_t *lags
         const uint64_t *multipliers
         const uint64_t *moduli
+        uint64_t smallest
         const uint64_t *reciprocals
         const double *inverses
         const int64_t *offsets
@@ -37,7 +38,7 @@ cdef extern from "table.h":
     ctypedef struct el_extent:
         int64_t first_row, n_rows, offset
         const uint8_t *map
-        int fd, file
+        int32_t file
     ctypedef struct el_column:
         int64_t width
         int32_t n_extents
@@ -48,6 +49,9 @@ cdef extern from "table.h":
         float scale
         int32_t n_columns
         el_column columns[2]
+        int32_t n_files
+        const int *fds
+        const int64_t *ends
         int32_t alignment
         el_cache *cache
 
@@ -161,7 +165,7 @@ cdef class HashPlan:
             offsets = np.array(order.offsets, np.int64)
             self.keep += [lags, multipliers, moduli, reciprocals, inverses, offsets]
             self.orders[i] = el_hash_order(lags.shape[0], moduli.shape[0], &lags[0], &multipliers[0], &moduli[0],
-                                           &reciprocals[0], &inverses[0], &offsets[0])
+                                           min(order.moduli), &reciprocals[0], &inverses[0], &offsets[0])
             self.plan.n_heads += <int32_t>moduli.shape[0]
         self.plan.n_orders = <int32_t>len(orders)
         self.plan.orders = self.orders
@@ -188,25 +192,29 @@ cdef class HashPlan:
 
 
 cdef class TableData:
-    """Where a table's rows lie: maps or descriptors of its files, and a cache. Python keeps the files open.
+    """Where a table's rows lie, and a cache for direct reads.
 
-    paths: the files' names, for messages. columns: [(width, [(first_row, n_rows, offset, file, map, fd)])], `file`
-    an index into paths, `map` a buffer of the whole file or None, fd -1 where the file is not read directly.
+    files: [(path, fd, bytes it must have)], fd -1 where none is open; owner: what keeps them open, held as long as this
+    and every ReadJob of it lives. columns: [(width, [(first_row, n_rows, offset, file,
+    map)])], `file` an index into files, `map` a buffer of the whole file or None for direct reads.
     """
     cdef el_table table
     cdef list keep
     cdef readonly list paths
     cdef object __weakref__
 
-    def __init__(self, list paths, str encoding, int64_t n_rows, int64_t dim, list columns, float scale=1.0,
-                 int alignment=1, int64_t cache_bytes=0):
+    def __init__(self, list files, str encoding, int64_t n_rows, int64_t dim, list columns, float scale=1.0,
+                 int alignment=1, int64_t cache_bytes=0, owner=None):
         cdef el_extent *extents
         cdef const uint8_t[::1] map_view
-        self.paths = paths
-        self.keep = []
+        cdef int[::1] fds = np.array([fd for _, fd, _ in files], np.intc)
+        cdef int64_t[::1] ends = np.array([end for _, _, end in files], np.int64)
+        self.paths = [path for path, _, _ in files]
+        self.keep = [fds, ends, owner]
         self.table.encoding = ENCODINGS.index(encoding)
         self.table.n_rows, self.table.dim, self.table.scale = n_rows, dim, scale
         self.table.alignment = alignment
+        self.table.n_files, self.table.fds, self.table.ends = len(files), &fds[0], &ends[0]
         self.table.n_columns = len(columns)
         for c, (width, parts) in enumerate(columns):
             extents = <el_extent *>calloc(len(parts), sizeof(el_extent))
@@ -214,12 +222,12 @@ cdef class TableData:
                 raise MemoryError
             self.table.columns[c] = el_column(width, len(parts), extents)
             self.table.row_bytes += width
-            for i, (first_row, n, offset, file, mapped, fd) in enumerate(parts):
-                extents[i] = el_extent(first_row, n, offset, NULL, fd, file)
+            for i, (first_row, n, offset, file, mapped) in enumerate(parts):
+                extents[i] = el_extent(first_row, n, offset, NULL, file)
                 if mapped is not None:
                     map_view = mapped
                     if offset < 0 or offset + n * width > map_view.shape[0]:
-                        raise TableError(f"{paths[file]}: is shorter than its rows; copy or export it again")
+                        raise TableError(f"{self.paths[file]}: is shorter than its rows; copy or export it again")
                     self.keep.append(map_view)
                     extents[i].map = &map_view[offset]
         if cache_bytes > 0:
@@ -230,10 +238,6 @@ cdef class TableData:
         for c in range(self.table.n_columns):
             free(<void *>self.table.columns[c].extents)
         el_cache_close(self.table.cache)
-
-    def release_maps(self):
-        """Let the mapped files be closed; nothing can be gathered afterwards."""
-        self.keep = None
 
     def check(self, const int64_t[::1] row_ids):
         """Raises RowRangeError for an id that is no row."""
@@ -250,8 +254,6 @@ cdef class TableData:
         cdef el_result result
         if out.shape[0] != n * self.table.dim:
             raise ValueError(f"out has {out.shape[0]} values, not {n} x {self.table.dim}")
-        if self.keep is None:
-            raise TableError(f"{self.paths[0]}: the table is closed")
         if not n:
             return
         with nogil:
@@ -263,7 +265,7 @@ cdef class TableData:
         """Ask for the pages of mapped rows; how many they span."""
         cdef int64_t n = row_ids.shape[0], pages = 0
         self.check(row_ids)
-        if self.keep is not None and n:
+        if n:
             with nogil:
                 pages = el_pages_hint(&self.table, &row_ids[0], n)
         return pages

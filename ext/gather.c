@@ -16,6 +16,7 @@ void el_guard_install(void) {}
 #include <setjmp.h>
 #include <signal.h>
 #include <stddef.h>
+#include <sys/stat.h>
 
 // initial-exec: the handler may not allocate, which the default model of a loaded library does on first use.
 #ifdef __linux__
@@ -150,6 +151,19 @@ static el_result gather_scattered(const el_table *table, const int64_t *ids, int
     return (el_result){.status = status, .position = position};
 }
 
+// The part of the last page that lies behind the end of a file reads as zeros, without any fault: a cut that is seen here
+// may have reached the rows just gathered.
+static el_result check_sizes(const el_table *table) {
+#ifndef _WIN32
+    for (int32_t i = 0; i < table->n_files; i++) {
+        struct stat info;
+        if (table->fds[i] >= 0 && (fstat(table->fds[i], &info) || info.st_size < table->ends[i]))
+            return (el_result){.status = EL_SHORT, .file = i};
+    }
+#endif
+    return (el_result){.status = EL_OK};
+}
+
 el_result el_gather_table(const el_table *table, const int64_t *ids, int64_t n, float *out) {
     int64_t outside = el_first_outside(ids, n, table->n_rows);
     if (outside >= 0) return (el_result){.status = EL_RANGE, .position = outside};
@@ -163,5 +177,5 @@ el_result el_gather_table(const el_table *table, const int64_t *ids, int64_t n, 
         free(row);
     }
     if (table->scale != 1.0f) el_multiply(out, n * table->dim, table->scale);
-    return result;
+    return result.status == EL_OK ? check_sizes(table) : result;
 }

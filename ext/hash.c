@@ -2,7 +2,8 @@
 
 #include "cpu.h"
 
-typedef void heads_fn(uint64_t mix, const el_hash_order *order, int64_t *rows);
+// Row ids of one position: ids[0] is its id, ids[-k] the one k before; lags from `reach` on read the fill id.
+typedef void position_fn(const el_hash_plan *plan, const int64_t *ids, int64_t reach, int64_t *rows);
 
 static inline uint64_t high_product(uint64_t a, uint64_t b) {
 #ifdef __SIZEOF_INT128__
@@ -14,46 +15,85 @@ static inline uint64_t high_product(uint64_t a, uint64_t b) {
 #endif
 }
 
+static inline uint64_t mix_of(const el_hash_plan *plan, const el_hash_order *order, const int64_t *ids, int64_t reach) {
+    uint64_t mix = 0;
+    for (int32_t i = 0; i < order->n_terms; i++) {
+        int32_t lag = order->lags[i];
+        uint64_t product = (uint64_t)(lag < reach ? ids[-lag] : plan->fill_id) * order->multipliers[i];
+        mix = plan->mix == EL_MIX_XOR ? mix ^ product : mix + product;
+    }
+    return mix;
+}
+
+// A product that overflowed may leave the mix negative. Its remainder is the floored one, as NumPy's:
+// -1 - x mod m = m - 1 - (x mod m).
+static inline void mirror(const el_hash_order *order, int64_t *rows) {
+    for (int32_t h = 0; h < order->n_heads; h++)
+        rows[h] = (int64_t)order->moduli[h] - 1 + 2 * order->offsets[h] - rows[h];
+}
+
 // x - floor(x * r / 2**64) * m lies in [0, 2m) for r = floor((2**64 - 1) / m) and any x < 2**64: one subtraction is left.
-static void el_hash_heads_plain(uint64_t mix, const el_hash_order *order, int64_t *rows) {
-    for (int32_t h = 0; h < order->n_heads; h++) {
-        uint64_t m = order->moduli[h];
-        uint64_t rest = mix - high_product(mix, order->reciprocals[h]) * m;
-        rows[h] = (int64_t)(rest >= m ? rest - m : rest) + order->offsets[h];
+static void el_hash_position_plain(const el_hash_plan *plan, const int64_t *ids, int64_t reach, int64_t *rows) {
+    for (int32_t o = 0; o < plan->n_orders; o++) {
+        const el_hash_order *order = plan->orders + o;
+        uint64_t mix = mix_of(plan, order, ids, reach);
+        int negative = (int64_t)mix < 0;
+        if (negative) mix = ~mix;
+        for (int32_t h = 0; h < order->n_heads; h++) {
+            uint64_t m = order->moduli[h];
+            uint64_t rest = mix - high_product(mix, order->reciprocals[h]) * m;
+            rows[h] = (int64_t)(rest >= m ? rest - m : rest) + order->offsets[h];
+        }
+        if (negative) mirror(order, rows);
+        rows += order->n_heads;
     }
 }
 
 #ifdef EL_HAVE_X86
 #include <immintrin.h>
-// Quotients in double are off by at most 2**-51 of themselves, so the first remainder lies within +-(2**13 + 2m); its own
-// quotient is then off by less than one, and two conditional corrections leave [0, m). Exact for mix < 2**63.
-__attribute__((target("avx512f,avx512dq"))) static void el_hash_heads_avx512(uint64_t mix, const el_hash_order *order,
-                                                                             int64_t *rows) {
-    const __m512i x = _mm512_set1_epi64((long long)mix);
-    const __m512d xd = _mm512_cvtepi64_pd(x);
-    for (int32_t h = 0; h < order->n_heads; h += 8) {
-        int left = order->n_heads - h;
-        __mmask8 lanes = left >= 8 ? 0xff : (__mmask8)((1u << left) - 1);
-        __m512i m = _mm512_maskz_loadu_epi64(lanes, order->moduli + h);
-        __m512d inverse = _mm512_maskz_loadu_pd(lanes, order->inverses + h);
-        __m512i rest = _mm512_sub_epi64(x, _mm512_mullo_epi64(_mm512_cvttpd_epi64(_mm512_mul_pd(xd, inverse)), m));
-        __m512d rest_d = _mm512_mul_pd(_mm512_cvtepi64_pd(rest), inverse);
-        rest = _mm512_sub_epi64(rest, _mm512_mullo_epi64(_mm512_cvttpd_epi64(rest_d), m));
-        rest = _mm512_min_epu64(rest, _mm512_add_epi64(rest, m)); // was in [-m, m]
-        rest = _mm512_min_epu64(rest, _mm512_sub_epi64(rest, m));
-        rest = _mm512_add_epi64(rest, _mm512_maskz_loadu_epi64(lanes, order->offsets + h));
-        _mm512_mask_storeu_epi64(rows + h, lanes, rest);
+// Quotients in double are off by less than 2**-51 of themselves, so the first remainder lies within [-2**12, m + 2**12] for
+// any mix < 2**63. Two conditional corrections make that [0, m) where m > 2**12; a smaller modulus needs a second quotient,
+// which is off by less than one.
+#define TARGET __attribute__((target("avx512f,avx512dq")))
+enum { WIDE_MODULUS = 4096 };
+
+TARGET static inline __m512i times_quotient(__m512i x, __m512d inverse, __m512i m) {
+    __m512i quotient = _mm512_cvttpd_epi64(_mm512_mul_pd(_mm512_cvtepi64_pd(x), inverse));
+    return _mm512_mullo_epi64(quotient, m);
+}
+
+TARGET static void el_hash_position_avx512(const el_hash_plan *plan, const int64_t *ids, int64_t reach, int64_t *rows) {
+    for (int32_t o = 0; o < plan->n_orders; o++) {
+        const el_hash_order *order = plan->orders + o;
+        uint64_t mix = mix_of(plan, order, ids, reach);
+        int negative = (int64_t)mix < 0;
+        const __m512i x = _mm512_set1_epi64((long long)(negative ? ~mix : mix));
+        for (int32_t h = 0; h < order->n_heads; h += 8) {
+            int left = order->n_heads - h;
+            __mmask8 lanes = left >= 8 ? 0xff : (__mmask8)((1u << left) - 1);
+            __m512i m = _mm512_maskz_loadu_epi64(lanes, order->moduli + h);
+            __m512d inverse = _mm512_maskz_loadu_pd(lanes, order->inverses + h);
+            __m512i rest = _mm512_sub_epi64(x, times_quotient(x, inverse, m));
+            if (order->smallest <= WIDE_MODULUS) rest = _mm512_sub_epi64(rest, times_quotient(rest, inverse, m));
+            rest = _mm512_min_epu64(rest, _mm512_add_epi64(rest, m)); // a negative one is huge without its sign
+            rest = _mm512_min_epu64(rest, _mm512_sub_epi64(rest, m));
+            rest = _mm512_add_epi64(rest, _mm512_maskz_loadu_epi64(lanes, order->offsets + h));
+            _mm512_mask_storeu_epi64(rows + h, lanes, rest);
+        }
+        if (negative) mirror(order, rows);
+        rows += order->n_heads;
     }
 }
 #endif
 
-static heads_fn *hash_heads = el_hash_heads_plain;
+static position_fn *hash_position = el_hash_position_plain;
 
 void el_hash_dispatch(int features) {
-    hash_heads = el_hash_heads_plain;
+    hash_position = el_hash_position_plain;
 #ifdef EL_HAVE_X86
-    if (features & EL_AVX512) hash_heads = el_hash_heads_avx512;
+    if (features & EL_AVX512) hash_position = el_hash_position_avx512;
 #endif
+    (void)features;
 }
 
 static int ends_segment(const el_hash_plan *plan, int64_t id) {
@@ -73,19 +113,8 @@ void el_hash_rows(const el_hash_plan *plan, const int64_t *ids, int64_t n_histor
     for (int64_t t = 0; t < n_history + n; t++) {
         int dead = ids[t] == EL_DEAD;
         if (t >= n_history) {
-            int64_t reach = dead ? 0 : behind + 1;
-            for (int32_t o = 0; o < plan->n_orders; o++) {
-                const el_hash_order *order = plan->orders + o;
-                uint64_t mix = 0;
-                for (int32_t i = 0; i < order->n_terms; i++) {
-                    int32_t lag = order->lags[i];
-                    uint64_t id = (uint64_t)(lag < reach ? ids[t - lag] : plan->fill_id);
-                    uint64_t product = id * order->multipliers[i];
-                    mix = plan->mix == EL_MIX_XOR ? mix ^ product : mix + product;
-                }
-                hash_heads(mix, order, rows);
-                rows += order->n_heads;
-            }
+            hash_position(plan, ids + t, dead ? 0 : behind + 1, rows);
+            rows += plan->n_heads;
         }
         behind = dead || ends_segment(plan, ids[t]) ? 0 : behind + 1;
     }

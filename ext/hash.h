@@ -12,6 +12,7 @@ typedef struct {
     const int32_t *lags;           // (n_terms)
     const uint64_t *multipliers;   // (n_terms)
     const uint64_t *moduli;        // (n_heads), each in [1, 2**32)
+    uint64_t smallest;             // of the moduli
     const uint64_t *reciprocals;   // (n_heads), floor((2**64 - 1) / modulus)
     const double *inverses;        // (n_heads), 1 / modulus
     const int64_t *offsets;        // (n_heads)
@@ -25,7 +26,7 @@ typedef struct {
 } el_hash_plan;
 
 // ids (n_history + n): what stands before, oldest first, then the n positions that are hashed; EL_DEAD = nothing there.
-// rows (n, plan->n_heads). Mixes stay below 2**63: the caller has checked the multipliers against the ids.
+// rows (n, plan->n_heads). Products wrap as int64, and the remainder of a negative mix is the floored one.
 void el_hash_rows(const el_hash_plan *plan, const int64_t *ids, int64_t n_history, int64_t n, int64_t *rows);
 
 // out[i] = map[tokens[i]], or tokens[i] itself where map is NULL; EL_DEAD stays. Returns -1, or the first position whose

@@ -13,7 +13,8 @@
 #include "uring.h"
 
 enum {
-    RING_DEPTH = 64,    // reads under way at once; more bring no further speed on the disks that were measured
+    RING_DEPTH = 128,   // reads under way at once: 10 % more rows a second than 64 on the disk measured, 256 no more
+    GROUP = 8,          // reads handed over at once: the disk starts on the first while the next are prepared
     N_THREADS = 32,     // the same for preads
     MERGE_BYTES = 16384, // neighbouring rows are read together up to this size
     PAGE = 4096,
@@ -125,6 +126,8 @@ static void lane_give_back(lane *lane) {
 
 // ---- requests
 
+static int fd_of(const el_job *job, const request *r) { return job->parts[r->part].table->fds[r->extent->file]; }
+
 static void copy_rows(el_job *job, const request *r, const uint8_t *buffer) {
     part *p = job->parts + r->part;
     const el_column *column = p->table->columns + r->column;
@@ -168,7 +171,7 @@ static void finish(el_job *job, const request *r, int status, int64_t result) {
 static void queue_read(el_job *job, lane *lane, int32_t buffer, int64_t index) {
     request *r = job->requests + index;
     lane->requests[buffer] = index;
-    el_ring_read(lane->ring, r->extent->fd, lane->buffers + (size_t)buffer * lane->buffer_bytes + r->done,
+    el_ring_read(lane->ring, fd_of(job, r), lane->buffers + (size_t)buffer * lane->buffer_bytes + r->done,
                  r->bytes - r->done, r->offset + r->done, (uint64_t)buffer);
 }
 
@@ -214,7 +217,7 @@ static void read_with_pread(el_job *job, request *r, uint8_t *buffer) {
     int64_t result = 0;
     int status = buffer && !job->cancelled ? AGAIN : EL_MEMORY;
     while (status == AGAIN) {
-        result = pread(r->extent->fd, buffer + r->done, r->bytes - r->done, r->offset + r->done);
+        result = pread(fd_of(job, r), buffer + r->done, r->bytes - r->done, r->offset + r->done);
         if (result < 0) result = -errno;
         status = take_in(job, r, buffer, result);
     }
@@ -396,8 +399,10 @@ el_job *el_job_start(const el_part *parts, int32_t n_parts) {
     job->lane = lane_take(job->largest > MERGE_BYTES ? job->largest : MERGE_BYTES);
     if (job->lane && job->n_requests <= RING_DEPTH) {
         // The kernel reads while the caller computes; el_job_wait collects.
-        for (int64_t i = 0; i < job->n_requests; i++)
+        for (int64_t i = 0; i < job->n_requests; i++) {
             queue_read(job, job->lane, job->lane->free_buffers[--job->lane->n_free], i);
+            if (i % GROUP == GROUP - 1) enter(job->lane, 0);
+        }
         enter(job->lane, 0);
         return job;
     }

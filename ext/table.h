@@ -10,8 +10,7 @@ struct el_cache;
 typedef struct {
     int64_t first_row, n_rows, offset;
     const uint8_t *map; // of offset's byte; NULL where the file is not mapped
-    int fd;             // for direct reads; -1 where there are none
-    int file;           // number of the file, for messages
+    int32_t file;
 } el_extent;
 
 // `width` bytes of every row, in one file or several.
@@ -28,6 +27,9 @@ typedef struct {
     float scale;      // multiplies every value
     int32_t n_columns;
     el_column columns[2];
+    int32_t n_files;
+    const int *fds;         // (n_files)
+    const int64_t *ends;    // (n_files): bytes that each file must have
     int32_t alignment;      // of direct reads
     struct el_cache *cache; // hot rows of direct reads; NULL: none
 } el_table;

@@ -153,7 +153,8 @@ def schemes(draw):
     orders = []
     for _ in range(draw(st.integers(1, 3))):
         lags = draw(st.lists(st.integers(0, highest_lag), min_size=1, max_size=4))
-        bound = (2**63 - 1) // max(n_ids - 1, 1) // (len(lags) if mix == "add" else 1)
+        # Products of "xor" may wrap; sums may not.
+        bound = (2**63 - 1) // max(n_ids - 1, 1) // len(lags) if mix == "add" or draw(st.booleans()) else 2**63 - 1
         multiplier = st.integers(1, bound) | st.integers(max(1, bound - 3), bound)
         orders.append(([(lag, draw(multiplier)) for lag in lags], draw(st.lists(moduli, min_size=1, max_size=19))))
     ids = st.integers(0, n_ids - 1) | st.just(n_ids - 1)
