@@ -282,20 +282,17 @@ def warm(
     \b
     engram-local warm my-model
     """
-    from engram_local.model import POCKET
+    from engram_local.model import POCKET, open_tables
     from engram_local.model_folder import ModelFolder
     from engram_local.sizes import format_size
-    from engram_local.tables import Table
 
     folder = ModelFolder.open(model or POCKET)
-    for layer in folder.engram.layers:
-        with (
-            progress() as show,
-            Table(folder.file(layer.table), access=table_access, ram_limit=_size(ram_limit)) as table,
-        ):
-            table.warm(lambda done, total, name=layer.table: show(name, done, total))
+    for layer_id, table in open_tables(folder, table_access, _size(ram_limit)).items():
+        name = folder.engram.layer(layer_id).table
+        with progress() as show, table:
+            table.warm(lambda done, total, name=name: show(name, done, total))
             n_read = 0 if table.access == "direct" else table.data_bytes  # direct reads pass the page cache by
-            print(f"{layer.table}: {format_size(n_read)} read; access {table.access}: {table.why}")
+            print(f"{name}: {format_size(n_read)} read; access {table.access}: {table.why}")
 
 
 for command in (cli_tools.export, cli_tools.quantize, cli_tools.attach, cli_tools.pack, cli_tools.unpack):

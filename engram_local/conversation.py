@@ -27,7 +27,9 @@ class Conversation:
         max_tokens: int | None = None,
         **sampling,
     ):
-        """`max_tokens` None lets an answer go on to the context's end; `sampling`: the fields of SamplingParams."""
+        """`max_tokens` None lets an answer go on to the context's end; `sampling`: the fields of SamplingParams.
+        Raises ModelFolderError for a model without a chat template."""
+        model.tokenizer.require_template()
         self.model = model
         self.memory = memory
         self.max_tokens = max_tokens

@@ -8,6 +8,7 @@ from engram_local.backends.base import Backend
 from engram_local.errors import BackendError, ContextOverflowError, EngramError, ModelFolderError
 from engram_local.hashing import NgramHasher
 from engram_local.model_folder import ModelFolder
+from engram_local.row_codecs import row_bytes
 from engram_local.session import Session
 from engram_local.tables import RowReader, Table
 from engram_local.tokenization import Tokenizer
@@ -32,7 +33,7 @@ def load(
     Parameters: path: a model folder, by default the pocket model of this package; backend: "auto", "onnx" or "gguf";
                 threads: of the backbone, by default one per physical core; memory: False leaves the Engram layers out
                 of every session that does not ask for them; table_access: see tables.Table; ram_limit: bytes of
-                memory that table rows may take; context_length: tokens, by default the model's own;
+                memory that the rows of all tables may take; context_length: tokens, by default the model's own;
                 backend_options: passed to the backend (gguf: n_gpu_layers; onnx: spinning).
     Raises:     EngramError (ModelFolderError, ConfigError, TableError, BackendError): one line saying what to do.
     """
@@ -107,13 +108,12 @@ class Model:
         self.config = folder.engram
         self.threads = threads
         self.memory = memory
-        self.eos_ids = folder.eos_ids()
         self.hasher = NgramHasher(folder.engram, folder.token_map)
         self.tables: dict[int, Table] = {}
         self.reader: RowReader | None = None
         self.backend: Backend | None = None
         try:
-            self.tables = self._open_tables(table_access, ram_limit)
+            self.tables = open_tables(folder, table_access, ram_limit)
             self.reader = RowReader(self.tables)
             self.backend = _open_backend(
                 backend_name,
@@ -126,6 +126,7 @@ class Model:
             self.context_length = min(context_length, self.backend.context_length)
             self.tokenizer = Tokenizer(folder.path) if folder.has_tokenizer else self.backend.tokenizer()
             self._check_tokenizer()
+            self.eos_ids = folder.eos_ids() or frozenset(self.tokenizer.end_ids())
         except BaseException:
             self.close()
             raise
@@ -191,24 +192,6 @@ class Model:
     def __exit__(self, *_) -> None:
         self.close()
 
-    def _open_tables(self, access: str, ram_limit: int | None) -> dict[int, Table]:
-        tables = {}
-        try:
-            for layer in self.config.layers:
-                path = self.folder.file(layer.table)
-                table = tables[layer.layer_id] = Table(path, access=access, ram_limit=ram_limit)
-                found = (table.n_rows, table.dim, table.encoding)
-                if found != (layer.n_rows, layer.head_dim, layer.encoding):
-                    raise ModelFolderError(
-                        f"{path}: holds {found[0]} rows of {found[1]} values ({found[2]}), config.json says "
-                        f"{layer.n_rows} of {layer.head_dim} ({layer.encoding}); export the model again"
-                    )
-        except BaseException:
-            for table in tables.values():
-                table.close()
-            raise
-        return tables
-
     def _check_tokenizer(self) -> None:
         """A tokenizer with ids that the token map or the backbone does not know belongs to another model."""
         known = min(self.hasher.vocab_size, self.backend.vocab_size)
@@ -217,6 +200,29 @@ class Model:
                 f"{self.folder.path}: the tokenizer has {self.tokenizer.vocab_size} tokens, the model knows {known}: "
                 "every row would be wrong; use the model's own tokenizer.json"
             )
+
+
+def open_tables(folder: ModelFolder, access: str = "auto", ram_limit: int | None = None) -> dict[int, Table]:
+    """{layer_id: Table}, checked against config.json; tables share `ram_limit` by size. Raises TableError,
+    ModelFolderError."""
+    tables = {}
+    sizes = {x.layer_id: x.n_rows * row_bytes(x.encoding, x.head_dim) for x in folder.engram.layers}
+    try:
+        for layer in folder.engram.layers:
+            path = folder.file(layer.table)
+            share = None if ram_limit is None else ram_limit * sizes[layer.layer_id] // sum(sizes.values())
+            table = tables[layer.layer_id] = Table(path, access=access, ram_limit=share)
+            found = (table.n_rows, table.dim, table.encoding)
+            if found != (layer.n_rows, layer.head_dim, layer.encoding):
+                raise ModelFolderError(
+                    f"{path}: holds {found[0]} rows of {found[1]} values ({found[2]}), config.json says "
+                    f"{layer.n_rows} of {layer.head_dim} ({layer.encoding}); export the model again"
+                )
+    except BaseException:
+        for table in tables.values():
+            table.close()
+        raise
+    return tables
 
 
 def _open_backend(name: str, folder: ModelFolder, **options) -> Backend:

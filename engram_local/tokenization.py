@@ -127,6 +127,11 @@ class Tokenizer:
     def token_id(self, token: str) -> int | None:
         return self.core.token_to_id(token)
 
+    def end_ids(self) -> list[int]:
+        """Tokens that end an answer, where the model's own config names none."""
+        found = self.token_id(self.special["eos_token"]) if "eos_token" in self.special else None
+        return [] if found is None else [found]
+
     def encode(self, text: str, add_special_tokens: bool = True) -> list[int]:
         """Token ids of `text`; lone surrogates (bytes that were no UTF-8 on a command line) become U+FFFD."""
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
@@ -138,9 +143,13 @@ class Tokenizer:
     def encode_chat(self, messages: Sequence[dict[str, str]], **variables: Any) -> list[int]:
         """Token ids of a conversation, up to where the model's answer begins. Raises ModelFolderError where there is
         no chat template."""
+        template = self.require_template()
+        return self.encode(template.render(messages, **variables), add_special_tokens=False)
+
+    def require_template(self) -> ChatTemplate:
         if self.template is None:
-            raise ModelFolderError("this model has no chat template; give it a raw prompt (generate --raw)")
-        return self.encode(self.template.render(messages, **variables), add_special_tokens=False)
+            raise ModelFolderError("this model has no chat template; give it a text to continue (generate --raw)")
+        return self.template
 
 
 def _content(token: Any) -> str:

@@ -16,7 +16,7 @@ from prompt_toolkit.output import DummyOutput
 
 from engram_local.chat import NO_CONTROLS, QUIT, _Terminal, command, interruptible, run_plain
 from engram_local.conversation import Conversation
-from engram_local.errors import ContextOverflowError, EngramError
+from engram_local.errors import ContextOverflowError, EngramError, ModelFolderError
 
 FRANCE, GOLD = "What is the capital of France?", "What is the atomic number of gold?"
 CHAT = [sys.executable, "-m", "engram_local.cli", "chat"]
@@ -47,6 +47,11 @@ def test_memory_is_switched_live(conversation):
     conversation.set_memory(True)
     assert "Paris" in "".join(step.text for step in conversation.regenerate())
     assert len(conversation.messages) == 2
+
+
+def test_a_model_without_a_template_cannot_chat(tiny):
+    with pytest.raises(ModelFolderError, match="has no chat template"):
+        Conversation(tiny)
 
 
 def test_regenerate_and_reset(conversation):
