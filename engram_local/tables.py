@@ -9,6 +9,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 import numpy as np
 
@@ -197,8 +198,12 @@ class Table:
         self._pages_in = 0
 
     def _warm_in_background(self) -> None:
+        def warm() -> None:
+            with suppress(TableError):  # whoever gathers the rows will hear of it
+                self._warm(None, self._warming)
+
         self._warming = threading.Event()
-        threading.Thread(target=self._warm, args=(None, self._warming), daemon=True).start()
+        threading.Thread(target=warm, daemon=True).start()
 
     def _warm(self, progress: Callable[[int, int], None] | None, stop: threading.Event) -> None:
         if self.access == "direct":

@@ -177,5 +177,7 @@ el_result el_gather_table(const el_table *table, const int64_t *ids, int64_t n, 
         free(row);
     }
     if (table->scale != 1.0f) el_multiply(out, n * table->dim, table->scale);
-    return result.status == EL_OK ? check_sizes(table) : result;
+    if (result.status != EL_OK && result.status != EL_FAULT) return result;
+    el_result sizes = check_sizes(table); // names the file that was cut
+    return sizes.status == EL_OK ? result : sizes;
 }

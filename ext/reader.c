@@ -18,6 +18,7 @@ enum {
     N_THREADS = 32,     // the same for preads
     MERGE_BYTES = 16384, // neighbouring rows are read together up to this size
     PAGE = 4096,
+    THREAD_STACK = 1 << 18,
     MAX_IDLE = 8,
     AGAIN = -1,
 };
@@ -269,6 +270,7 @@ static int enqueue(el_job *job) {
         pthread_attr_t attributes;
         pthread_attr_init(&attributes);
         pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+        pthread_attr_setstacksize(&attributes, THREAD_STACK);
         int failed = pthread_create(&thread, &attributes, work, NULL);
         pthread_attr_destroy(&attributes);
         if (failed) break;

@@ -1,0 +1,291 @@
+"""Tables read in place: tensors inside other software's safetensors shards or GGUF files, named by a `*.link.json`.
+
+Nothing is copied: the link file holds names and sizes, docs/format.md its keys. Only headers are read here.
+"""
+
+import json
+import os
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from engram_local.errors import TableError
+from engram_local.table_layout import Column, Extent, TableLayout
+
+FORMAT = "engram_local.link.v1"
+MAX_LINK_BYTES = 1 << 20
+MAX_SAFETENSORS_HEADER = 100_000_000
+_SAFETENSORS_BYTES = {"F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E8M0": 1, "U8": 1}
+_SAFETENSORS_ENCODINGS = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+# ggml_type: encoding, values and bytes of a block
+_GGUF_TYPES = {
+    0: ("float32", 1, 4),
+    1: ("float16", 1, 2),
+    30: ("bfloat16", 1, 2),
+    8: ("q8_0", 32, 34),
+    2: ("q4_0", 32, 18),
+    12: ("q4_k", 256, 144),
+}
+_GGUF_SCALARS = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}  # value type: bytes
+_GGUF_STRING, _GGUF_ARRAY = 8, 9
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    """One tensor of a file: rows of `row_bytes` from `offset` on."""
+
+    kind: str  # dtype of safetensors or encoding of GGUF
+    shape: tuple[int, ...]
+    offset: int
+    n_bytes: int
+
+
+def write_link(path, rows: list[tuple[str, str]], scales: list[tuple[str, str]] | None = None) -> TableLayout:
+    """Write a `*.link.json` for a table that lies in tensors of other files, and return the layout that it describes.
+
+    rows: [(file, tensor)], in row order, each tensor [n, dim]; scales: the same for the scales of fp8 rows: ue8m0
+    (F8_E8M0 or U8) [n, ceil(dim / 32)], float32, float16 or bfloat16 [n] or [n, 1], or one tensor of a single value.
+    Files below the link's folder are named relative to it. Raises TableError if the tensors do not make a table.
+    """
+    path = Path(path)
+    names = sorted({file for file, _ in rows + (scales or [])})
+    block = {
+        "format": FORMAT,
+        "files": {_stored_name(path.parent, name): {"bytes": os.stat(name).st_size} for name in names},
+        "rows": [{"file": _stored_name(path.parent, file), "tensor": tensor} for file, tensor in rows],
+        "scales": [{"file": _stored_name(path.parent, file), "tensor": tensor} for file, tensor in scales or []],
+    }
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_text(json.dumps(block, indent=1) + "\n", encoding="utf-8")
+        layout = read_link(partial)
+        os.replace(partial, path)
+    except OSError as error:
+        raise TableError(f"{path}: cannot be written ({error.strerror})") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return layout
+
+
+def read_link(path) -> TableLayout:
+    """The layout of a linked table. Raises TableError, naming file, tensor and value."""
+    path = Path(path)
+    try:
+        if path.stat().st_size > MAX_LINK_BYTES:
+            raise TableError(f"{path}: {path.stat().st_size} bytes are no link file")
+        block = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TableError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise TableError(f"{path}: is not JSON ({str(error)[:80]}); link the table again") from error
+    return _LinkReader(path, block).layout()
+
+
+def _stored_name(folder: Path, name: str) -> str:
+    absolute, folder = Path(name).resolve(), folder.resolve()
+    return absolute.relative_to(folder).as_posix() if absolute.is_relative_to(folder) else str(absolute)
+
+
+class _LinkReader:
+    """Turns the link's JSON, which may be anybody's, into a layout; every refusal names the link file."""
+
+    def __init__(self, path: Path, block):
+        self.path, self.block = path, block
+        self._headers: dict[str, dict[str, _Tensor]] = {}
+        self._files: list[str] = []
+
+    def fail(self, problem: str) -> TableError:
+        return TableError(f"{self.path}: {problem}; link the table again")
+
+    def layout(self) -> TableLayout:
+        if not isinstance(self.block, dict) or self.block.get("format") != FORMAT:
+            raise self.fail(f"is not a link of format {FORMAT!r}")
+        rows = [self.tensor(entry) for entry in self.entries("rows")]
+        scales = [self.tensor(entry) for entry in self.entries("scales")]
+        if not rows:
+            raise self.fail("names no tensor of rows")
+        first = rows[0][1]
+        if any(len(t.shape) != 2 or t.shape[1] != first.shape[1] or t.kind != first.kind for _, t in rows):
+            raise self.fail(f"names tensors of different kinds: {[(t.kind, list(t.shape)) for _, t in rows][:8]}")
+        n_rows, dim = sum(t.shape[0] for _, t in rows), first.shape[1]
+        if not n_rows or not 1 <= dim <= 65536:
+            raise self.fail(f"describes {n_rows} rows of {dim} values")
+        width = first.n_bytes // first.shape[0] if first.shape[0] else 0
+        columns = [self.column(rows, width)]
+        encoding, scale = _SAFETENSORS_ENCODINGS.get(first.kind, first.kind), 1.0
+        if first.kind == "F8_E4M3":
+            encoding, scale, column = self.scales(scales, n_rows, dim)
+            columns += column
+        elif scales:
+            raise self.fail(f"names scales for {first.kind} rows, which have none")
+        elif first.kind in _SAFETENSORS_BYTES and first.kind not in _SAFETENSORS_ENCODINGS:
+            raise self.fail(f"names rows of dtype {first.kind}, not one of F32, F16, BF16, F8_E4M3")
+        return TableLayout(encoding, n_rows, dim, tuple(self._files), tuple(columns), scale)
+
+    def scales(self, scales: list, n_rows: int, dim: int) -> tuple[str, float, list[Column]]:
+        """(encoding, scale of all rows, the scales' column)."""
+        if not scales:
+            return "fp8_e4m3_unscaled", 1.0, []
+        file, first = scales[0]
+        if any(t.kind != first.kind for _, t in scales):
+            raise self.fail("names scales of different dtypes")
+        n_scales = sum(int(np.prod(t.shape)) for _, t in scales)
+        if first.kind in ("F8_E8M0", "U8"):
+            groups = -(-dim // 32)
+            if any(len(t.shape) != 2 or t.shape[1] != groups for _, t in scales) or n_scales != n_rows * groups:
+                raise self.fail(f"names ue8m0 scales that are not {n_rows} x {groups}")
+            return "fp8_e4m3", 1.0, [self.column(scales, groups)]
+        if first.kind not in _SAFETENSORS_ENCODINGS:
+            raise self.fail(f"names scales of dtype {first.kind}")
+        encoding, width = _SAFETENSORS_ENCODINGS[first.kind], _SAFETENSORS_BYTES[first.kind]
+        if n_scales == 1 and n_rows > 1:
+            return "fp8_e4m3_unscaled", self.scalar(file, first, encoding), []
+        if n_scales != n_rows or any(len(t.shape) not in (1, 2) or t.shape[1:] not in ((), (1,)) for _, t in scales):
+            raise self.fail(f"names {n_scales} scales for {n_rows} rows; one a row, one in all, or ue8m0 for 32 values")
+        return f"fp8_e4m3_{encoding}", 1.0, [self.column(scales, width)]
+
+    def scalar(self, file: int, tensor: _Tensor, encoding: str) -> float:
+        with open(self._files[file], "rb") as source:
+            source.seek(tensor.offset)
+            data = source.read(tensor.n_bytes)
+        if encoding == "bfloat16":
+            data, encoding = b"\0\0" + data, "float32"
+        value = float(np.frombuffer(data, np.dtype(encoding).newbyteorder("<"))[0])
+        if not np.isfinite(value):
+            raise self.fail(f"names a scale of {value}")
+        return value
+
+    def column(self, tensors: list, width: int) -> Column:
+        extents, row = [], 0
+        for file, tensor in tensors:
+            n = tensor.n_bytes // width if width else 0
+            if n:
+                extents.append(Extent(file, row, n, tensor.offset))
+            row += n
+        return Column(width, tuple(extents))
+
+    def entries(self, key: str) -> list:
+        entries = self.block.get(key)
+        if not isinstance(entries, list) or len(entries) > 100_000:
+            raise self.fail(f"{key} is not a list of tensors")
+        return entries
+
+    def tensor(self, entry) -> tuple[int, _Tensor]:
+        """(number of the file, tensor) of a {"file", "tensor"} object."""
+        files = self.block.get("files")
+        name, tensor = (entry.get("file"), entry.get("tensor")) if isinstance(entry, dict) else (None, None)
+        if not isinstance(files, dict) or not isinstance(name, str) or not isinstance(tensor, str) or name not in files:
+            raise self.fail(f"{str(entry)[:80]} does not name a tensor of its files")
+        path = str(self.path.parent / name)
+        if name not in self._headers:
+            self._headers[name] = self.header(path, files[name])
+            self._files.append(path)
+        if tensor not in self._headers[name]:
+            raise self.fail(f"{path} has no tensor {tensor[:80]!r} of a kind that can be read in place")
+        return self._files.index(path), self._headers[name][tensor]
+
+    def header(self, path: str, expected) -> dict[str, _Tensor]:
+        try:
+            with open(path, "rb") as file:
+                n_bytes = os.fstat(file.fileno()).st_size
+                if not isinstance(expected, dict) or expected.get("bytes") != n_bytes:
+                    raise self.fail(f"{path} has {n_bytes} bytes, not those it had when it was linked")
+                tensors = _read_gguf(file) if file.read(4) == b"GGUF" else _read_safetensors(file, n_bytes)
+        except OSError as error:
+            raise TableError(f"{path}: cannot be read ({error.strerror}), but {self.path} needs it") from error
+        except (
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            OverflowError,
+            RecursionError,
+            struct.error,
+        ) as error:
+            raise TableError(f"{path}: its header is damaged ({str(error)[:80]}); fetch the file again") from error
+        for name, tensor in tensors.items():
+            if tensor.offset < 0 or tensor.n_bytes < 0 or tensor.offset + tensor.n_bytes > n_bytes:
+                raise TableError(f"{path}: tensor {name[:80]!r} reaches beyond the file; fetch the file again")
+        return tensors
+
+
+def _read_safetensors(file, n_bytes: int) -> dict[str, _Tensor]:
+    file.seek(0)
+    length = int.from_bytes(file.read(8), "little")
+    if length > min(MAX_SAFETENSORS_HEADER, n_bytes - 8):
+        raise ValueError(f"length {length}")
+    tensors = {}
+    for name, entry in json.loads(file.read(length)).items():
+        if name == "__metadata__" or entry["dtype"] not in _SAFETENSORS_BYTES:
+            continue
+        shape, (begin, end) = tuple(entry["shape"]), entry["data_offsets"]
+        if any(type(x) is not int or x < 0 for x in (*shape, begin, end)):
+            raise ValueError(f"tensor {name[:60]!r}")
+        size = _SAFETENSORS_BYTES[entry["dtype"]]
+        for x in shape:
+            size *= x
+        if end - begin != size:
+            raise ValueError(f"tensor {name[:60]!r} has {end - begin} bytes, not {size}")
+        tensors[name] = _Tensor(entry["dtype"], shape, 8 + length + begin, size)
+    return tensors
+
+
+def _read_gguf(file) -> dict[str, _Tensor]:
+    """Tensors of a GGUF file (version 2 or 3, little-endian) whose rows can be read in place."""
+
+    def take(form: str):
+        return struct.unpack("<" + form, file.read(struct.calcsize("<" + form)))
+
+    def text() -> str:
+        (length,) = take("Q")
+        if length > 1 << 24:
+            raise ValueError(f"a string of {length} bytes")
+        data = file.read(length)
+        if len(data) != length:
+            raise ValueError("it ends within a string")
+        return data.decode("utf-8", "replace")
+
+    def skip(kind: int) -> None:
+        if kind == _GGUF_STRING:
+            text()
+        elif kind == _GGUF_ARRAY:
+            inner, count = take("IQ")
+            if inner in _GGUF_SCALARS:
+                file.seek(_GGUF_SCALARS[inner] * count, os.SEEK_CUR)
+            elif inner == _GGUF_STRING:
+                for _ in range(count):
+                    text()
+            else:
+                raise ValueError(f"an array of type {inner}")
+        else:
+            file.seek(_GGUF_SCALARS[kind], os.SEEK_CUR)
+
+    version, n_tensors, n_pairs = take("IQQ")
+    if version not in (2, 3):
+        raise ValueError(f"GGUF version {version}")
+    alignment = 32
+    for _ in range(n_pairs):
+        key, (kind,) = text(), take("I")
+        if key == "general.alignment" and kind == 4:
+            (alignment,) = take("I")
+        else:
+            skip(kind)
+    if not 1 <= alignment <= 1 << 20:
+        raise ValueError(f"alignment {alignment}")
+    found = []
+    for _ in range(n_tensors):
+        name, (n_dims,) = text(), take("I")
+        if n_dims > 8:
+            raise ValueError(f"tensor {name[:60]!r} has {n_dims} dimensions")
+        shape, (kind, offset) = take(f"{n_dims}Q"), take("IQ")
+        found.append((name, shape, kind, offset))
+    data = -(-file.tell() // alignment) * alignment
+    tensors = {}
+    for name, shape, kind, offset in found:
+        if kind not in _GGUF_TYPES or len(shape) != 2 or shape[0] % _GGUF_TYPES[kind][1]:
+            continue
+        encoding, values, size = _GGUF_TYPES[kind]
+        tensors[name] = _Tensor(encoding, (shape[1], shape[0]), data + offset, shape[1] * shape[0] // values * size)
+    return tensors
