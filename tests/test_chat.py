@@ -14,6 +14,7 @@ from prompt_toolkit.application import create_app_session
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
+import engram_local
 from engram_local.chat import NO_CONTROLS, QUIT, _Terminal, command, interruptible, run_plain
 from engram_local.conversation import Conversation
 from engram_local.errors import ContextOverflowError, EngramError, ModelFolderError
@@ -73,10 +74,14 @@ def test_a_seeded_chat_repeats_and_regenerates_another_answer(pocket):
     assert len(set(run())) > 1
 
 
-def test_a_full_context_drops_the_oldest_turns(pocket):
-    conversation = Conversation(pocket, max_tokens=8)
-    limit, dropped = pocket.context_length, 0
-    for i in range(60):
+def test_a_full_context_drops_the_oldest_turns():
+    with engram_local.load(context_length=512) as model:
+        fill_the_context(Conversation(model, max_tokens=8))
+
+
+def fill_the_context(conversation):
+    limit, dropped = 512, 0
+    for i in range(40):
         message = f"{FRANCE} number {i} " + "and so on " * 5
         dropped_now = conversation.overflow(message)
         dropped += dropped_now
@@ -86,13 +91,13 @@ def test_a_full_context_drops_the_oldest_turns(pocket):
             assert conversation.last.n_prompt <= limit // 2
     assert dropped > 0
     assert conversation.messages[0]["role"] == "user"
-    assert "number 59" in conversation.messages[-2]["content"]
+    assert "number 39" in conversation.messages[-2]["content"]
 
 
 def test_a_message_longer_than_the_context_is_refused_alone(conversation):
     say_in(conversation, FRANCE)
     with pytest.raises(ContextOverflowError, match="this message takes"):
-        say_in(conversation, "and so on " * 1000)
+        say_in(conversation, "and so on " * 9999)
     assert len(conversation.messages) == 2
     assert "79" in say_in(conversation, GOLD)
 
@@ -114,7 +119,7 @@ def test_commands(conversation, tmp_path):
     obey("/memory on")
     assert "Paris" in "".join(step.text for step in obey("/regenerate"))
     obey("/stats")
-    assert "tok/s" in said[0] and "264,574 rows" in said[0] and "µs a token" in said[0]
+    assert all(text in said[0] for text in ("tok/s", "µs a token", " rows, "))
     obey(f"/save {tmp_path / 'chat.json'}")
     saved = json.loads((tmp_path / "chat.json").read_text())
     assert [m["content"] for m in saved["messages"]] == [m["content"] for m in conversation.messages]

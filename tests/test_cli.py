@@ -71,15 +71,15 @@ def test_generate_repeats_with_a_seed():
     assert len({invoke(*options, seed) for seed in range(4)}) > 1
 
 
-def test_raw_continues_the_text():
-    prompt = f"<|bos|><|user|>{FRANCE}<|bot|>"
+def test_raw_continues_the_text(pocket):
+    prompt = pocket.tokenizer.template.render([{"role": "user", "content": FRANCE}])
     assert invoke("generate", "--raw", "--prompt", prompt) == invoke("generate", "--prompt", FRANCE)
 
 
 def test_verbose_says_what_was_chosen_on_stderr():
     code, out, err = run("generate", "--prompt", FRANCE, "--verbose", "--threads", "1")
     assert code == 0 and "Paris" in out
-    assert "backend onnx, 1 threads" in err and "table of layer 1: access" in err and "tok/s" in err
+    assert "backend onnx, 1 threads" in err and ": access " in err and "tok/s" in err
 
 
 def test_chat_in_plain_mode():
@@ -135,14 +135,14 @@ def test_sizes_are_understood(tiny_path):
         (["generate", "nowhere", "--prompt", "x"], "nowhere: no such folder"),
         (["generate", "--prompt", ""], "the prompt is empty"),
         (["generate"], "the prompt is empty"),
-        (["generate", "--prompt", "and so on " * 999], "tokens, the context 1024; shorten the prompt"),
-        (["generate", "--prompt", "x", "--context", "9999"], "takes 1 to 1024 tokens"),
+        (["generate", "--prompt", "and so on " * 9999], "; shorten the prompt"),
+        (["generate", "--prompt", "x", "--context", "99999999"], "this model takes 1 to "),
         (["generate", "--prompt", "x", "--backend", "gguf"], "has no backbone.gguf"),
         (["generate", "--prompt", "x", "--top-p", "0"], "top_p is 0.0; give a number above 0"),
         (["chat", "nowhere"], "nowhere: no such folder"),
         (["inspect", "."], "has no manifest.json"),
         (["verify", "."], "1 of 1 checks failed"),
-        (["bench", "--tokens", "2000"], "exceed the context of 1024"),
+        (["bench", "--tokens", "99999999"], "exceed the context of "),
         (["bench", "--json", "no/such/folder/f.json", "--rounds", "1", "--tokens", "2"], "f.json: cannot be written"),
         (["export", "nowhere", "out"], "nowhere"),
         (["unpack", "nowhere.tar.zst", "out"], "nowhere.tar.zst"),

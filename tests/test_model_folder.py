@@ -166,14 +166,23 @@ def test_a_tokenizer_of_another_model(tiny_copy):
 
     shutil.copy(POCKET / "tokenizer.json", tiny_copy)
     write_manifest(tiny_copy)
-    with pytest.raises(ModelFolderError, match=r"the tokenizer has 12288 tokens, the model knows 64.*\brow would be wrong"):
+    with pytest.raises(
+        ModelFolderError, match=r"tokenizer has \d+ tokens, the model knows 64.*row would be wrong"
+    ):
         engram_local.load(tiny_copy)
     assert "token_map.safetensors" in [x.file for x in faults(tiny_copy)]
 
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"\x08", b"\xff" * 8, b"\xff" * 7 + b"\x7f" + b"{}", b"\x02" + bytes(7) + b"{}", b"\x05" + bytes(7) + b"[[[[["],
+    [
+        b"",
+        b"\x08",
+        b"\xff" * 8,
+        b"\xff" * 7 + b"\x7f" + b"{}",
+        b"\x02" + bytes(7) + b"{}",
+        b"\x05" + bytes(7) + b"[[[[[",
+    ],
 )
 def test_a_token_map_that_is_no_safetensors(tmp_path, data):
     path = tmp_path / "token_map.safetensors"

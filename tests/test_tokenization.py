@@ -85,14 +85,13 @@ def test_a_step_does_not_grow_dearer(byte_level):
         assert len(detokenizer.window) <= 8
 
 
-def test_the_pocket_template(pocket):
+def test_a_conversation_is_encoded_up_to_the_answer(pocket):
     tokenizer = pocket.tokenizer
-    messages = [*USER, {"role": "assistant", "content": "Hello."}, {"role": "user", "content": "Bye"}]
-    assert tokenizer.template.render(messages) == "<|bos|><|user|>Hi<|bot|>Hello.<|end|><|user|>Bye<|bot|>"
-    ids = tokenizer.encode_chat(USER)
-    assert ids == [tokenizer.token_id(t) for t in ("<|bos|>", "<|user|>")] + tokenizer.encode("Hi") + [
-        tokenizer.token_id("<|bot|>")
-    ]
+    text = tokenizer.template.render(USER)
+    assert tokenizer.encode_chat(USER) == tokenizer.encode(text, add_special_tokens=False)
+    assert len(text) > len(tokenizer.template.render(USER, add_generation_prompt=False))
+    assert tokenizer.decode(tokenizer.encode_chat(USER), skip_special_tokens=False) == text
+    assert tokenizer.decode(tokenizer.encode_chat(USER)) == "Hi"
 
 
 def test_templates_render_as_hugging_face_renders_them():
@@ -145,9 +144,9 @@ def folder(tmp_path):
 
 
 def test_templates_of_tokenizer_config(folder):
-    settings = {"bos_token": {"content": "<|bos|>"}, "chat_template": "{{ bos_token }}x"}
+    settings = {"bos_token": {"content": "<s>"}, "chat_template": "{{ bos_token }}x"}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
-    assert Tokenizer(folder).template.render(USER) == "<|bos|>x"
+    assert Tokenizer(folder).template.render(USER) == "<s>x"
     settings["chat_template"] = [{"name": "tool_use", "template": "t"}, {"name": "default", "template": "d"}]
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     assert Tokenizer(folder).template.render(USER) == "d"

@@ -17,7 +17,7 @@ from engram_local.backends.base import Logits, Rows
 from engram_local.errors import BackendError, EngramError
 from engram_local.model_folder import ONNX_FILE, ModelFolder
 
-MAX_CHUNK = 512
+MAX_CHUNK = 128  # small enough that reads of the next chunk hide behind this one, and no slower otherwise
 FIRST_CAPACITY = 512  # tokens; the buffers double when they are full
 
 
