@@ -71,7 +71,7 @@ class Table:
             out = np.empty(shape, np.float32)
         elif out.dtype != np.float32 or out.shape != shape or not out.flags.c_contiguous:
             raise ValueError(f"out is {out.dtype} {list(out.shape)}, not float32 {list(shape)} in C order")
-        flat, values = row_ids.reshape(-1), out.reshape(-1)
+        flat, values = np.ascontiguousarray(row_ids).reshape(-1), out.reshape(-1)
         if self._data is None:
             raise TableError(f"{self.path}: the table is closed")
         if flat.size <= self._batch_rows:
@@ -87,7 +87,7 @@ class Table:
     def prefetch(self, row_ids) -> None:
         """Ask for the pages of these rows (int64, any shape) without waiting for them (mmap alone)."""
         if self.access == "mmap" and self._data is not None:
-            flat = np.asarray(row_ids, np.int64).reshape(-1)
+            flat = np.ascontiguousarray(row_ids, np.int64).reshape(-1)
             self._pages_in += self._data.hint(flat[: self._batch_rows])
 
     def warm(self, progress: Callable[[int, int], None] | None = None) -> None:
@@ -140,7 +140,7 @@ class Table:
             self._open_mapped(random=access == "mmap")
         if access == "mmap" and self._ram_limit is not None:
             pages_a_row = sum(2 + c.width // _PAGE for c in self.layout.columns)
-            self._batch_rows = max(1, self._ram_limit // 2 // (_PAGE * pages_a_row))
+            self._batch_rows = max(1, self._ram_limit // 4 // (_PAGE * pages_a_row))
         files = [(path, self._files[i].fd, self.layout.end_of(i)) for i, path in enumerate(self.layout.files)]
         columns = [
             (c.width, [(x.first_row, x.n_rows, x.offset, x.file, self._files[x.file].map) for x in c.extents])
@@ -186,7 +186,7 @@ class Table:
         self._data.gather(ids, out)
         if self._ram_limit is not None:
             self._pages_in += ids.size * sum(2 + c.width // _PAGE for c in self.layout.columns)
-            if self._pages_in * _PAGE > self._ram_limit // 2:
+            if self._pages_in * _PAGE > self._ram_limit // 4 * 3:
                 self._drop_pages()
 
     def _drop_pages(self) -> None:

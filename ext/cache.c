@@ -26,7 +26,8 @@ typedef struct {
 struct el_cache {
     pthread_mutex_t lock;
     int64_t row_bytes, bytes, hits, misses;
-    uint32_t n_slots, n_used, n_free; // slots that were handed out once; slots on the free list
+    uint32_t n_slots, small_share; // rows that the small queue keeps when the cache is full
+    uint32_t n_used, n_free;       // slots that were handed out once; slots on the free list
     fifo small, main;
     uint8_t *rows;      // (n_slots, row_bytes)
     int64_t *keys;      // (n_slots)
@@ -42,9 +43,8 @@ static uint64_t hash_of(int64_t row) {
     return x ^ x >> 29;
 }
 
-static uint32_t push(fifo *queue, uint32_t slot) {
-    queue->slots[(queue->head + queue->count++) % queue->capacity] = slot;
-    return slot;
+static void push(fifo *queue, uint32_t slot) {
+    queue->slots[((uint64_t)queue->head + queue->count++) % queue->capacity] = slot;
 }
 
 static uint32_t pop(fifo *queue) {
@@ -76,36 +76,33 @@ static void forget(el_cache *cache, uint32_t slot) {
     cache->free_slots[cache->n_free++] = slot;
 }
 
-static void room_in_main(el_cache *cache) {
-    while (cache->main.count >= cache->main.capacity) {
-        uint32_t slot = pop(&cache->main);
-        if (cache->uses[slot]) {
-            cache->uses[slot]--;
-            push(&cache->main, slot);
-        } else {
-            forget(cache, slot);
-        }
-    }
-}
-
 static ghost *ghost_of(el_cache *cache, int64_t row, uint32_t *fingerprint) {
     uint64_t hash = hash_of(row);
     *fingerprint = (uint32_t)(hash >> 32) | 1; // 0: empty
     return cache->ghosts + ((uint32_t)hash & cache->index_mask);
 }
 
-static void room_in_small(el_cache *cache) {
-    while (cache->small.count >= cache->small.capacity) {
-        uint32_t slot = pop(&cache->small), fingerprint;
-        if (cache->uses[slot]) {
-            room_in_main(cache);
-            cache->uses[slot] = 0;
-            push(&cache->main, slot);
-        } else {
-            ghost *left = ghost_of(cache, cache->keys[slot], &fingerprint);
-            *left = (ghost){fingerprint, cache->clock++};
-            forget(cache, slot);
-        }
+// Take the oldest row of the small queue: on to the main one if it was used, else out, leaving its ghost.
+static void age_small(el_cache *cache) {
+    uint32_t slot = pop(&cache->small), fingerprint;
+    if (cache->uses[slot]) {
+        cache->uses[slot] = 0;
+        push(&cache->main, slot);
+        return;
+    }
+    ghost *left = ghost_of(cache, cache->keys[slot], &fingerprint);
+    *left = (ghost){fingerprint, cache->clock++};
+    forget(cache, slot);
+}
+
+// Take the oldest row of the main queue: to its end if it was used, else out.
+static void age_main(el_cache *cache) {
+    uint32_t slot = pop(&cache->main);
+    if (cache->uses[slot]) {
+        cache->uses[slot]--;
+        push(&cache->main, slot);
+    } else {
+        forget(cache, slot);
     }
 }
 
@@ -114,11 +111,10 @@ static void put(el_cache *cache, int64_t row, const uint8_t *bytes) {
     uint32_t fingerprint;
     ghost *left = ghost_of(cache, row, &fingerprint);
     int known = left->fingerprint == fingerprint && cache->clock - left->when <= cache->n_slots;
-    if (known) {
-        left->fingerprint = 0;
-        room_in_main(cache);
-    } else {
-        room_in_small(cache);
+    if (known) left->fingerprint = 0;
+    while (cache->small.count + cache->main.count >= cache->n_slots) {
+        if (cache->small.count > cache->small_share || !cache->main.count) age_small(cache);
+        else age_main(cache);
     }
     uint32_t slot = cache->n_free ? cache->free_slots[--cache->n_free] : cache->n_used++;
     push(known ? &cache->main : &cache->small, slot);
@@ -172,8 +168,8 @@ void el_cache_reset(el_cache *cache) {
 }
 
 el_cache *el_cache_open(int64_t bytes, int64_t row_bytes) {
-    // A slot costs its row, key, uses, queue and free-list places, and up to 4 places of the index and of the ghosts.
-    int64_t slot_bytes = row_bytes + 8 + 1 + 4 + 4, index_bytes = sizeof(uint32_t) + sizeof(ghost);
+    // A slot costs its row, key, uses, places in both queues and the free list, and in the index and the ghosts.
+    int64_t slot_bytes = row_bytes + 8 + 1 + 3 * 4, index_bytes = sizeof(uint32_t) + sizeof(ghost);
     int64_t places = 32, n_slots = bytes / slot_bytes;
     while (places < 2 * (bytes - places * index_bytes) / slot_bytes) places *= 2;
     n_slots = (bytes - places * index_bytes) / slot_bytes;
@@ -183,8 +179,8 @@ el_cache *el_cache_open(int64_t bytes, int64_t row_bytes) {
     cache->row_bytes = row_bytes;
     cache->n_slots = (uint32_t)n_slots;
     cache->bytes = n_slots * slot_bytes + places * index_bytes;
-    cache->small.capacity = (uint32_t)(n_slots / SMALL_SHARE);
-    cache->main.capacity = cache->n_slots - cache->small.capacity;
+    cache->small_share = (uint32_t)(n_slots / SMALL_SHARE);
+    cache->small.capacity = cache->main.capacity = cache->n_slots;
     cache->index_mask = (uint32_t)(places - 1);
     cache->rows = malloc((size_t)(n_slots * row_bytes));
     cache->keys = malloc((size_t)n_slots * sizeof *cache->keys);

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cache.h"
@@ -19,7 +20,7 @@ enum {
     MERGE_BYTES = 16384, // neighbouring rows are read together up to this size
     PAGE = 4096,
     THREAD_STACK = 1 << 18,
-    MAX_IDLE = 8,
+    MAX_IDLE = 100,
     AGAIN = -1,
 };
 
@@ -28,7 +29,7 @@ typedef struct {
     int64_t first, last;   // rows [first, last) of the part's unique ones; those found in the cache are left out
     uint32_t bytes, need;  // to read, to the last byte that is wanted
     uint32_t done;
-    int32_t part, column, idle; // idle: reads in a row that brought nothing new
+    int32_t part, column, idle; // idle: reads that brought nothing new
     const el_extent *extent;
 } request;
 
@@ -151,9 +152,11 @@ static int take_in(el_job *job, request *r, const uint8_t *buffer, int64_t resul
         copy_rows(job, r, buffer);
         return EL_OK;
     }
-    r->done -= r->done % alignment; // the end of the file, or a read that was cut off
-    r->idle = r->done > before ? 0 : r->idle + 1;
-    return r->idle > MAX_IDLE ? EL_SHORT : AGAIN;
+    r->done -= r->done % alignment;
+    if (r->done > before) return AGAIN;
+    struct stat info; // the end of the file, or a read that something cut off
+    if (fstat(fd_of(job, r), &info) || info.st_size < r->offset + r->need) return EL_SHORT;
+    return ++r->idle > MAX_IDLE ? EL_SHORT : AGAIN;
 }
 
 static void finish(el_job *job, const request *r, int status, int64_t result) {

@@ -1,0 +1,414 @@
+"""Direct reads when things go wrong: right rows or a clear error, never a wrong row, a hang or a crash."""
+
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from engram_local import _native, row_codecs
+from engram_local.errors import TableError
+from engram_local.page_cache import drop_pages, resident_share
+from engram_local.table_file import TableWriter
+from engram_local.tables import RowReader, Table
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "O_DIRECT"), reason="needs direct reads")
+N_ROWS, DIM = 20_000, 64
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """(path, its rows decoded)."""
+    path = tmp_path_factory.mktemp("faults") / "t.safetensors"
+    rows = np.random.default_rng(0).standard_normal((N_ROWS, DIM)).astype(np.float32)
+    with TableWriter(path, "int8", N_ROWS, DIM) as writer:
+        writer.append(rows)
+    with Table(path, access="direct") as table:
+        if table.access != "direct":
+            pytest.skip("this file system refuses direct reads")
+    return path, row_codecs.decode("int8", row_codecs.encode("int8", rows), DIM)
+
+
+@pytest.fixture(params=["io_uring", "threads"])
+def way(request):
+    """Each way of reading that this kernel has."""
+    _native.use_io_uring(request.param == "io_uring")
+    if request.param == "io_uring" and not _native.uses_io_uring():
+        pytest.skip("io_uring is refused here")
+    yield request.param
+    _native.use_io_uring(True)
+
+
+def run(program: str, stored, **environment) -> str:
+    """Run a program in a process of its own; `table`, `rows`, `check()` are at hand."""
+    path, rows = stored
+    np.save(path.with_suffix(".npy"), rows)
+    head = f"""
+import os, sys, signal, resource, numpy as np
+from engram_local import _native
+from engram_local.errors import TableError
+from engram_local.tables import Table
+path = {str(path)!r}
+rows = np.load({str(path.with_suffix(".npy"))!r})
+def check(table, n=3000, times=3):
+    rng = np.random.default_rng(n)
+    for _ in range(times):
+        ids = rng.integers(0, len(rows), n)
+        assert np.array_equal(table.gather(ids), rows[ids])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", head + program], capture_output=True, text=True, timeout=60, env=os.environ | environment
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def test_rows_are_right_in_every_batch_size(stored, way):
+    path, rows = stored
+    rng = np.random.default_rng(2)
+    for limit in (0, 1 << 20, None):  # no cache, a small one, one for the whole table
+        with Table(path, access="direct", ram_limit=limit) as table:
+            assert table.stats()["io_uring"] == (way == "io_uring")
+            for n in [1, 2, 48, 127, 128, 129, 500, 5000, 60_000] * 2:
+                ids = rng.integers(0, N_ROWS, n) if n != 500 else np.full(500, 7)
+                assert np.array_equal(table.gather(ids), rows[ids])
+            assert np.array_equal(table.gather(np.arange(N_ROWS)[::-1]), rows[::-1])
+
+
+def test_batches_are_deduplicated_merged_and_cached(stored, way):
+    path, rows = stored
+    with Table(path, access="direct", ram_limit=64 << 20) as table:
+        before = _native.reader_stats()
+        ids = np.repeat(np.arange(1000, 1400), 3)
+        for _ in range(2):
+            assert np.array_equal(table.gather(ids), rows[ids])
+        after = _native.reader_stats()
+        assert after["rows"] - before["rows"] == 2 * 1200 and after["unique"] - before["unique"] == 2 * 400
+        # 400 rows of 66 bytes follow each other: two requests of 16 KiB at most, and none the second time.
+        assert 1 <= after["requests"] - before["requests"] <= 3
+        cache = table.stats()["cache"]
+        assert (cache["hits"], cache["misses"], cache["rows"]) == (400, 400, 400)
+
+
+def test_a_prefill_cannot_flush_the_cache(stored):
+    path, _ = stored
+    row_bytes = DIM + 2
+    with Table(path, access="direct", ram_limit=2000 * row_bytes) as table:
+        capacity = table.stats()["cache"]["capacity"]
+        hot = np.arange(capacity // 4)
+        for _ in range(4):
+            table.gather(hot)
+        table.gather(np.arange(capacity // 2, N_ROWS))  # a scan of many times the cache
+        before = table.stats()["cache"]["hits"]
+        table.gather(hot)
+        assert table.stats()["cache"]["hits"] - before == len(hot)
+        assert table.stats()["cache"]["rows"] <= capacity
+
+
+def test_eight_threads(stored, way):
+    path, rows = stored
+    wrong = []
+    with Table(path, access="direct", ram_limit=1 << 20) as table:
+
+        def work(seed):
+            rng = np.random.default_rng(seed)
+            for _ in range(40):
+                ids = rng.integers(0, N_ROWS, rng.choice([1, 48, 400]))
+                if not np.array_equal(table.gather(ids), rows[ids]):
+                    wrong.append(ids)
+
+        threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert not wrong
+
+
+def test_layers_are_waited_for_one_by_one(stored, way):
+    path, rows = stored
+    tables = {i: Table(path, access=access) for i, access in enumerate(["direct", "mmap", "direct", "resident"])}
+    reader = RowReader(tables)
+    rng = np.random.default_rng(4)
+    for n in (1, 2, 100):
+        ids = {i: rng.integers(0, N_ROWS, (n, 8)) for i in tables}
+        ahead = reader.start({i: x[::-1] for i, x in ids.items()})
+        chunk = reader.start(ids)
+        for i in (2, 0, 3, 1, 2):
+            assert np.array_equal(chunk.wait(i), rows[ids[i]].reshape(n, -1))
+        for i in tables:
+            assert np.array_equal(ahead.wait(i), rows[ids[i][::-1]].reshape(n, -1))
+    reader.close()
+
+
+def test_reads_that_nobody_waits_for(stored, way):
+    """Dropped handles, closed tables: the buffers and files live until the kernel is done with them."""
+    path, rows = stored
+    rng = np.random.default_rng(5)
+    for n in (4, 3000):
+        for _ in range(20):
+            table = Table(path, access="direct", ram_limit=0)
+            ids = rng.integers(0, N_ROWS, (n, 8))
+            handle = RowReader({0: table}).start({0: ids})
+            table.close()
+            if rng.random() < 0.5:
+                assert np.array_equal(handle.wait(0), rows[ids].reshape(n, -1))
+            del handle
+
+
+def test_a_read_error_is_named_and_later_reads_work(stored, way):
+    """/proc/self/mem answers a read of address 0 with EIO."""
+    path, rows = stored
+    with open("/proc/self/mem", "rb") as file:
+        extents = [(0, 1000, 0, 0, None)]
+        broken = _native.TableData(
+            [("bad.safetensors", file.fileno(), 0)], "float32", 1000, 8, [(32, extents)], 1.0, 512
+        )
+        with Table(path, access="direct", ram_limit=0) as table:
+            for n in (8, 800):
+                good, out = np.empty((n, DIM), np.float32), np.empty(n * 8, np.float32)
+                ids = np.arange(n)
+                job = _native.ReadJob([(broken, ids, out), (table._data, ids, good.reshape(-1))])
+                with pytest.raises(TableError, match=r"bad\.safetensors: cannot be read \(Input/output error\)"):
+                    job.wait(0)
+                job.wait(1)
+                assert np.array_equal(good, rows[:n])
+
+
+SHIM = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <sys/types.h>
+static ssize_t act(ssize_t (*real)(int, void *, size_t, off_t), int fd, void *buffer, size_t n, off_t offset) {
+    static _Atomic unsigned calls;
+    unsigned call = calls++;
+    if (call % 5 == 1) { errno = EINTR; return -1; }
+    ssize_t got = real(fd, buffer, n, offset);
+    return got > 1 && call % 3 ? got - (ssize_t)(call * 37 % (unsigned)got) : got;
+}
+ssize_t pread(int fd, void *buffer, size_t n, off_t offset) {
+    return act(dlsym(RTLD_NEXT, "pread"), fd, buffer, n, offset);
+}
+ssize_t pread64(int fd, void *buffer, size_t n, off_t offset) {
+    return act(dlsym(RTLD_NEXT, "pread64"), fd, buffer, n, offset);
+}
+"""
+
+
+def test_interrupted_and_short_reads(stored, tmp_path):
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None or sys.platform != "linux":
+        pytest.skip("needs a C compiler")
+    (tmp_path / "shim.c").write_text(SHIM)
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", tmp_path / "shim.so", tmp_path / "shim.c", "-ldl"], check=True)
+    run(
+        "_native.use_io_uring(False)\nwith Table(path, access='direct', ram_limit=0) as table:\n"
+        "    assert table.access == 'direct'\n    check(table, 500)\n    check(table, 48, 20)",
+        stored,
+        LD_PRELOAD=str(tmp_path / "shim.so"),
+    )
+
+
+SECCOMP = """
+import ctypes, struct
+class Program(ctypes.Structure):
+    _fields_ = [("n", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
+def refuse(number):  # this system call fails with EPERM from here on, in all threads made later
+    code = struct.pack("HBBI" * 4, 0x20, 0, 0, 0, 0x15, 0, 1, number, 0x06, 0, 0, 0x00050001, 0x06, 0, 0, 0x7FFF0000)
+    buffer = ctypes.create_string_buffer(code)
+    program = Program(4, ctypes.addressof(buffer))
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, ctypes.byref(program), 0, 0) == 0
+"""
+
+
+@pytest.mark.parametrize("call", [425, 426], ids=["io_uring_setup", "io_uring_enter"])
+def test_io_uring_refused_by_seccomp(stored, call):
+    if sys.platform != "linux":
+        pytest.skip("needs seccomp")
+    run(
+        SECCOMP + f"refuse({call})\nwith Table(path, access='direct', ram_limit=0) as table:\n"
+        "    assert table.stats()['io_uring'] is False and table.access == 'direct'\n"
+        "    check(table)\n    check(table, 48)",
+        stored,
+    )
+
+
+def test_out_of_file_descriptors(stored):
+    run(
+        """
+with Table(path, access='direct', ram_limit=0) as table:
+    np.random.default_rng()
+    used = len(os.listdir('/proc/self/fd'))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used - 1, used - 1))
+    try:
+        Table(path)
+    except TableError as error:
+        assert 'Too many open files' in str(error) and path in str(error), error
+    else:
+        raise AssertionError
+    assert not _native.uses_io_uring()
+    check(table)
+""",
+        stored,
+    )
+
+
+def test_no_new_threads(stored):
+    """With neither ring nor threads the caller reads itself."""
+    run(
+        SECCOMP
+        + """
+_native.use_io_uring(False)
+refuse(56); refuse(435)  # clone and clone3, as x86-64 numbers them
+with Table(path, access='direct', ram_limit=0) as table:
+    check(table, 200)
+""",
+        stored,
+    ) if os.uname().machine == "x86_64" else pytest.skip("numbers of x86-64")
+
+
+def test_signals_in_the_middle_of_batches(stored, way):
+    path, rows = stored
+    hits = []
+    old = signal.signal(signal.SIGALRM, lambda *_: hits.append(1))
+    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+    try:
+        with Table(path, access="direct", ram_limit=0) as table:
+            until = time.monotonic() + 0.4
+            while time.monotonic() < until or len(hits) < 20:
+                ids = np.random.default_rng(len(hits)).integers(0, N_ROWS, 300)
+                assert np.array_equal(table.gather(ids), rows[ids])
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, old)
+    assert hits
+
+
+def test_interrupt_from_the_keyboard(stored):
+    out = run(
+        """
+import threading, time
+with Table(path, access='direct', ram_limit=0) as table:
+    for _ in range(5):
+        threading.Timer(0.05, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+        try:
+            while True:
+                check(table, 20000, 1)
+        except KeyboardInterrupt:
+            print('stopped', end=' ')
+        check(table)
+""",
+        stored,
+    )
+    assert out.split() == ["stopped"] * 5
+
+
+def test_fork_after_open(stored):
+    """The child reads with rings and threads of its own; reads that were under way stay the parent's."""
+    run(
+        """
+import warnings
+warnings.simplefilter('ignore')
+from engram_local.tables import RowReader
+for uring in (True, False):
+    _native.use_io_uring(uring)
+    with Table(path, access='direct', ram_limit=1 << 20) as table, Table(path, access='mmap') as mapped:
+        check(table)
+        for n in (4, 3000):
+            ids = np.arange(n).reshape(-1, 4)
+            under_way = RowReader({0: table}).start({0: ids})
+            child = os.fork()
+            if not child:
+                code = 1
+                try:
+                    try:
+                        under_way.wait(0)
+                    except TableError as error:
+                        assert 'before fork' in str(error)
+                        check(table); check(table, 48); check(mapped)
+                        del under_way
+                        code = 0
+                finally:
+                    os._exit(code)
+            assert os.waitpid(child, 0)[1] == 0
+            assert np.array_equal(under_way.wait(0), rows[ids].reshape(len(ids), -1))
+            check(table)
+""",
+        stored,
+    )
+
+
+def test_ram_limit_holds_under_an_rlimit(tmp_path):
+    """A table of 100 MB through 24 MB: anonymous memory under RLIMIT_DATA, no page cache with direct reads."""
+    path, n, dim = tmp_path / "t.safetensors", 400_000, 254
+    data = np.random.default_rng(0).integers(0, 256, (n, 256), np.uint8)
+    data[:, -2:] = [0x66, 0x2C]
+    with TableWriter(path, "int8", n, dim) as writer:
+        writer.append_rows(data)
+    drop_pages(path)
+    limit = 24 << 20
+    program = f"""
+import os, resource, numpy as np
+from engram_local.tables import Table
+def anonymous():
+    return [int(x.split()[1]) << 10 for x in open('/proc/self/status') if x.startswith('VmData')][0]
+ids, out = np.random.default_rng(1).permutation({n})[:2048], np.empty((2048, {dim}), np.float32)
+bound = anonymous() + {limit}
+resource.setrlimit(resource.RLIMIT_DATA, (bound, bound))
+try:
+    np.ones({limit} // 8 + 1000000)
+    raise SystemExit('the limit does not bind')
+except MemoryError:
+    pass
+with Table({str(path)!r}, ram_limit={limit}) as table:
+    assert table.access == 'direct', table.why
+    for start in range(0, {n}, 2048):
+        table.gather((ids + start) % {n}, out)
+    cache = table.stats()['cache']
+    assert cache['bytes'] <= {limit} and cache['rows'] == cache['capacity'] > 20000, cache
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert resident_share(path) < 0.001
+    with Table(path, access="mmap", ram_limit=limit) as table:
+        rng, seen = np.random.default_rng(2), []
+        for _ in range(40):
+            table.gather(rng.integers(0, n, 200))
+            seen.append(resident_share(path) * path.stat().st_size)
+        assert max(seen) <= limit
+        assert max(seen) > 0.2 * limit
+
+
+def test_max_locked_memory_and_files_are_not_leaked(stored, way):
+    path, rows = stored
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(50):
+        with Table(path, access="direct") as table:
+            assert np.array_equal(table.gather([3]), rows[[3]])
+        with Table(path, access="mmap") as table:
+            assert np.array_equal(table.gather([3]), rows[[3]])
+    assert len(os.listdir("/proc/self/fd")) <= before + 1  # one ring may be kept
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 0
+
+
+def test_direct_reads_refused_by_the_file_system():
+    path = "/dev/shm/engram_local_test.safetensors"
+    if not os.access("/dev/shm", os.W_OK):
+        pytest.skip("needs /dev/shm")
+    try:
+        with TableWriter(path, "int8", 10, 8) as writer:
+            writer.append(np.ones((10, 8), np.float32))
+        with Table(path, access="direct") as table:
+            assert np.allclose(table.gather([1, 2]), 1, atol=0.01)
+            if table.access == "mmap":
+                assert table.why == "asked for; direct reads are refused by the file system"
+    finally:
+        os.unlink(path)
