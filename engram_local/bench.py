@@ -87,9 +87,9 @@ def measure(model: Model, n_prompt: int, n_decode: int, rounds: int, cold_access
 
 def _measure_once(model: Model, prompt, answer, memory: bool, chill, out: Rounds) -> None:
     """One prefill and one decode. `chill` drops the tables' pages: before the prefill and, untimed, each token."""
-    session = model.session(memory)
     if chill:
         chill()
+    session = model.session(memory)
     shares = [resident_share(table.path) for table in model.tables.values()] if memory else [None]
     out.page_cache.append(None if None in shares else sum(shares) / len(shares))
     start = time.perf_counter()

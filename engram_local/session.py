@@ -8,6 +8,7 @@ import numpy as np
 from engram_local.backends.base import Logits
 from engram_local.errors import ContextOverflowError, EngramError, TokenRangeError
 from engram_local.hashing import DEAD
+from engram_local.lookup import StepLookup
 
 
 @dataclass
@@ -45,6 +46,7 @@ class Session:
         self._max_lag = model.hasher.max_lag
         self._ids = np.full(self._max_lag + 256, DEAD)  # what the hashes read: the empty history, then ids of _tokens
         self._ahead: tuple[np.ndarray, object] | None = None  # tokens whose reads have begun, and the reads
+        self._step = StepLookup(model.hasher, model.tables) if memory and StepLookup.fits(model.tables) else None
 
     @property
     def length(self) -> int:
@@ -69,6 +71,8 @@ class Session:
                     the context is as long as the chunks that were finished.
         """
         tokens = self._check(token_ids)
+        if len(tokens) == 1 and self._step is not None:
+            return self._forward_one(tokens, logits)
         started = time.perf_counter()
         begin, n, step = self.length, len(tokens), self.model.backend.max_chunk
         self._append(tokens)
@@ -89,9 +93,21 @@ class Session:
             return None
         return parts[-1] if logits == "last" or len(parts) == 1 else np.concatenate(parts)
 
+    def _forward_one(self, tokens: np.ndarray, logits: Logits) -> np.ndarray | None:
+        started = time.perf_counter()
+        begin = self.length
+        self._reserve(begin + 1)
+        self._tokens[begin] = tokens[0]
+        self._step.read(tokens[0], self._ids, self._max_lag + begin)
+        self.stats.lookup_s += time.perf_counter() - started
+        result = self.context.forward(tokens, self._step, logits)
+        self.stats.n_tokens += 1
+        self.stats.forward_s += time.perf_counter() - started
+        return result
+
     def read_ahead(self, token_ids) -> None:
         """Begin the table reads of tokens that the next forward will start with, and return at once."""
-        if self.memory:
+        if self.memory and self._step is None:  # resident rows are there
             tokens = self._check(token_ids)[: self.model.backend.max_chunk]
             self._append(tokens)
             self._ahead = (tokens.copy(), self._start(self.length, self.length + len(tokens)))
@@ -135,15 +151,18 @@ class Session:
     def _append(self, tokens: np.ndarray) -> None:
         """Write tokens and their ids behind the context; they count once the backend has evaluated them."""
         begin, end = self.length, self.length + len(tokens)
-        if end > len(self._tokens):
-            size = max(end, 2 * len(self._tokens))
-            self._tokens = np.resize(self._tokens, size)
-            self._ids = np.resize(self._ids, self._max_lag + size)
+        self._reserve(end)
         self._tokens[begin:end] = tokens
         if self.memory:
             start = time.perf_counter()
             self._ids[self._max_lag + begin : self._max_lag + end] = self.model.hasher.ids(tokens)
             self.stats.lookup_s += time.perf_counter() - start
+
+    def _reserve(self, n_tokens: int) -> None:
+        if n_tokens > len(self._tokens):
+            size = max(n_tokens, 2 * len(self._tokens))
+            self._tokens = np.resize(self._tokens, size)
+            self._ids = np.resize(self._ids, self._max_lag + size)
 
     def _rows(self, tokens: np.ndarray, chunk: slice):
         """The first chunk's reads: those begun by read_ahead where they are for these tokens."""

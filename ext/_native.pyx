@@ -346,6 +346,58 @@ cdef class ReadJob:
             raise data.error(result, row_ids)
 
 
+cdef class StepLookup:
+    """One token's rows of every layer in one call: map the token, hash, gather from mapped tables.
+
+    token_map: int32 [vocab_size] or None; max_lag: how far a hash looks back;
+    layers: [(HashPlan, TableData, out float32 [n_heads * dim])].
+    """
+    cdef const int32_t[::1] token_map
+    cdef int64_t vocab_size, max_lag
+    cdef list plans, tables, outs
+    cdef int64_t[:, ::1] rows  # (layers, most heads)
+
+    def __init__(self, token_map, int64_t vocab_size, int64_t max_lag, list layers):
+        cdef HashPlan plan
+        cdef TableData data
+        cdef float[::1] out
+        self.token_map, self.vocab_size, self.max_lag = token_map, vocab_size, max_lag
+        self.plans, self.tables, self.outs = [], [], []
+        most_heads = 1
+        for plan, data, out in layers:
+            for c in range(data.table.n_columns):
+                for e in range(data.table.columns[c].n_extents):
+                    if data.table.columns[c].extents[e].map == NULL:
+                        raise ValueError("a table is not mapped")
+            if out.shape[0] != plan.plan.n_heads * data.table.dim:
+                raise ValueError(f"out has {out.shape[0]} values, not {plan.plan.n_heads} x {data.table.dim}")
+            self.plans.append(plan)
+            self.tables.append(data)
+            self.outs.append(out)
+            most_heads = max(most_heads, plan.plan.n_heads)
+        self.rows = np.zeros((len(layers), most_heads), np.int64)
+
+    def read(self, int64_t token, int64_t[::1] ids, int64_t position):
+        """Write the token's id to ids[position], and the rows that it reads with the ids before it to the outs."""
+        cdef HashPlan plan
+        cdef TableData data
+        cdef float[::1] out
+        cdef el_result result
+        cdef int64_t i, n_history = min(position, self.max_lag)
+        if not 0 <= position < ids.shape[0]:
+            raise ValueError(f"position {position} of {ids.shape[0]} ids")
+        if el_map_tokens(NULL if self.token_map is None else &self.token_map[0], self.vocab_size, &token, 1,
+                         &ids[position]) >= 0:
+            raise TokenRangeError(f"token id {token} is outside the vocabulary of {self.vocab_size}")
+        for i in range(self.rows.shape[0]):
+            plan, data, out = self.plans[i], self.tables[i], self.outs[i]
+            with nogil:
+                el_hash_rows(&plan.plan, &ids[position - n_history], n_history, 1, &self.rows[i, 0])
+                result = el_gather_table(&data.table, &self.rows[i, 0], plan.plan.n_heads, &out[0])
+            if result.status != EL_OK:
+                raise data.error(result, self.rows[i, : plan.plan.n_heads])
+
+
 def direct_alignment(int fd):
     """Block size (512 or 4096) in which this descriptor can be read past the page cache; 0 if it cannot."""
     cdef int found

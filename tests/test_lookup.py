@@ -1,0 +1,62 @@
+"""The one-call lookup of a single token agrees with its twin: ids, rows_of_ids and gather, one after another."""
+
+import os
+
+import numpy as np
+import pytest
+from tiny_model import VOCAB
+
+import engram_local
+from engram_local.errors import TableError, TokenRangeError
+from engram_local.hashing import DEAD
+from engram_local.lookup import StepLookup
+
+
+@pytest.mark.parametrize("name", ["tiny", "pocket"])
+def test_the_twins_agree(name, request):
+    model = request.getfixturevalue(name)
+    hasher, lookup = model.hasher, StepLookup(model.hasher, model.tables)
+    tokens = np.random.default_rng(0).integers(0, hasher.vocab_size, 50)
+    expected_ids = np.concatenate([np.full(hasher.max_lag, DEAD), hasher.ids(tokens)])
+    ids = np.full(hasher.max_lag + len(tokens), DEAD)
+    for t, token in enumerate(tokens):
+        lookup.read(token, ids, hasher.max_lag + t)
+        assert np.array_equal(ids[: hasher.max_lag + t + 1], expected_ids[: hasher.max_lag + t + 1])
+        for layer_id, table in model.tables.items():
+            row_ids = hasher.rows_of_ids(
+                expected_ids[hasher.max_lag + t :][:1], layer_id, expected_ids[t:][: hasher.max_lag]
+            )
+            assert np.array_equal(lookup.wait(layer_id), table.gather(row_ids).reshape(1, -1))
+
+
+def test_bad_calls_are_errors(tiny):
+    lookup = StepLookup(tiny.hasher, tiny.tables)
+    ids = np.full(8, DEAD)
+    for token in (-2, VOCAB):
+        with pytest.raises(TokenRangeError, match=f"token id {token} is outside the vocabulary of {VOCAB}"):
+            lookup.read(token, ids, 4)
+    for position in (-1, 8):
+        with pytest.raises(ValueError, match="position"):
+            lookup.read(1, ids, position)
+    assert (ids == DEAD).all()
+
+
+def test_only_resident_tables_are_read_so(tiny_path):
+    for access, fits in (("resident", True), ("mmap", False), ("direct", False)):
+        with engram_local.load(tiny_path, table_access=access) as model:
+            assert StepLookup.fits(model.tables) == fits
+            expected = model.session().forward([1, 2, 3])
+            session = model.session()
+            got = [session.forward([t]) for t in (1, 2, 3)][-1]
+            np.testing.assert_allclose(got, expected, rtol=0, atol=2e-6)
+
+
+def test_a_table_that_is_cut_while_it_is_open_is_an_error(tiny_copy):
+    with engram_local.load(tiny_copy) as model:
+        session = model.session()
+        session.forward([1])
+        table = tiny_copy / "tables" / "layer_0.safetensors"
+        os.truncate(table, table.stat().st_size - 1)
+        with pytest.raises(TableError, match=r"layer_0\.safetensors"):
+            session.forward([2])
+        assert session.length == 1
