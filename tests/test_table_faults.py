@@ -212,7 +212,7 @@ def test_interrupted_and_short_reads(stored, tmp_path):
         "_native.use_io_uring(False)\nwith Table(path, access='direct', ram_limit=0) as table:\n"
         "    assert table.access == 'direct'\n    check(table, 500)\n    check(table, 48, 20)",
         stored,
-        LD_PRELOAD=str(tmp_path / "shim.so"),
+        LD_PRELOAD=f"{os.environ.get('LD_PRELOAD', '')} {tmp_path / 'shim.so'}",
     )
 
 
@@ -346,6 +346,7 @@ for uring in (True, False):
     )
 
 
+@pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="AddressSanitizer needs memory of its own")
 def test_ram_limit_holds_under_an_rlimit(tmp_path):
     """A table of 100 MB through 24 MB: anonymous memory under RLIMIT_DATA, no page cache with direct reads."""
     path, n, dim = tmp_path / "t.safetensors", 400_000, 254
