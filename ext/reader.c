@@ -359,8 +359,10 @@ static void job_free(el_job *job) {
     }
     free(job->parts);
     free(job->requests);
-    pthread_mutex_destroy(&job->lock);
-    pthread_cond_destroy(&job->progress);
+    if (job->generation == pool.generation) { // else a thread of the parent may seem to hold them for ever
+        pthread_mutex_destroy(&job->lock);
+        pthread_cond_destroy(&job->progress);
+    }
     free(job);
 }
 
