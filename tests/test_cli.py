@@ -137,7 +137,6 @@ def test_sizes_are_understood(tiny_path):
         (["generate"], "the prompt is empty"),
         (["generate", "--prompt", "and so on " * 9999], "; shorten the prompt"),
         (["generate", "--prompt", "x", "--context", "99999999"], "this model takes 1 to "),
-        (["generate", "--prompt", "x", "--backend", "gguf"], "has no backbone.gguf"),
         (["generate", "--prompt", "x", "--top-p", "0"], "top_p is 0.0; give a number above 0"),
         (["chat", "nowhere"], "nowhere: no such folder"),
         (["inspect", "."], "has no manifest.json"),
@@ -156,6 +155,11 @@ def test_what_fails_is_one_line_and_exit_code_1(arguments, message, tmp_path):
     assert code == 1
     assert err.count("\n") == 1 and err.startswith("engram-local: ") and message in err
     assert list(tmp_path.iterdir()) == [], "nothing may be written"
+
+
+def test_a_backend_that_the_folder_lacks(tiny_path):
+    code, _, err = run("generate", tiny_path, "--prompt", "x", "--backend", "gguf")
+    assert (code, err.count("\n")) == (1, 1) and "has no backbone.gguf; use --backend onnx" in err
 
 
 @pytest.mark.parametrize(
