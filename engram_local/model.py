@@ -8,8 +8,8 @@ from engram_local.backends.base import Backend
 from engram_local.errors import BackendError, ContextOverflowError, EngramError, ModelFolderError
 from engram_local.hashing import NgramHasher
 from engram_local.model_folder import ModelFolder
-from engram_local.row_codecs import row_bytes
 from engram_local.session import Session
+from engram_local.table_layout import read_layout
 from engram_local.tables import RowReader, Table
 from engram_local.tokenization import Tokenizer
 
@@ -206,7 +206,7 @@ def open_tables(folder: ModelFolder, access: str = "auto", ram_limit: int | None
     """{layer_id: Table}, checked against config.json; tables share `ram_limit` by size. Raises TableError,
     ModelFolderError."""
     tables = {}
-    sizes = {x.layer_id: x.n_rows * row_bytes(x.encoding, x.head_dim) for x in folder.engram.layers}
+    sizes = {x.layer_id: read_layout(folder.file(x.table)).data_bytes for x in folder.engram.layers}
     try:
         for layer in folder.engram.layers:
             path = folder.file(layer.table)

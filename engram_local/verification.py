@@ -75,6 +75,18 @@ def _check_file(path: Path, name: str, entry: dict, progress: Progress | None) -
 
 def _check_table(folder: ModelFolder, layer, progress: Progress | None) -> Iterator[Finding]:
     path = folder.path / layer.table
+    try:
+        layout = read_layout(path)
+    except EngramError as error:
+        yield Finding(False, layer.table, str(error))
+        return
+    have, want = (layout.rows, layout.dim, layout.encoding), (layer.n_rows, layer.head_dim, layer.encoding)
+    if have != want:
+        yield Finding(False, layer.table, f"holds (rows, dim, encoding) {have}, config.json says {want}")
+    if layout.files != (str(path),):
+        text = f"{layout.rows} rows lie in {', '.join(layout.files)}: their sizes agree, they have no checksums"
+        yield Finding(None, layer.table, text)
+        return
     n_problems, done = 0, 0
     for found in table_file.verify(path):
         done = found.done_bytes
@@ -83,14 +95,8 @@ def _check_table(folder: ModelFolder, layer, progress: Progress | None) -> Itera
             yield Finding(False, layer.table, found.problem)
         if progress:
             progress(f"{layer.table} rows", found.done_bytes, found.total_bytes)
-    if n_problems:
-        return
-    header = table_file.read_header(path)
-    have, want = (header.rows, header.dim, header.encoding), (layer.n_rows, layer.head_dim, layer.encoding)
-    if have != want:
-        yield Finding(False, layer.table, f"holds (rows, dim, encoding) {have}, config.json says {want}")
-    else:
-        yield Finding(True, layer.table, f"block checksums agree, {header.rows} rows are finite ({done} bytes)")
+    if not n_problems:
+        yield Finding(True, layer.table, f"block checksums agree, {layout.rows} rows are finite ({done} bytes)")
 
 
 def _check_token_map(folder: ModelFolder) -> Finding:
