@@ -86,7 +86,14 @@ def chat(
     from engram_local.conversation import Conversation
 
     with _load(model, backend, threads, no_memory, table_access, ram_limit, context, verbose) as loaded:
-        sampling = _sampling(loaded, temperature, top_k, top_p, min_p, repetition_penalty, seed)
+        sampling = loaded.sampling(
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            min_p=min_p,
+            repetition_penalty=repetition_penalty,
+            seed=seed,
+        )
         conversation = Conversation(loaded, memory=not no_memory, system=system, max_tokens=max_tokens, **sampling)
         run_chat(conversation, f"engram-local {__version__}: {loaded.folder.path.name}, {loaded.backend.name}")
 
@@ -137,7 +144,14 @@ def generate(
     if not prompt:
         raise EngramError("the prompt is empty; give --prompt TEXT, or the text on stdin")
     with _load(model, backend, threads, no_memory, table_access, ram_limit, context, verbose) as loaded:
-        sampling = _sampling(loaded, temperature, top_k, top_p, min_p, repetition_penalty, seed)
+        sampling = loaded.sampling(
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            min_p=min_p,
+            repetition_penalty=repetition_penalty,
+            seed=seed,
+        )
         messages = [{"role": "system", "content": system}, {"role": "user", "content": prompt}] if system else prompt
         ids = loaded.prompt_ids(messages, raw)
         steps, pieces, hidden = [], [], NO_CONTROLS if sys.stdout.isatty() else {}
@@ -317,24 +331,6 @@ def _load(model, backend, threads, no_memory, table_access, ram_limit, context, 
         for layer_id, table in loaded.tables.items():
             say(f"table of layer {layer_id}: access {table.access}: {table.why}")
     return loaded
-
-
-def _sampling(model, temperature, top_k, top_p, min_p, repetition_penalty, seed) -> dict:
-    """Sampling options: those given, else the model's generation_config.json, else greedy."""
-    own = model.folder.generation_config()
-    given = {
-        "temperature": temperature,
-        "top_k": top_k,
-        "top_p": top_p,
-        "min_p": min_p,
-        "repetition_penalty": repetition_penalty,
-    }
-    if not own.get("do_sample", False):
-        own = {key: own[key] for key in ("repetition_penalty",) if key in own}
-    elif "temperature" not in own:
-        own = {**own, "temperature": 1.0}
-    chosen = {key: value if value is not None else own.get(key) for key, value in given.items()}
-    return {key: value for key, value in chosen.items() if value is not None} | {"seed": seed}
 
 
 def _size(text: str | None) -> int | None:

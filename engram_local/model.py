@@ -149,14 +149,15 @@ class Model:
 
         Parameters: prompt: a text (one user message; with raw=True or where the model has no chat template, the text to
                     continue) or a conversation of {"role", "content"} objects; options: of generation.generate
-                    (max_tokens, stop, temperature, top_k, top_p, min_p, repetition_penalty, seed).
+                    (max_tokens, stop, temperature, top_k, top_p, min_p, repetition_penalty, seed); by default the
+                    model's own.
         Example:    print("".join(model.generate("What is the capital of France?")))
         """
         from engram_local.generation import generate
 
         session = self.session(memory)
         try:
-            for step in generate(session, self.prompt_ids(prompt, raw), **options):
+            for step in generate(session, self.prompt_ids(prompt, raw), **self.sampling(**options)):
                 if step.text:
                     yield step.text
         finally:
@@ -171,6 +172,14 @@ class Model:
         if raw or self.tokenizer.template is None:
             return self.tokenizer.encode(prompt)
         return self.tokenizer.encode_chat([{"role": "user", "content": prompt}])
+
+    def sampling(self, **given) -> dict:
+        """Fields of SamplingParams: those given and not None, else the model's own (generation_config.json)."""
+        own = self.folder.generation_config()
+        filters = ("temperature", "top_k", "top_p", "min_p") if own.get("do_sample") else ()
+        chosen = {"temperature": 1.0} if filters else {}
+        chosen |= {key: own[key] for key in (*filters, "repetition_penalty") if own.get(key) is not None}
+        return chosen | {key: value for key, value in given.items() if value is not None}
 
     def stats(self) -> dict:
         """What the table reader counted since the model was loaded."""

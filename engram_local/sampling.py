@@ -9,6 +9,7 @@ import numpy as np
 
 from engram_local.errors import BackendError, EngramError
 
+MIN_FLOAT, MAX_FLOAT = 1e-38, 1e38
 NUCLEUS = 1024  # most likely tokens sorted first; nearly every top-p set is smaller
 
 
@@ -24,16 +25,20 @@ class SamplingParams:
     seed: int | None = None
 
     def __post_init__(self):
-        for name, ok, wanted in (
-            ("temperature", 0 <= self.temperature < float("inf"), "a number from 0"),
-            ("top_k", self.top_k >= 0, "an integer from 0"),
-            ("top_p", 0 < self.top_p <= 1, "a number above 0, up to 1"),
-            ("min_p", 0 <= self.min_p <= 1, "a number from 0 to 1"),
-            ("repetition_penalty", 0 < self.repetition_penalty < float("inf"), "a number above 0"),
-            ("seed", self.seed is None or self.seed >= 0, "an integer from 0"),
+        for name, low, high, wanted in (
+            ("temperature", 0, MAX_FLOAT, "a number from 0"),
+            ("top_k", 0, 2**31, "an integer from 0"),
+            ("top_p", MIN_FLOAT, 1, "a number above 0, up to 1"),
+            ("min_p", 0, 1, "a number from 0 to 1"),
+            ("repetition_penalty", MIN_FLOAT, MAX_FLOAT, "a number above 0"),
+            ("seed", 0, 2**128, "an integer from 0"),
         ):
-            if not ok:
-                raise EngramError(f"{name} is {getattr(self, name)}; give {wanted}")
+            value = getattr(self, name)
+            if name == "seed" and value is None:
+                continue
+            kinds = (int,) if wanted.startswith("an integer") else (int, float)
+            if not isinstance(value, kinds) or not low <= value <= high:
+                raise EngramError(f"{name} is {value}; give {wanted}")
 
 
 class Sampler:

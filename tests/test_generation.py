@@ -1,11 +1,14 @@
+import json
 from itertools import islice
 
 import numpy as np
 import pytest
 from tiny_model import CONTEXT
 
+import engram_local
 from engram_local.errors import ContextOverflowError, EngramError
 from engram_local.generation import _Stopper, generate
+from engram_local.model_folder import write_manifest
 
 QUESTION = "What is the capital of France?"
 
@@ -128,6 +131,21 @@ def test_sampling_repeats_with_a_seed(pocket):
     a, b = (text(answer(pocket, seed=3, **options)) for _ in range(2))
     assert a == b
     assert len({text(answer(pocket, seed=seed, **options)) for seed in range(5)}) > 1
+
+
+def test_the_models_own_settings_are_the_default(tiny_copy):
+    def sampling(own, **given):
+        (tiny_copy / "generation_config.json").write_text(json.dumps(own))
+        write_manifest(tiny_copy)
+        with engram_local.load(tiny_copy) as model:
+            return model.sampling(**given)
+
+    own = {"do_sample": True, "top_k": 20, "top_p": 0.8, "repetition_penalty": 1.1, "max_new_tokens": 9}
+    filters = {"top_k": 20, "top_p": 0.8, "repetition_penalty": 1.1}
+    assert sampling(own) == {"temperature": 1.0, **filters}
+    assert sampling(own, temperature=0, top_p=None, seed=1) == {"temperature": 0, **filters, "seed": 1}
+    assert sampling({**own, "do_sample": False}) == {"repetition_penalty": 1.1}
+    assert sampling({}, top_k=5) == {"top_k": 5}
 
 
 def test_model_generate_streams_text(pocket):

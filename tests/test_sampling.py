@@ -77,7 +77,16 @@ def test_damaged_logits_are_refused(bad):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("temperature", -1), ("temperature", float("nan")), ("top_k", -1), ("top_p", 0), ("min_p", 2), ("seed", -1)],
+    [
+        ("temperature", -1),
+        ("temperature", float("nan")),
+        ("top_k", -1),
+        ("top_p", 0),
+        ("min_p", 2),
+        ("seed", -1),
+        ("top_k", 1.5),
+        ("top_p", "x"),
+    ],
 )
 def test_senseless_settings_are_refused(name, value):
     with pytest.raises(EngramError, match=f"{name} is {value}; give "):
