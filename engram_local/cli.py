@@ -244,6 +244,10 @@ def bench(
     compare: Annotated[
         bool, typer.Option("--compare", help="The backbone alone, beside llama-cpp-python and onnxruntime-genai.")
     ] = False,
+    table: Annotated[bool, typer.Option("--table", help="Lookups alone, on a generated table; no model.")] = False,
+    table_size: Annotated[str, typer.Option(help="Size of that table.", metavar="SIZE")] = "8GiB",
+    table_folder: Annotated[str | None, typer.Option(help="Where to write it.", metavar="FOLDER")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave it there, and use it again.")] = False,
     backend: BackendOption = "auto",
     threads: Threads = None,
     table_access: Access = "auto",
@@ -260,17 +264,22 @@ def bench(
     engram-local bench
     engram-local bench my-model --json figures.json --plot figures.svg
     engram-local bench my-model --compare
+    engram-local bench --table --table-size 8GiB
     """
-    from engram_local.bench import run_bench
+    if (table or compare) and (plot or (table and (compare or model))):
+        raise typer.BadParameter("--table, --compare and --plot exclude each other, and --table takes no MODEL")
+    if table:
+        from engram_local.bench_table import run_table_bench
 
+        run_table_bench(n_bytes=_size(table_size), folder=table_folder, keep=keep, json_file=json_file)
+        return
     if compare:
         from engram_local.model import POCKET, physical_cores
         from engram_local.tools.compare.backbones import run_compare
 
-        if plot:
-            raise typer.BadParameter("--plot draws the memory's figures; leave out --compare")
         run_compare(model or POCKET, threads or physical_cores(), prompt_tokens, tokens, rounds, json_file)
         return
+    from engram_local.bench import run_bench
 
     with _load(model, backend, threads, False, table_access, ram_limit, None, verbose) as loaded:
         run_bench(
