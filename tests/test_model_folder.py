@@ -166,9 +166,7 @@ def test_a_tokenizer_of_another_model(tiny_copy):
 
     shutil.copy(POCKET / "tokenizer.json", tiny_copy)
     write_manifest(tiny_copy)
-    with pytest.raises(
-        ModelFolderError, match=r"tokenizer has \d+ tokens, the model knows 64.*row would be wrong"
-    ):
+    with pytest.raises(ModelFolderError, match=r"tokenizer has \d+ tokens, the model knows 64.*row would be wrong"):
         engram_local.load(tiny_copy)
     assert "token_map.safetensors" in [x.file for x in faults(tiny_copy)]
 
