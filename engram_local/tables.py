@@ -20,6 +20,7 @@ from engram_local.table_layout import TableLayout, read_layout
 ACCESS = ("auto", "resident", "mmap", "direct")
 _WARM_BYTES = 8 << 20
 _PAGE = mmap.PAGESIZE
+_MADV_POPULATE_READ = 22 if sys.platform == "linux" else -1  # mmap has no name for it
 # What direct reads need besides the cache: buffers of the rings, and rows of two chunks on their way.
 _READ_BYTES = 32 << 20
 _ROW_OVERHEAD = 112  # bookkeeping of one row in a batch
@@ -96,6 +97,10 @@ class Table:
         With direct access nothing is read: its rows do not go through the page cache.
         """
         self._warm(progress, threading.Event())
+        if self.access == "resident":
+            for file in self._files:
+                with suppress(OSError, ValueError):  # kernels before 5.14: the first gathers fault the pages in
+                    file.map.madvise(_MADV_POPULATE_READ)
 
     def stats(self) -> dict:
         """What took effect and what was read so far."""
@@ -304,7 +309,7 @@ def _choose(access: str, data_bytes: int, ram_limit: int | None) -> tuple[str, s
     if ram_limit is not None:
         limit, source = ram_limit, "the RAM limit"
     else:
-        limit, source = _available_bytes() // 2, "half the free memory"
+        limit, source = available_bytes() // 2, "half the free memory"
     sizes = f"{data_bytes / 2**30:.2f} GiB", f"{source} of {limit / 2**30:.2f} GiB"
     if data_bytes <= limit:
         return "resident", f"{sizes[0]} fit into {sizes[1]}"
@@ -314,7 +319,7 @@ def _choose(access: str, data_bytes: int, ram_limit: int | None) -> tuple[str, s
 def _cache_bytes(data_bytes: int, ram_limit: int | None) -> int:
     """Memory of the hot-row cache: what the limit leaves, or a twentieth of the table and an eighth of what is free."""
     if ram_limit is None:
-        return min(data_bytes // 20, _available_bytes() // 8)
+        return min(data_bytes // 20, available_bytes() // 8)
     return min(data_bytes, max(ram_limit - _READ_BYTES, ram_limit // 2))
 
 
@@ -331,7 +336,7 @@ def _open_uncached(path: str) -> int:
     raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP), path)
 
 
-def _available_bytes() -> int:
+def available_bytes() -> int:
     """Memory that can be had without swapping; 0 where the system does not tell."""
     try:
         with open("/proc/meminfo") as file:

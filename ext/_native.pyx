@@ -18,7 +18,7 @@ cdef extern from "cpu.h":
 cdef extern from "hash.h":
     enum: EL_MIX_XOR, EL_MIX_ADD
     ctypedef struct el_hash_order:
-        int32_t n_terms, n_heads
+        int32_t n_terms, n_heads, n_shared
         const int32_t *lags
         const uint64_t *multipliers
         const uint64_t *moduli
@@ -73,6 +73,7 @@ cdef extern from "gather.h":
     void el_guard_install() nogil
     int64_t el_first_outside(const int64_t *ids, int64_t n, int64_t n_rows) nogil
     el_result el_gather_table(const el_table *table, const int64_t *ids, int64_t n, float *out) nogil
+    void el_prefetch_table(const el_table *table, const int64_t *ids, int64_t n) nogil
 
 cdef extern from "pages.h":
     int64_t el_pages_hint(const el_table *table, const int64_t *ids, int64_t n) nogil
@@ -156,6 +157,7 @@ cdef class HashPlan:
             raise MemoryError
         self.keep = []
         self.plan.n_heads = 0
+        previous = ()
         for i, order in enumerate(orders):
             lags = np.array([lag for lag, _ in order.terms], np.int32)
             multipliers = np.array([multiplier for _, multiplier in order.terms], np.uint64)
@@ -164,7 +166,9 @@ cdef class HashPlan:
             inverses = 1.0 / np.asarray(moduli)
             offsets = np.array(order.offsets, np.int64)
             self.keep += [lags, multipliers, moduli, reciprocals, inverses, offsets]
-            self.orders[i] = el_hash_order(lags.shape[0], moduli.shape[0], &lags[0], &multipliers[0], &moduli[0],
+            shared = len(previous) if order.terms[: len(previous)] == previous else 0
+            previous = order.terms
+            self.orders[i] = el_hash_order(lags.shape[0], moduli.shape[0], shared, &lags[0], &multipliers[0], &moduli[0],
                                            min(order.moduli), &reciprocals[0], &inverses[0], &offsets[0])
             self.plan.n_heads += <int32_t>moduli.shape[0]
         self.plan.n_orders = <int32_t>len(orders)
@@ -346,6 +350,12 @@ cdef class ReadJob:
             raise data.error(result, row_ids)
 
 
+ctypedef struct step_layer:
+    const el_hash_plan *plan
+    const el_table *table
+    float *out
+
+
 cdef class StepLookup:
     """One token's rows of every layer in one call: map the token, hash, gather from mapped tables.
 
@@ -353,49 +363,66 @@ cdef class StepLookup:
     layers: [(HashPlan, TableData, out float32 [n_heads * dim])].
     """
     cdef const int32_t[::1] token_map
-    cdef int64_t vocab_size, max_lag
-    cdef list plans, tables, outs
-    cdef int64_t[:, ::1] rows  # (layers, most heads)
+    cdef int64_t vocab_size, max_lag, most_heads
+    cdef int32_t n_layers
+    cdef step_layer *layers
+    cdef int64_t *rows  # (n_layers, most_heads)
+    cdef list keep
 
     def __init__(self, token_map, int64_t vocab_size, int64_t max_lag, list layers):
         cdef HashPlan plan
         cdef TableData data
         cdef float[::1] out
         self.token_map, self.vocab_size, self.max_lag = token_map, vocab_size, max_lag
-        self.plans, self.tables, self.outs = [], [], []
-        most_heads = 1
-        for plan, data, out in layers:
+        self.keep = layers
+        self.n_layers = len(layers)
+        self.most_heads = 1
+        self.layers = <step_layer *>calloc(len(layers) + 1, sizeof(step_layer))
+        if self.layers == NULL:
+            raise MemoryError
+        for i, (plan, data, out) in enumerate(layers):
             for c in range(data.table.n_columns):
                 for e in range(data.table.columns[c].n_extents):
                     if data.table.columns[c].extents[e].map == NULL:
                         raise ValueError("a table is not mapped")
             if out.shape[0] != plan.plan.n_heads * data.table.dim:
                 raise ValueError(f"out has {out.shape[0]} values, not {plan.plan.n_heads} x {data.table.dim}")
-            self.plans.append(plan)
-            self.tables.append(data)
-            self.outs.append(out)
-            most_heads = max(most_heads, plan.plan.n_heads)
-        self.rows = np.zeros((len(layers), most_heads), np.int64)
+            self.layers[i] = step_layer(&plan.plan, &data.table, &out[0])
+            self.most_heads = max(self.most_heads, plan.plan.n_heads)
+        self.rows = <int64_t *>calloc(len(layers) * self.most_heads + 1, sizeof(int64_t))
+        if self.rows == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        free(self.layers)
+        free(self.rows)
 
     def read(self, int64_t token, int64_t[::1] ids, int64_t position):
         """Write the token's id to ids[position], and the rows that it reads with the ids before it to the outs."""
-        cdef HashPlan plan
+        cdef el_result result = el_result(EL_OK, 0, 0, 0)
+        cdef int64_t n_history = min(position, self.max_lag)
+        cdef int64_t *rows = self.rows
+        cdef step_layer *layer
         cdef TableData data
-        cdef float[::1] out
-        cdef el_result result
-        cdef int64_t i, n_history = min(position, self.max_lag)
+        cdef int32_t i = 0
         if not 0 <= position < ids.shape[0]:
             raise ValueError(f"position {position} of {ids.shape[0]} ids")
         if el_map_tokens(NULL if self.token_map is None else &self.token_map[0], self.vocab_size, &token, 1,
                          &ids[position]) >= 0:
             raise TokenRangeError(f"token id {token} is outside the vocabulary of {self.vocab_size}")
-        for i in range(self.rows.shape[0]):
-            plan, data, out = self.plans[i], self.tables[i], self.outs[i]
-            with nogil:
-                el_hash_rows(&plan.plan, &ids[position - n_history], n_history, 1, &self.rows[i, 0])
-                result = el_gather_table(&data.table, &self.rows[i, 0], plan.plan.n_heads, &out[0])
-            if result.status != EL_OK:
-                raise data.error(result, self.rows[i, : plan.plan.n_heads])
+        with nogil:
+            for i in range(self.n_layers):
+                layer, rows = &self.layers[i], self.rows + i * self.most_heads
+                el_hash_rows(layer.plan, &ids[position - n_history], n_history, 1, rows)
+                el_prefetch_table(layer.table, rows, layer.plan.n_heads)
+            for i in range(self.n_layers):
+                layer, rows = &self.layers[i], self.rows + i * self.most_heads
+                result = el_gather_table(layer.table, rows, layer.plan.n_heads, layer.out)
+                if result.status != EL_OK:
+                    break
+        if result.status != EL_OK:
+            data = self.keep[i][1]
+            raise data.error(result, <int64_t[:self.most_heads]>rows)
 
 
 def direct_alignment(int fd):

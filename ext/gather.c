@@ -151,6 +151,13 @@ static el_result gather_scattered(const el_table *table, const int64_t *ids, int
     return (el_result){.status = status, .position = position};
 }
 
+void el_prefetch_table(const el_table *table, const int64_t *ids, int64_t n) {
+    if (table->n_columns != 1 || table->columns[0].n_extents != 1) return;
+    for (int64_t i = 0; i < n; i++) // an id that is no row is refused later; its address is never read
+        prefetch_row((const uint8_t *)((uintptr_t)table->columns[0].extents->map + (uintptr_t)(ids[i] * table->row_bytes)),
+                     table->row_bytes);
+}
+
 // The part of the last page that lies behind the end of a file reads as zeros, without any fault: a cut that is seen here
 // may have reached the rows just gathered.
 static el_result check_sizes(const el_table *table) {

@@ -15,9 +15,11 @@ static inline uint64_t high_product(uint64_t a, uint64_t b) {
 #endif
 }
 
-static inline uint64_t mix_of(const el_hash_plan *plan, const el_hash_order *order, const int64_t *ids, int64_t reach) {
-    uint64_t mix = 0;
-    for (int32_t i = 0; i < order->n_terms; i++) {
+// `mix` is the previous order's.
+static inline uint64_t mix_of(const el_hash_plan *plan, const el_hash_order *order, const int64_t *ids, int64_t reach,
+                              uint64_t mix) {
+    if (!order->n_shared) mix = 0;
+    for (int32_t i = order->n_shared; i < order->n_terms; i++) {
         int32_t lag = order->lags[i];
         uint64_t product = (uint64_t)(lag < reach ? ids[-lag] : plan->fill_id) * order->multipliers[i];
         mix = plan->mix == EL_MIX_XOR ? mix ^ product : mix + product;
@@ -34,14 +36,15 @@ static inline void mirror(const el_hash_order *order, int64_t *rows) {
 
 // x - floor(x * r / 2**64) * m lies in [0, 2m) for r = floor((2**64 - 1) / m) and any x < 2**64: one subtraction is left.
 static void el_hash_position_plain(const el_hash_plan *plan, const int64_t *ids, int64_t reach, int64_t *rows) {
+    uint64_t mix = 0;
     for (int32_t o = 0; o < plan->n_orders; o++) {
         const el_hash_order *order = plan->orders + o;
-        uint64_t mix = mix_of(plan, order, ids, reach);
+        mix = mix_of(plan, order, ids, reach, mix);
         int negative = (int64_t)mix < 0;
-        if (negative) mix = ~mix;
+        uint64_t x = negative ? ~mix : mix;
         for (int32_t h = 0; h < order->n_heads; h++) {
             uint64_t m = order->moduli[h];
-            uint64_t rest = mix - high_product(mix, order->reciprocals[h]) * m;
+            uint64_t rest = x - high_product(x, order->reciprocals[h]) * m;
             rows[h] = (int64_t)(rest >= m ? rest - m : rest) + order->offsets[h];
         }
         if (negative) mirror(order, rows);
@@ -63,9 +66,10 @@ TARGET static inline __m512i times_quotient(__m512i x, __m512d inverse, __m512i 
 }
 
 TARGET static void el_hash_position_avx512(const el_hash_plan *plan, const int64_t *ids, int64_t reach, int64_t *rows) {
+    uint64_t mix = 0;
     for (int32_t o = 0; o < plan->n_orders; o++) {
         const el_hash_order *order = plan->orders + o;
-        uint64_t mix = mix_of(plan, order, ids, reach);
+        mix = mix_of(plan, order, ids, reach, mix);
         int negative = (int64_t)mix < 0;
         const __m512i x = _mm512_set1_epi64((long long)(negative ? ~mix : mix));
         for (int32_t h = 0; h < order->n_heads; h += 8) {

@@ -9,6 +9,7 @@ enum { EL_MIX_XOR = 0, EL_MIX_ADD = 1 };
 
 typedef struct {
     int32_t n_terms, n_heads;
+    int32_t n_shared;              // leading terms that are all of the previous order's: its mix is carried on
     const int32_t *lags;           // (n_terms)
     const uint64_t *multipliers;   // (n_terms)
     const uint64_t *moduli;        // (n_heads), each in [1, 2**32)

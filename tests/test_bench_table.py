@@ -1,0 +1,36 @@
+"""The table benchmark on a table of 2 MB: it runs, its figures have their keys, its lookups are right."""
+
+import json
+
+import numpy as np
+
+from engram_local import bench_table
+from engram_local.tables import Table
+
+
+def test_run_table_bench(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(bench_table, "PREFILL", 16)
+    monkeypatch.setattr(bench_table, "GROWTH", (1000, 10**9))
+    figures = bench_table.run_table_bench(n_bytes=2 << 20, folder=str(tmp_path), json_file=str(tmp_path / "f.json"))
+    assert json.loads((tmp_path / "f.json").read_text())["table"] == figures["table"]
+    n_rows = figures["table"]["rows"]
+    assert n_rows == (2 << 20) // 258 and list(figures["growth_us_per_token"]) == [1000, n_rows]
+    for name in ("hash_ns_per_token", "resident_us_per_token", "resident_prefill_ms"):
+        assert 0 < figures[name]["min"] <= figures[name]["median"]
+    assert "hash one token" in capsys.readouterr().out
+    assert [p.name for p in tmp_path.iterdir()] == ["f.json"]
+
+
+def test_a_kept_table_is_used_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(bench_table, "measure", lambda path: path.stat().st_mtime_ns)
+    monkeypatch.setattr(bench_table, "print_figures", lambda figures: None)
+    runs = [bench_table.run_table_bench(n_bytes=1 << 20, folder=str(tmp_path), keep=True) for _ in range(2)]
+    assert runs[0] == runs[1] and len(list(tmp_path.iterdir())) == 1
+
+
+def test_generated_rows_hold_their_number(tmp_path):
+    bench_table.make_table(tmp_path / "t", 150_000, 16)
+    with Table(tmp_path / "t") as table:
+        ids = np.array([0, 5, 99_999, 100_000, 149_999])
+        codes = np.rint(table.gather(ids)[:, :8] / np.float32(np.float16(0.07))).astype(np.int8)
+        assert np.array_equal(codes.view("<i8")[:, 0], ids)
