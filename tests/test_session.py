@@ -1,5 +1,6 @@
 """A session computes the same whatever way its tokens come: whole, in chunks, one by one, or after a rewind."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,17 @@ def test_sessions_do_not_disturb_each_other(tiny):
     np.testing.assert_allclose(last_a, whole(tiny, TOKENS)[-1:], **EXACT)
     np.testing.assert_allclose(last_b, whole(tiny, TOKENS[::-1])[-1:], **EXACT)
     np.testing.assert_allclose(last_off, whole(tiny, TOKENS, memory=False)[-1:], **EXACT)
+
+
+def test_sessions_of_one_model_may_run_in_several_threads(tiny):
+    def decode(tokens):
+        session = tiny.session()
+        return np.concatenate([session.forward([t]) for t in tokens])
+
+    orders = [np.roll(TOKENS, i) for i in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        for tokens, got in zip(orders, pool.map(decode, orders), strict=True):
+            np.testing.assert_allclose(got, whole(tiny, tokens), **EXACT)
 
 
 def test_memory_off_equals_a_graph_without_the_layer(tiny, tmp_path):
