@@ -75,7 +75,8 @@ def chat(
     In a terminal: /help lists the commands, /memory off leaves the tables
     out live, Ctrl-C stops an answer. Where stdin or stdout is no terminal:
     one message a line in, one reply a line out, each line a turn of one
-    conversation.
+    conversation. When the context is full the oldest turns are dropped, and
+    the chat says so.
 
     \b
     engram-local chat
