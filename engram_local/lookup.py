@@ -19,16 +19,13 @@ class StepLookup:
         config = hasher.config
         self.rows = {i: np.zeros((1, config.layer(i).row_width), np.float32) for i in tables}
         layers = [(hasher._plans[i], table._data, self.rows[i][0]) for i, table in tables.items()]
-        self.native = _native.StepLookup(hasher._map, hasher.vocab_size, hasher.max_lag, layers)
+        # read(token id, ids int64, position): map the token, write its id to ids[position], and gather what it reads
+        # with the max_lag ids before. Raises TokenRangeError, TableError. Table.stats does not count these reads.
+        self.read = _native.StepLookup(hasher._map, hasher.vocab_size, hasher.max_lag, layers).read
 
     @staticmethod
     def fits(tables: dict[int, Table]) -> bool:
         return all(table.access == "resident" for table in tables.values())
-
-    def read(self, token_id: int, ids: np.ndarray, position: int) -> None:
-        """Map the token, write its id to ids[position] (int64), and gather what it reads with the max_lag ids before.
-        Raises TokenRangeError, TableError. Table.stats does not count these reads."""
-        self.native.read(token_id, ids, position)
 
     def wait(self, layer_id: int) -> np.ndarray:
         """Rows of one layer, float32 [1, E]; valid until the next read."""

@@ -94,14 +94,15 @@ class Session:
         return parts[-1] if logits == "last" or len(parts) == 1 else np.concatenate(parts)
 
     def _forward_one(self, tokens: np.ndarray, logits: Logits) -> np.ndarray | None:
-        started = time.perf_counter()
-        begin = self.length
+        begin, token = self.length, int(tokens[0])
         self._reserve(begin + 1)
-        self._tokens[begin] = tokens[0]
-        self._step.read(tokens[0], self._ids, self._max_lag + begin)
-        self.stats.lookup_s += time.perf_counter() - started
+        self._tokens[begin] = token
+        started = time.perf_counter()
+        self._step.read(token, self._ids, self._max_lag + begin)
+        looked_up = time.perf_counter()
         result = self.context.forward(tokens, self._step, logits)
         self.stats.n_tokens += 1
+        self.stats.lookup_s += looked_up - started
         self.stats.forward_s += time.perf_counter() - started
         return result
 
