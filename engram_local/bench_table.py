@@ -162,7 +162,9 @@ def _cold(path: Path, hasher: NgramHasher, tokens: np.ndarray) -> dict:
             "page_cache": resident_share(path),
             "access": table.access,
             "io_uring": table.stats().get("io_uring"),
-            "token_us": spread(sample(lambda i: table.gather(ids[i]), 400, 1, 1e6, clock=time.perf_counter_ns)),
+            "token_us": spread(
+                sample(lambda i: table.gather(ids[i % len(ids)]), 400, 1, 1e6, clock=time.perf_counter_ns)
+            ),
         }
         chunks = ids[: PREFILL * 6].reshape(6, -1)
         figures["prefill_ms"] = spread(sample(lambda i: table.gather(chunks[i]), 6, 1, 1e3, clock=time.perf_counter_ns))

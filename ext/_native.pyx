@@ -168,8 +168,8 @@ cdef class HashPlan:
             self.keep += [lags, multipliers, moduli, reciprocals, inverses, offsets]
             shared = len(previous) if order.terms[: len(previous)] == previous else 0
             previous = order.terms
-            self.orders[i] = el_hash_order(lags.shape[0], moduli.shape[0], shared, &lags[0], &multipliers[0], &moduli[0],
-                                           min(order.moduli), &reciprocals[0], &inverses[0], &offsets[0])
+            self.orders[i] = el_hash_order(lags.shape[0], moduli.shape[0], shared, &lags[0], &multipliers[0],
+                                           &moduli[0], min(order.moduli), &reciprocals[0], &inverses[0], &offsets[0])
             self.plan.n_heads += <int32_t>moduli.shape[0]
         self.plan.n_orders = <int32_t>len(orders)
         self.plan.orders = self.orders
