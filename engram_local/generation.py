@@ -66,7 +66,7 @@ def generate(
     context[:n_prompt] = token_ids
     paused = 0.0  # the caller's time between two steps is not the model's
     for n in range(1, limit + 1):
-        token = sampler.sample(logits[0], context[: n_prompt + n - 1])
+        token = sampler.sample(logits[0, : model.n_tokens], context[: n_prompt + n - 1])
         context[n_prompt + n - 1] = token
         reason = None
         if token in model.eos_ids and not ignore_eos:

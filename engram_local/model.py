@@ -131,6 +131,11 @@ class Model:
             self.close()
             raise
 
+    @property
+    def n_tokens(self) -> int:
+        """Token ids that both the backbone and the hashing know; a backbone's vocabulary is often padded."""
+        return min(self.hasher.vocab_size, self.backend.vocab_size)
+
     def session(self, memory: bool | None = None) -> Session:
         """A new, empty context. `memory` None takes what the model was loaded with."""
         if self.backend is None:
@@ -203,7 +208,7 @@ class Model:
 
     def _check_tokenizer(self) -> None:
         """A tokenizer with ids that the token map or the backbone does not know belongs to another model."""
-        known = min(self.hasher.vocab_size, self.backend.vocab_size)
+        known = self.n_tokens
         if self.tokenizer.vocab_size > known:
             raise ModelFolderError(
                 f"{self.folder.path}: the tokenizer has {self.tokenizer.vocab_size} tokens, the model knows {known}: "

@@ -3,7 +3,8 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from tiny_model import CONTEXT
+from safetensors.numpy import save_file
+from tiny_model import CONTEXT, make_tiny_model
 
 import engram_local
 from engram_local.errors import ContextOverflowError, EngramError
@@ -156,3 +157,17 @@ def test_model_generate_streams_text(pocket):
     assert "Paris" in "".join(pocket.generate(raw, raw=True))
     with pytest.raises(EngramError, match="the prompt is empty"):
         next(pocket.generate(""))
+
+
+def test_padding_of_the_vocabulary_is_never_drawn(tmp_path):
+    """The token map covers 60 of the backbone's 64 tokens: the rest pads the embedding."""
+    path = make_tiny_model(tmp_path / "model")
+    save_file({"token_map": np.arange(60, dtype=np.int32) % 24}, path / "token_map.safetensors")
+    tokenizer = json.loads((path / "tokenizer.json").read_text())
+    words = tokenizer["model"]["vocab"]
+    tokenizer["model"]["vocab"] = {word: i for word, i in words.items() if i < 60}
+    (path / "tokenizer.json").write_text(json.dumps(tokenizer))
+    write_manifest(path)
+    with engram_local.load(path) as model:
+        steps = generate(model.session(), [5], temperature=50.0, seed=0, ignore_eos=True)
+        assert max(step.token_id for step in steps) < 60

@@ -25,6 +25,9 @@ from engram_local.model_folder import GGUF_FILE, ONNX_FILE, ModelFolder
 from engram_local.sizes import format_size
 
 
+PAUSE_S = 0.2  # threads of the software before spin on for a while, and would slow this one down
+
+
 class Unavailable(Exception):
     """A contender that cannot take part, and why."""
 
@@ -80,6 +83,7 @@ def compare(
 
 
 def _measure(contender: Contender, prompt: np.ndarray, answer: np.ndarray, record: bool) -> None:
+    time.sleep(PAUSE_S)
     start = time.perf_counter()
     contender.prefill(prompt)
     middle = time.perf_counter()
