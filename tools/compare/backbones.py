@@ -24,7 +24,6 @@ from engram_local.model import load
 from engram_local.model_folder import GGUF_FILE, ONNX_FILE, ModelFolder
 from engram_local.sizes import format_size
 
-
 PAUSE_S = 0.2  # threads of the software before spin on for a while, and would slow this one down
 
 
