@@ -22,7 +22,7 @@ _WARM_BYTES = 8 << 20
 _PAGE = mmap.PAGESIZE
 _MADV_POPULATE_READ = 22 if sys.platform == "linux" else -1  # mmap has no name for it
 # What direct reads need besides the cache: buffers of the rings, and rows of two chunks on their way.
-_READ_BYTES = 32 << 20
+READ_BYTES = 32 << 20
 _ROW_OVERHEAD = 112  # bookkeeping of one row in a batch
 
 
@@ -137,7 +137,7 @@ class Table:
             alignment = self._open_direct()
             if alignment:
                 cache_bytes = _cache_bytes(self.data_bytes, self._ram_limit)
-                self._batch_rows = max(64, _READ_BYTES // 2 // (self.row_bytes + _ROW_OVERHEAD))
+                self._batch_rows = max(64, READ_BYTES // 2 // (self.row_bytes + _ROW_OVERHEAD))
             else:
                 access = "mmap"
                 self.why += "; direct reads are refused by the file system"
@@ -320,7 +320,7 @@ def _cache_bytes(data_bytes: int, ram_limit: int | None) -> int:
     """Memory of the hot-row cache: what the limit leaves, or a twentieth of the table and an eighth of what is free."""
     if ram_limit is None:
         return min(data_bytes // 20, available_bytes() // 8)
-    return min(data_bytes, max(ram_limit - _READ_BYTES, ram_limit // 2))
+    return min(data_bytes, max(ram_limit - READ_BYTES, ram_limit // 2))
 
 
 def _open_uncached(path: str) -> int:

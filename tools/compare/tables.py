@@ -1,0 +1,414 @@
+"""Table lookups beside other software: cold and resident, one token and a prefill, random ids and those of real text.
+
+All contenders read the same rows of the same generated int8 table and take turns within each round. A token reads 48
+rows. Times are wall times. Cold: the file's pages are dropped from the page cache before each turn. A contender whose
+package is missing is left out, and named. What each one does with a row is said in its name: EngramDB and the page
+toucher only fetch bytes, the others give float32.
+"""
+
+import json
+import mmap
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from engram_local import _native, table_file, tables
+from engram_local.bench_table import LAYERS, PREFILL, ROWS_A_TOKEN, machine, make_hasher, make_table
+from engram_local.page_cache import drop_pages, resident_share
+from engram_local.row_codecs import row_bytes
+from engram_local.sizes import format_size
+from engram_local.tables import Table
+from engram_local.tools.compare.table_text import real_text
+
+DIM = 256
+BATCHES = (1, 8, 48, 192, 768, 3072, 12288, 24576)
+GROWTH = (100_000, 1_000_000, 10_000_000, 30_000_000)
+FIO_DEPTHS = (1, 16, 64)
+Gather = Callable[[np.ndarray], object]
+
+
+class Missing(Exception):
+    """A contender that cannot take part, and why."""
+
+
+def run(size: int, folder: str | None, keep: bool, rounds: int, json_file: str | None, plot_file: str | None) -> dict:
+    """Generate the table, measure, print, write the figures. Returns them."""
+    place = Path(folder or tempfile.gettempdir())
+    path = place / f"engram_local_compare_{size}.safetensors"
+    shards = place / f"engram_local_compare_{size}_shards"
+    try:
+        n_rows = max(size // row_bytes("int8", DIM), 100_000)
+        if not path.exists():
+            make_table(path, n_rows, DIM)
+        figures = measure(path, shards, rounds)
+    finally:
+        if not keep:
+            path.unlink(missing_ok=True)
+            shutil.rmtree(shards, ignore_errors=True)
+    print_figures(figures)
+    if json_file:
+        table = json.dumps(figures, indent=1) + "\n"
+        Path(json_file + ".partial").write_text(table)
+        os.replace(json_file + ".partial", json_file)
+    if plot_file:
+        from engram_local.tools.compare.table_plot import plot
+
+        plot(figures, plot_file)
+    return figures
+
+
+def measure(path: Path, shards: Path, rounds: int) -> dict:
+    """Every figure: {"cold" | "resident": {contender: {batch: {"min", "median"}}}, ...}; seconds."""
+    header = table_file.read_header(path)
+    figures = {
+        "table": {"rows": header.rows, "dim": header.dim, "encoding": header.encoding, "bytes": header.data_bytes},
+        "machine": machine() | {"disk": _disk(path)},
+        "rounds": rounds,
+        "missing": {},
+    }
+    figures["fio_iops"] = _fio(path, figures["missing"])
+    rng = np.random.default_rng(0)
+    with _contenders(COLD, path, shards, header, figures["missing"]) as (gathers, files):
+        figures["cold"], figures["page_cache_cold"] = _turns(gathers, header.rows, rng, rounds, files, cold=True)
+    if header.data_bytes < 0.6 * tables.available_bytes():
+        with _contenders(RESIDENT, path, shards, header, figures["missing"]) as (gathers, files):
+            for file in files:
+                _read_through(file)
+            for gather in gathers.values():  # map what is in memory, so that no first touch is counted
+                gather.populate()
+            figures["resident"], figures["page_cache_resident"] = _turns(
+                gathers, header.rows, rng, rounds, files, False
+            )
+            figures["growth"] = _growth(gathers, header.rows, rng)
+    else:
+        figures["missing"]["resident"] = f"only {format_size(tables.available_bytes())} of memory are free"
+    figures["text"] = _text(path, header.rows)
+    return figures
+
+
+def _turns(
+    gathers: dict[str, Gather], n_rows: int, rng, rounds: int, files: list[Path], cold: bool
+) -> tuple[dict, float]:
+    """Times of each contender and batch size, and the page-cache share of the table before the turns (their median)."""
+    times = {name: {n: [] for n in BATCHES} for name in gathers}
+    shares = []
+    for _ in range(rounds):
+        for n in BATCHES:
+            repeats = max(1, min(40 if cold else 200, (20_000 if cold else 100_000) // n))
+            for name, gather in gathers.items():
+                if cold:
+                    gather.chill()
+                    for file in files:
+                        drop_pages(file)
+                ids = [rng.integers(0, n_rows, n) for _ in range(repeats)]
+                if n == 48:
+                    shares.append(resident_share(files[0]))
+                for batch in ids:
+                    begin = time.perf_counter()
+                    gather(batch)
+                    times[name][n].append(time.perf_counter() - begin)
+    return {name: {n: _spread(x) for n, x in by_n.items()} for name, by_n in times.items()}, float(np.median(shares))
+
+
+def _growth(gathers: dict[str, Gather], n_rows: int, rng) -> dict:
+    """Resident seconds of 48 rows among the first N of the table, for growing N."""
+    result = {name: {} for name in gathers}
+    for n in (*(n for n in GROWTH if n < n_rows), n_rows):
+        for name, gather in gathers.items():
+            ids = rng.integers(0, n, (2000, ROWS_A_TOKEN))
+            times = []
+            for batch in ids:
+                begin = time.perf_counter()
+                gather(batch)
+                times.append(time.perf_counter() - begin)
+            result[name][n] = _spread(times[1000:])
+    return result
+
+
+def _text(path: Path, n_rows: int) -> dict:
+    """Ids of real text: how many rows repeat, and what direct reads with a cache of a twentieth of the table cost."""
+    tokens, source = real_text()
+    hasher = make_hasher(n_rows, DIM)
+    ids = np.concatenate([hasher.row_ids(tokens, x) for x in LAYERS], axis=1)
+    chunks = [ids[i : i + PREFILL] for i in range(0, len(ids) - PREFILL, PREFILL)]
+    half = len(chunks) // 2
+    result = {
+        "source": source,
+        "tokens": len(tokens),
+        "distinct_share": float(len(np.unique(ids)) / ids.size),
+        "distinct_share_in_a_chunk": float(np.mean([len(np.unique(c)) / c.size for c in chunks])),
+    }
+    for name, limit in (("no cache", 0), ("5 % cache", n_rows * row_bytes("int8", DIM) // 20 + tables.READ_BYTES)):
+        drop_pages(path)
+        with Table(path, access="direct", ram_limit=limit) as table:
+            if limit:  # the first half of the text fills the cache
+                for chunk in chunks[:half]:
+                    table.gather(chunk)
+            before = table.stats()["cache"]
+            prefill, decode = [], []
+            for chunk in chunks[half : half + 60]:
+                begin = time.perf_counter()
+                table.gather(chunk)
+                prefill.append(time.perf_counter() - begin)
+            for token in ids[(half + 60) * PREFILL :][:3000]:
+                begin = time.perf_counter()
+                table.gather(token)
+                decode.append(time.perf_counter() - begin)
+            after = table.stats()["cache"]
+        result[name] = {"prefill": _spread(prefill), "token": _spread(decode), "token_mean": float(np.mean(decode))}
+        if limit:
+            hits, misses = after["hits"] - before["hits"], after["misses"] - before["misses"]
+            result[name] |= {"bytes": after["bytes"], "hit_rate": hits / max(1, hits + misses)}
+    return result
+
+
+# ---- contenders: gather(ids) -> something; .chill() lets go of mapped pages, .populate() maps all of them
+
+
+class _Own:
+    def __init__(self, path: Path, access: str, io_uring: bool = True):
+        self.path, self.access, self.io_uring = path, access, io_uring
+        self.table = Table(path, access=access, ram_limit=0 if access == "direct" else None)
+        if self.table.access != access:
+            raise Missing(self.table.why)
+
+    def __call__(self, ids: np.ndarray) -> np.ndarray:
+        _native.use_io_uring(self.io_uring)
+        self.table.prefetch(ids)
+        return self.table.gather(ids)
+
+    def chill(self) -> None:
+        self.table.close()
+        self.__init__(self.path, self.access, self.io_uring)
+
+    def populate(self) -> None:
+        self.table.warm()
+
+
+class _Memmap:
+    """Rows of a NumPy memmap, decoded to float32, or one byte of each ("touch")."""
+
+    def __init__(self, path: Path, header: table_file.TableHeader, what: str, random: bool):
+        self.path, self.header, self.what, self.random = path, header, what, random
+        self.open()
+
+    def open(self) -> None:
+        shape = (self.header.rows, self.header.row_bytes)
+        self.rows = np.memmap(self.path, np.uint8, "r", self.header.data_offset, shape)
+        if self.random and hasattr(mmap, "MADV_RANDOM"):
+            self.rows._mmap.madvise(mmap.MADV_RANDOM)
+
+    def __call__(self, ids: np.ndarray) -> np.ndarray:
+        if self.what == "touch":
+            return self.rows[ids, 0]
+        rows = self.rows[ids]
+        scale = np.ascontiguousarray(rows[:, DIM:]).view("<f2").astype(np.float32)
+        return rows[:, :DIM].view(np.int8).astype(np.float32) * scale
+
+    def chill(self) -> None:
+        del self.rows
+        self.open()
+
+    def populate(self) -> None:
+        self.rows[:: 4096 // self.header.row_bytes, 0].sum()
+
+
+class _Torch:
+    """torch.nn.functional.embedding over the same int8 rows in memory, then the product with the scales."""
+
+    def __init__(self, path: Path, header: table_file.TableHeader):
+        try:
+            import torch
+        except ImportError as error:
+            raise Missing("torch is not installed") from error
+        self.torch = torch
+        torch.set_num_threads(1)
+        rows = np.memmap(path, np.int8, "c", header.data_offset, (header.rows, header.row_bytes))
+        self.weight = torch.from_numpy(rows)
+
+    def __call__(self, ids: np.ndarray):
+        rows = self.torch.nn.functional.embedding(self.torch.from_numpy(ids), self.weight)
+        scale = rows[:, DIM:].contiguous().view(self.torch.float16).to(self.torch.float32)
+        return rows[:, :DIM].to(self.torch.float32) * scale
+
+    def populate(self) -> None:
+        self.weight[:: 4096 // self.weight.shape[1], 0].sum()
+
+
+class _EngramDb:
+    """engramdb.Store.fetch: bytes of the rows, from a copy of them without a header."""
+
+    def __init__(self, path: Path, shards: Path, header: table_file.TableHeader, threads: int):
+        engramdb = _engramdb()
+        shard = shards / "shard_000.bin"
+        if not shard.exists():
+            shards.mkdir(exist_ok=True)
+            with open(path, "rb") as source, open(shard, "wb") as copy:
+                source.seek(header.data_offset)
+                shutil.copyfileobj(source, copy, 16 << 20)
+        self.store = engramdb.Store(str(shards), 1, header.rows, header.row_bytes, threads)
+
+    def __call__(self, ids: np.ndarray) -> bytes:
+        return self.store.fetch(ids.tolist())
+
+    def chill(self) -> None:
+        """It maps nothing that would hold pages."""
+
+    populate = chill
+
+
+class _EngramDbPages:
+    """engramdb.IoUringPageReader: whole pages of each row, no row cut out of them."""
+
+    def __init__(self, path: Path, header: table_file.TableHeader):
+        self.reader = _engramdb().IoUringPageReader()
+        self.header = header
+        self.file = open(path, "rb")  # noqa: SIM115 (open as long as the contender)
+
+    def __call__(self, ids: np.ndarray):
+        offsets = (self.header.data_offset + ids * self.header.row_bytes) // 4096 * 4096
+        return self.reader.read_pages([self.file.fileno()] * len(ids), offsets.tolist())
+
+    def chill(self) -> None:
+        """It maps nothing."""
+
+    populate = chill
+
+
+def _engramdb():
+    try:
+        import engramdb
+    except ImportError as error:
+        raise Missing("engramdb-python is not installed") from error
+    return engramdb
+
+
+COLD = {
+    "engram_local direct": lambda path, shards, header: _Own(path, "direct"),
+    "engram_local direct (threads)": lambda path, shards, header: _Own(path, "direct", io_uring=False),
+    "engram_local mmap": lambda path, shards, header: _Own(path, "mmap"),
+    "numpy memmap": lambda path, shards, header: _Memmap(path, header, "decode", random=True),
+    "mmap, one byte a row": lambda path, shards, header: _Memmap(path, header, "touch", random=True),
+    "EngramDB Store.fetch (bytes)": lambda path, shards, header: _EngramDb(path, shards, header, 8),
+    "EngramDB IoUringPageReader (pages)": lambda path, shards, header: _EngramDbPages(path, header),
+}
+RESIDENT = {
+    "engram_local resident": lambda path, shards, header: _Own(path, "resident"),
+    "numpy memmap": lambda path, shards, header: _Memmap(path, header, "decode", random=False),
+    "torch int8 embedding": lambda path, shards, header: _Torch(path, header),
+    "EngramDB Store.fetch (bytes)": lambda path, shards, header: _EngramDb(path, shards, header, 8),
+    "EngramDB IoUringPageReader (pages)": lambda path, shards, header: _EngramDbPages(path, header),
+}
+
+
+@contextmanager
+def _contenders(makers: dict, path: Path, shards: Path, header, missing: dict) -> Iterator[tuple[dict, list[Path]]]:
+    """(gathers, files that they read): those that can take part; they agree with each other on some rows."""
+    gathers = {}
+    for name, make in makers.items():
+        try:
+            gathers[name] = make(path, shards, header)
+        except Missing as error:
+            missing[name] = str(error)
+    ids = np.array([0, header.rows - 1, 12345])
+    values = [
+        np.asarray(g(ids))
+        for g in gathers.values()
+        if isinstance(g, _Own | _Torch) or getattr(g, "what", "") == "decode"
+    ]
+    if not all(np.allclose(v, values[0]) for v in values):
+        raise AssertionError("the contenders disagree about a row")
+    shard = shards / "shard_000.bin"
+    try:
+        yield gathers, [path, *([shard] if shard.exists() else [])]
+    finally:
+        _native.use_io_uring(True)
+        for gather in gathers.values():
+            if isinstance(gather, _Own):
+                gather.table.close()
+
+
+def _fio(path: Path, missing: dict) -> dict[int, float]:
+    """4 KiB random reads a second past the page cache, by queue depth: the disk's own speed."""
+    if not shutil.which("fio"):
+        missing["fio"] = "fio is not installed"
+        return {}
+    result = {}
+    for depth in FIO_DEPTHS:
+        command = ["fio", "--name=floor", f"--filename={path}", "--rw=randread", "--bs=4k", "--direct=1", "--readonly"]
+        command += [f"--iodepth={depth}", "--runtime=4", "--time_based", "--ioengine=io_uring", "--output-format=json"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            missing["fio"] = done.stderr.strip().splitlines()[-1][:100] if done.stderr.strip() else "fio failed"
+            return result
+        result[depth] = json.loads(done.stdout[done.stdout.index("{") :])["jobs"][0]["read"]["iops"]
+    return result
+
+
+def _read_through(path: Path) -> None:
+    buffer = bytearray(16 << 20)
+    with open(path, "rb", buffering=0) as file:
+        while file.readinto(buffer):
+            pass
+
+
+def _disk(path: Path) -> str:
+    """Device and file system that hold the path."""
+    try:
+        done = subprocess.run(["df", "--output=source,fstype", str(path)], capture_output=True, text=True, check=True)
+        return " ".join(done.stdout.splitlines()[1].split())
+    except (OSError, subprocess.CalledProcessError, IndexError):
+        return "unknown"
+
+
+def _spread(seconds: list[float]) -> dict[str, float]:
+    return {"min": min(seconds), "median": float(np.median(seconds))}
+
+
+def print_figures(figures: dict) -> None:
+    table, host = figures["table"], figures["machine"]
+    print(f"{table['rows']} rows of {table['dim']} int8 values, {format_size(table['bytes'])}, on {host['disk']}")
+    print(f"{host['cpu']}, {host['cpus']} CPUs, kernel {host['kernel']}, load {host['load']} at the start")
+    for name, why in figures["missing"].items():
+        print(f"left out: {name}: {why}")
+    floor = figures["fio_iops"].get(64)
+    for state in ("cold", "resident"):
+        if state not in figures:
+            continue
+        share = figures[f"page_cache_{state}"]
+        print(f"\n{state}: {share:.1%} of the table in the page cache; {figures['rounds']} rounds")
+        print(f"{'':<38}{'48 rows: min':>14}{'median µs':>11}{'24,576 rows: min':>18}{'median ms':>11}{'rows/s':>10}")
+        for name, by_n in figures[state].items():
+            token, prefill = by_n[48], by_n[24576]
+            rate = 24576 / prefill["median"]
+            print(
+                f"{name:<38}{token['min'] * 1e6:>14.1f}{token['median'] * 1e6:>11.1f}"
+                f"{prefill['min'] * 1e3:>18.2f}{prefill['median'] * 1e3:>11.2f}{rate:>10.0f}"
+            )
+        if state == "cold":
+            for depth, iops in figures["fio_iops"].items():
+                name = f"fio, {iops:.0f} IOPS at depth {depth}"
+                print(f"{name:<38}{'':>14}{48 / iops * 1e6:>11.1f}{'':>18}{24576 / iops * 1e3:>11.2f}{iops:>10.0f}")
+    if floor:
+        own = figures["cold"]["engram_local direct"]
+        ratios = [own[n]["median"] * floor / n for n in (48, 24576)]
+        print(f"engram_local direct / fio depth 64: token {ratios[0]:.2f}, prefill {ratios[1]:.2f}")
+    text = figures["text"]
+    print(f"\nreal text: {text['tokens']} tokens of {text['source']}")
+    print(
+        f"distinct rows: {text['distinct_share']:.1%} of all, {text['distinct_share_in_a_chunk']:.1%} in {PREFILL} tokens"
+    )
+    for name in ("no cache", "5 % cache"):
+        figure = text[name]
+        hits = f", hit rate {figure['hit_rate']:.1%} ({format_size(figure['bytes'])})" if "hit_rate" in figure else ""
+        print(
+            f"direct, {name}: token {figure['token']['median'] * 1e6:.0f} µs (mean {figure['token_mean'] * 1e6:.0f}), "
+            f"prefill {figure['prefill']['median'] * 1e3:.1f} ms{hits}"
+        )
