@@ -275,7 +275,7 @@ class ReadRows:
         self._row_ids = {layer_id: np.asarray(ids, np.int64) for layer_id, ids in row_ids.items()}
         self._rows: dict[int, np.ndarray] = {}
         self._parts: dict[int, int] = {}  # layers that are read directly: their number in the job
-        parts = []
+        parts, budget = [], READ_BYTES // 2
         for layer_id, ids in self._row_ids.items():
             table = tables[layer_id]
             if table.access != "direct":
@@ -283,6 +283,9 @@ class ReadRows:
                 continue
             if table._data is None:
                 raise TableError(f"{table.path}: the table is closed")
+            budget -= ids.size * (table.row_bytes + _ROW_OVERHEAD)
+            if budget < 0:  # the RAM limit has no room for so many rows at once: `wait` reads them in pieces
+                continue
             flat = np.ascontiguousarray(ids).reshape(-1)
             self._rows[layer_id] = np.empty((len(ids), ids.shape[1] * table.dim), np.float32)
             self._parts[layer_id] = len(parts)

@@ -195,3 +195,16 @@ def test_reader_hands_out_rows_layer_by_layer(tmp_path):
     with pytest.raises(RowRangeError, match="row id 500"):
         bad.wait(1)
     reader.close()
+
+
+def test_chunks_larger_than_the_read_buffers(tmp_path, monkeypatch):
+    """Rows that do not fit into the limit's buffers are read in pieces when they are waited for."""
+    rows = write(tmp_path / "t")
+    monkeypatch.setattr(tables, "READ_BYTES", 200_000)
+    ids = np.random.default_rng(6).integers(0, N_ROWS, (100, 4))
+    reader = RowReader({i: Table(tmp_path / "t", access="direct", ram_limit=0) for i in range(3)})
+    chunk = reader.start({0: ids, 1: ids[::-1], 2: ids})
+    assert np.array_equal(chunk.wait(2), rows[ids].reshape(100, -1))
+    assert np.array_equal(chunk.wait(1), rows[ids[::-1]].reshape(100, -1))
+    assert np.array_equal(chunk.wait(0), rows[ids].reshape(100, -1))
+    reader.close()

@@ -7,35 +7,28 @@ toucher only fetch bytes, the others give float32.
 """
 
 import json
-import mmap
 import os
 import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-from engram_local import _native, table_file, tables
+from engram_local import table_file, tables
 from engram_local.bench_table import LAYERS, PREFILL, ROWS_A_TOKEN, machine, make_hasher, make_table
 from engram_local.page_cache import drop_pages, resident_share
 from engram_local.row_codecs import row_bytes
 from engram_local.sizes import format_size
 from engram_local.tables import Table
+from engram_local.tools.compare.table_contenders import COLD, RESIDENT, Gather, contenders
 from engram_local.tools.compare.table_text import real_text
 
 DIM = 256
 BATCHES = (1, 8, 48, 192, 768, 3072, 12288, 24576)
 GROWTH = (100_000, 1_000_000, 10_000_000, 30_000_000)
 FIO_DEPTHS = (1, 16, 64)
-Gather = Callable[[np.ndarray], object]
-
-
-class Missing(Exception):
-    """A contender that cannot take part, and why."""
 
 
 def run(size: int, folder: str | None, keep: bool, rounds: int, json_file: str | None, plot_file: str | None) -> dict:
@@ -75,10 +68,10 @@ def measure(path: Path, shards: Path, rounds: int) -> dict:
     }
     figures["fio_iops"] = _fio(path, figures["missing"])
     rng = np.random.default_rng(0)
-    with _contenders(COLD, path, shards, header, figures["missing"]) as (gathers, files):
+    with contenders(COLD, path, shards, header, figures["missing"]) as (gathers, files):
         figures["cold"], figures["page_cache_cold"] = _turns(gathers, header.rows, rng, rounds, files, cold=True)
     if header.data_bytes < 0.6 * tables.available_bytes():
-        with _contenders(RESIDENT, path, shards, header, figures["missing"]) as (gathers, files):
+        with contenders(RESIDENT, path, shards, header, figures["missing"]) as (gathers, files):
             for file in files:
                 _read_through(file)
             for gather in gathers.values():  # map what is in memory, so that no first touch is counted
@@ -169,172 +162,6 @@ def _text(path: Path, n_rows: int) -> dict:
     return result
 
 
-# ---- contenders: gather(ids) -> something; .chill() lets go of mapped pages, .populate() maps all of them
-
-
-class _Own:
-    def __init__(self, path: Path, access: str, io_uring: bool = True):
-        self.path, self.access, self.io_uring = path, access, io_uring
-        self.table = Table(path, access=access, ram_limit=0 if access == "direct" else None)
-        if self.table.access != access:
-            raise Missing(self.table.why)
-
-    def __call__(self, ids: np.ndarray) -> np.ndarray:
-        _native.use_io_uring(self.io_uring)
-        self.table.prefetch(ids)
-        return self.table.gather(ids)
-
-    def chill(self) -> None:
-        self.table.close()
-        self.__init__(self.path, self.access, self.io_uring)
-
-    def populate(self) -> None:
-        self.table.warm()
-
-
-class _Memmap:
-    """Rows of a NumPy memmap, decoded to float32, or one byte of each ("touch")."""
-
-    def __init__(self, path: Path, header: table_file.TableHeader, what: str, random: bool):
-        self.path, self.header, self.what, self.random = path, header, what, random
-        self.open()
-
-    def open(self) -> None:
-        shape = (self.header.rows, self.header.row_bytes)
-        self.rows = np.memmap(self.path, np.uint8, "r", self.header.data_offset, shape)
-        if self.random and hasattr(mmap, "MADV_RANDOM"):
-            self.rows._mmap.madvise(mmap.MADV_RANDOM)
-
-    def __call__(self, ids: np.ndarray) -> np.ndarray:
-        if self.what == "touch":
-            return self.rows[ids, 0]
-        rows = self.rows[ids]
-        scale = np.ascontiguousarray(rows[:, DIM:]).view("<f2").astype(np.float32)
-        return rows[:, :DIM].view(np.int8).astype(np.float32) * scale
-
-    def chill(self) -> None:
-        del self.rows
-        self.open()
-
-    def populate(self) -> None:
-        self.rows[:: 4096 // self.header.row_bytes, 0].sum()
-
-
-class _Torch:
-    """torch.nn.functional.embedding over the same int8 rows in memory, then the product with the scales."""
-
-    def __init__(self, path: Path, header: table_file.TableHeader):
-        try:
-            import torch
-        except ImportError as error:
-            raise Missing("torch is not installed") from error
-        self.torch = torch
-        torch.set_num_threads(1)
-        rows = np.memmap(path, np.int8, "c", header.data_offset, (header.rows, header.row_bytes))
-        self.weight = torch.from_numpy(rows)
-
-    def __call__(self, ids: np.ndarray):
-        rows = self.torch.nn.functional.embedding(self.torch.from_numpy(ids), self.weight)
-        scale = rows[:, DIM:].contiguous().view(self.torch.float16).to(self.torch.float32)
-        return rows[:, :DIM].to(self.torch.float32) * scale
-
-    def populate(self) -> None:
-        self.weight[:: 4096 // self.weight.shape[1], 0].sum()
-
-
-class _EngramDb:
-    """engramdb.Store.fetch: bytes of the rows, from a copy of them without a header."""
-
-    def __init__(self, path: Path, shards: Path, header: table_file.TableHeader, threads: int):
-        engramdb = _engramdb()
-        shard = shards / "shard_000.bin"
-        if not shard.exists():
-            shards.mkdir(exist_ok=True)
-            with open(path, "rb") as source, open(shard, "wb") as copy:
-                source.seek(header.data_offset)
-                shutil.copyfileobj(source, copy, 16 << 20)
-        self.store = engramdb.Store(str(shards), 1, header.rows, header.row_bytes, threads)
-
-    def __call__(self, ids: np.ndarray) -> bytes:
-        return self.store.fetch(ids.tolist())
-
-    def chill(self) -> None:
-        """It maps nothing that would hold pages."""
-
-    populate = chill
-
-
-class _EngramDbPages:
-    """engramdb.IoUringPageReader: whole pages of each row, no row cut out of them."""
-
-    def __init__(self, path: Path, header: table_file.TableHeader):
-        self.reader = _engramdb().IoUringPageReader()
-        self.header = header
-        self.file = open(path, "rb")  # noqa: SIM115 (open as long as the contender)
-
-    def __call__(self, ids: np.ndarray):
-        offsets = (self.header.data_offset + ids * self.header.row_bytes) // 4096 * 4096
-        return self.reader.read_pages([self.file.fileno()] * len(ids), offsets.tolist())
-
-    def chill(self) -> None:
-        """It maps nothing."""
-
-    populate = chill
-
-
-def _engramdb():
-    try:
-        import engramdb
-    except ImportError as error:
-        raise Missing("engramdb-python is not installed") from error
-    return engramdb
-
-
-COLD = {
-    "engram_local direct": lambda path, shards, header: _Own(path, "direct"),
-    "engram_local direct (threads)": lambda path, shards, header: _Own(path, "direct", io_uring=False),
-    "engram_local mmap": lambda path, shards, header: _Own(path, "mmap"),
-    "numpy memmap": lambda path, shards, header: _Memmap(path, header, "decode", random=True),
-    "mmap, one byte a row": lambda path, shards, header: _Memmap(path, header, "touch", random=True),
-    "EngramDB Store.fetch (bytes)": lambda path, shards, header: _EngramDb(path, shards, header, 8),
-    "EngramDB IoUringPageReader (pages)": lambda path, shards, header: _EngramDbPages(path, header),
-}
-RESIDENT = {
-    "engram_local resident": lambda path, shards, header: _Own(path, "resident"),
-    "numpy memmap": lambda path, shards, header: _Memmap(path, header, "decode", random=False),
-    "torch int8 embedding": lambda path, shards, header: _Torch(path, header),
-    "EngramDB Store.fetch (bytes)": lambda path, shards, header: _EngramDb(path, shards, header, 8),
-    "EngramDB IoUringPageReader (pages)": lambda path, shards, header: _EngramDbPages(path, header),
-}
-
-
-@contextmanager
-def _contenders(makers: dict, path: Path, shards: Path, header, missing: dict) -> Iterator[tuple[dict, list[Path]]]:
-    """(gathers, files that they read): those that can take part; they agree with each other on some rows."""
-    gathers = {}
-    for name, make in makers.items():
-        try:
-            gathers[name] = make(path, shards, header)
-        except Missing as error:
-            missing[name] = str(error)
-    ids = np.array([0, header.rows - 1, 12345])
-    values = [
-        np.asarray(g(ids))
-        for g in gathers.values()
-        if isinstance(g, _Own | _Torch) or getattr(g, "what", "") == "decode"
-    ]
-    if not all(np.allclose(v, values[0]) for v in values):
-        raise AssertionError("the contenders disagree about a row")
-    shard = shards / "shard_000.bin"
-    try:
-        yield gathers, [path, *([shard] if shard.exists() else [])]
-    finally:
-        _native.use_io_uring(True)
-        for gather in gathers.values():
-            if isinstance(gather, _Own):
-                gather.table.close()
-
-
 def _fio(path: Path, missing: dict) -> dict[int, float]:
     """4 KiB random reads a second past the page cache, by queue depth: the disk's own speed."""
     if not shutil.which("fio"):
@@ -402,9 +229,8 @@ def print_figures(figures: dict) -> None:
         print(f"engram_local direct / fio depth 64: token {ratios[0]:.2f}, prefill {ratios[1]:.2f}")
     text = figures["text"]
     print(f"\nreal text: {text['tokens']} tokens of {text['source']}")
-    print(
-        f"distinct rows: {text['distinct_share']:.1%} of all, {text['distinct_share_in_a_chunk']:.1%} in {PREFILL} tokens"
-    )
+    distinct = text["distinct_share"], text["distinct_share_in_a_chunk"]
+    print(f"distinct rows: {distinct[0]:.1%} of all, {distinct[1]:.1%} within {PREFILL} tokens")
     for name in ("no cache", "5 % cache"):
         figure = text[name]
         hits = f", hit rate {figure['hit_rate']:.1%} ({format_size(figure['bytes'])})" if "hit_rate" in figure else ""
