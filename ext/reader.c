@@ -1,6 +1,8 @@
 #define _GNU_SOURCE
 #include "reader.h"
 
+#include <stddef.h>
+
 #ifndef _WIN32
 #include <errno.h>
 #include <pthread.h>
@@ -493,4 +495,15 @@ void el_reader_after_fork(void) {
     pool.lanes = NULL; // the parent's rings: closing them here would be safe, using them would not
     pool.first = pool.last = NULL;
 }
+
+#else
+// tables.py asks el_direct_alignment first, and keeps to mapped files where it is 0.
+el_job *el_job_start(const el_part *parts, int32_t n_parts) { return (void)parts, (void)n_parts, NULL; }
+el_result el_job_wait(el_job *job, int32_t part) { return (void)job, (void)part, (el_result){.status = EL_MEMORY}; }
+void el_job_close(el_job *job) { (void)job; }
+int el_direct_alignment(int fd) { return (void)fd, 0; }
+int el_reader_uses_uring(void) { return 0; }
+void el_reader_use_uring(int use) { (void)use; }
+el_reader_stats el_reader_get_stats(void) { return (el_reader_stats){0}; }
+void el_reader_after_fork(void) {}
 #endif
