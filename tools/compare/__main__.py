@@ -18,7 +18,8 @@ def main(argv: list[str] | None = None) -> int:
     command.add_argument("--rounds", type=int, default=5, help="interleaved rounds (5)")
     command.add_argument("--json", metavar="FILE", help="write the figures there")
     command.add_argument("--plot", metavar="FILE", help="draw them there (png, svg, pdf)")
-    arguments = vars(parser.parse_args(argv))
+    argv = sys.argv[1:] if argv is None else argv
+    arguments = vars(parser.parse_args(argv or ["tables"]))
     arguments.pop("what")
     try:
         tables.run(

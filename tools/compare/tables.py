@@ -29,6 +29,7 @@ DIM = 256
 BATCHES = (1, 8, 48, 192, 768, 3072, 12288, 24576)
 GROWTH = (100_000, 1_000_000, 10_000_000, 30_000_000)
 FIO_DEPTHS = (1, 16, 64)
+TEXT_CHUNKS, TEXT_TOKENS = 60, 3000  # measured, behind the half that fills the cache
 
 
 def run(size: int, folder: str | None, keep: bool, rounds: int, json_file: str | None, plot_file: str | None) -> dict:
@@ -146,11 +147,11 @@ def _text(path: Path, n_rows: int) -> dict:
                     table.gather(chunk)
             before = table.stats()["cache"]
             prefill, decode = [], []
-            for chunk in chunks[half : half + 60]:
+            for chunk in chunks[half : half + TEXT_CHUNKS]:
                 begin = time.perf_counter()
                 table.gather(chunk)
                 prefill.append(time.perf_counter() - begin)
-            for token in ids[(half + 60) * PREFILL :][:3000]:
+            for token in ids[(half + TEXT_CHUNKS) * PREFILL :][:TEXT_TOKENS]:
                 begin = time.perf_counter()
                 table.gather(token)
                 decode.append(time.perf_counter() - begin)
