@@ -130,7 +130,7 @@ class EngramConfig:
 
 
 def inside(path: Any) -> bool:
-    """Whether `path` is a plain relative POSIX path that stays inside its folder (it comes from a file we did not write)."""
+    """Whether `path`, which somebody else wrote, is a plain relative POSIX path that stays inside its folder."""
     return (
         isinstance(path, str)
         and path not in ("", ".")
@@ -175,7 +175,9 @@ class _Reader:
     def choice(self, obj: Any, key: str, where: str, options: tuple) -> Any:
         value = self.get(obj, key, where)
         if value not in options:
-            raise self.fail(f"{where}.{key}".lstrip("."), f"is {str(value)[:40]!r}, not one of {', '.join(map(str, options))}")
+            raise self.fail(
+                f"{where}.{key}".lstrip("."), f"is {str(value)[:40]!r}, not one of {', '.join(map(str, options))}"
+            )
         return value
 
     def path(self, obj: Any, key: str, where: str) -> str:
@@ -221,7 +223,7 @@ class _Reader:
         parsed = tuple(self.order(o, f"{where}.orders[{i}]", n_ids, mix) for i, o in enumerate(orders))
         # Each head owns its own segment of the table; the rows behind the last segment are padding.
         end = 0
-        for offset, modulus in sorted((s, m) for o in parsed for s, m in zip(o.offsets, o.moduli)):
+        for offset, modulus in sorted((s, m) for o in parsed for s, m in zip(o.offsets, o.moduli, strict=True)):
             if offset != end:
                 raise self.fail(f"{where}.orders", f"have a head at row {offset}, but the rows before it end at {end}")
             end = offset + modulus
@@ -249,12 +251,16 @@ class _Reader:
                 raise self.fail(f"{where}.terms[{i}]", "is not a (lag, multiplier) pair of integers")
             lag, multiplier = term
             if not 0 <= lag <= MAX_LAG or multiplier < 1:
-                raise self.fail(f"{where}.terms[{i}]", f"is ({lag}, {multiplier}): lag 0 to {MAX_LAG}, multiplier from 1")
+                raise self.fail(
+                    f"{where}.terms[{i}]", f"is ({lag}, {multiplier}): lag 0 to {MAX_LAG}, multiplier from 1"
+                )
             pairs.append((lag, multiplier))
-        # Products and sums stay below 2**63, so that signed and unsigned arithmetic agree in every implementation.
-        products = [multiplier * (n_ids - 1) for _, multiplier in pairs]
-        if (sum(products) if mix == "add" else max(products)) > INT64_MAX:
+        # Sums stay below 2**63. Products under "xor" may wrap as int64: engram-peft hashes the raw ids of added tokens
+        # with multipliers that were drawn for the smaller compressed ones.
+        if mix == "add" and sum(multiplier * (n_ids - 1) for _, multiplier in pairs) > INT64_MAX:
             raise self.fail(f"{where}.terms", f"overflow 64 bits with {n_ids} ids")
+        if max(multiplier for _, multiplier in pairs) > INT64_MAX:
+            raise self.fail(f"{where}.terms", f"hold a multiplier above {INT64_MAX}")
         moduli = self.integers(obj, "moduli", where, 1, 2**32 - 1)
         offsets = self.integers(obj, "offsets", where, 0, 2**40)
         if not moduli or len(moduli) != len(offsets):

@@ -22,7 +22,7 @@ class Context(Protocol):
     length: int  # tokens evaluated so far
 
     def forward(self, token_ids: np.ndarray, rows: Rows | None, logits: Logits) -> np.ndarray | None:
-        """Evaluate int64 [n] tokens behind the context. `rows` is None where the memory is off (the layers are left out).
+        """Evaluate int64 [n] tokens behind the context; `rows` is None where the memory is off (layers are left out).
         Returns float32 [1, vocab] ("last"), [n, vocab] ("all") or None ("none"); owned by the caller."""
         ...
 

@@ -110,7 +110,9 @@ class EngramLayer:
         self.layer_id = config.layer_id
         self.width = width
         self.row_width = config.row_width
+        self.rows_name, self.past_name = f"engram_rows_{self.layer_id}", f"past_engram_conv_{self.layer_id}"
         self.n_state = config.conv.n_state if config.conv else 0
+        self.outputs = ["hidden_out", *([f"present_engram_conv_{self.layer_id}"] if self.n_state else [])]
         self.channels = config.streams * width
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
@@ -121,9 +123,9 @@ class EngramLayer:
         except Exception as error:  # onnxruntime raises its own many kinds
             raise BackendError(f"{file}: ONNX Runtime cannot load it ({str(error)[:160]}); export it again") from error
         shapes = {x.name: x.shape for x in self.session.get_inputs()}
-        wanted = {"hidden": width, f"engram_rows_{self.layer_id}": self.row_width}
+        wanted = {"hidden": width, self.rows_name: self.row_width}
         if self.n_state:
-            wanted[f"past_engram_conv_{self.layer_id}"] = self.channels
+            wanted[self.past_name] = self.channels
         for name, last in wanted.items():
             if name not in shapes or shapes[name][-1] != last:
                 raise BackendError(
@@ -133,7 +135,7 @@ class EngramLayer:
 
 
 class LayerState:
-    """One layer inside one context: its convolution inputs so far, and the binding of its next run.
+    """One layer inside one context: its convolution inputs so far.
 
     `conv` is float32 [n_state + capacity, C]; position t lies at row n_state + t, so the state before position t is
     rows [t, t + n_state) and a rewind needs nothing but a shorter length.
@@ -142,7 +144,6 @@ class LayerState:
     def __init__(self, layer: EngramLayer):
         self.layer = layer
         self.conv = np.zeros((layer.n_state, layer.channels), np.float32) if layer.n_state else None
-        self.binding = layer.session.io_binding()
 
     def grow(self, capacity: int) -> None:
         """Make room for `capacity` tokens, keeping what is there."""
@@ -150,23 +151,21 @@ class LayerState:
             old, self.conv = self.conv, np.zeros((self.layer.n_state + capacity, self.layer.channels), np.float32)
             self.conv[: len(old)] = old
 
-    def run(self, hidden: np.ndarray, rows: np.ndarray, position: int, out: np.ndarray) -> None:
-        """out[:] = hidden + layer(hidden, rows), all float32 with n rows, for tokens from `position` on."""
+    def run(self, hidden: np.ndarray, rows: np.ndarray, position: int) -> np.ndarray:
+        """hidden + layer(hidden, rows), all float32 with n rows, for tokens from `position` on."""
         layer, n = self.layer, len(hidden)
-        if rows.shape != (n, layer.row_width) or rows.dtype != np.float32 or not rows.flags.c_contiguous:
+        if rows.shape != (n, layer.row_width):
             raise BackendError(
-                f"Engram layer {layer.layer_id} takes float32 rows of shape {(n, layer.row_width)}, got {rows.shape}"
+                f"Engram layer {layer.layer_id} takes rows of shape {(n, layer.row_width)}, got {rows.shape}"
             )
-        bind_in, bind_out = self.binding.bind_input, self.binding.bind_output
-        bind_in("hidden", "cpu", 0, np.float32, (1, n, layer.width), hidden.ctypes.data)
-        bind_in(f"engram_rows_{layer.layer_id}", "cpu", 0, np.float32, (1, n, layer.row_width), rows.ctypes.data)
-        bind_out("hidden_out", "cpu", 0, np.float32, (1, n, layer.width), out.ctypes.data)
-        if self.conv is not None:
-            past, present = self.conv[position:], self.conv[position + layer.n_state :]
-            name = f"engram_conv_{layer.layer_id}"
-            bind_in(f"past_{name}", "cpu", 0, np.float32, (1, layer.n_state, layer.channels), past.ctypes.data)
-            bind_out(f"present_{name}", "cpu", 0, np.float32, (1, n, layer.channels), present.ctypes.data)
-        layer.session.run_with_iobinding(self.binding)
+        feed = {"hidden": hidden[None], layer.rows_name: rows[None]}
+        if self.conv is None:
+            return layer.session.run(layer.outputs, feed)[0][0]
+        # Plain run: binding five buffers anew at each token takes longer than copying a token's worth of output.
+        feed[layer.past_name] = self.conv[None, position : position + layer.n_state]
+        out, present = layer.session.run(layer.outputs, feed)
+        self.conv[position + layer.n_state : position + layer.n_state + n] = present[0]
+        return out[0]
 
     def skip(self, position: int, n: int) -> None:
         """Tokens evaluated with the memory off leave zeros behind."""
@@ -187,10 +186,9 @@ class GgufContext:
         if self._states:
             from engram_local._llama_callback import EvalCallback
 
-            names = [input_node(backend.architecture, s.layer.layer_id).encode() for s in self._states]
-            self._callback = EvalCallback(names, self._on_node, ggml_functions())
+            self._nodes = self._node_names()
+            self._callback = EvalCallback([x.encode() for x in self._nodes], self._on_node, ggml_functions())
             self._hidden = np.empty((backend.max_chunk, backend.width), np.float32)
-            self._out = np.empty_like(self._hidden)
         self._capacity = 0
         self._grow(min(FIRST_CAPACITY, backend.context_length))
         self._batch = self._lib.llama_batch_init(backend.max_chunk, 0, 1)
@@ -201,6 +199,9 @@ class GgufContext:
         view(self._batch.n_seq_id, shape)[:] = 1
         for i in range(backend.max_chunk):
             self._batch.seq_id[i][0] = 0
+
+    def _node_names(self) -> list[str]:
+        return [input_node(self._backend.architecture, s.layer.layer_id) for s in self._states]
 
     def _grow(self, capacity: int) -> None:
         """Replace the llama_context by one for `capacity` tokens that holds the same keys and values."""
@@ -299,15 +300,13 @@ class GgufContext:
         """Called by llama.cpp, in the middle of _decode, when layer `index`'s input has been computed."""
         state, n = self._states[index], self._n
         if self._callback.n_bytes != n * self._backend.width * 4:
-            node = input_node(self._backend.architecture, state.layer.layer_id)
             raise BackendError(
-                f"{self._backend.path}: node {node!r} of architecture {self._backend.architecture!r} holds "
-                f"{self._callback.n_bytes} bytes, not {n} float32 columns of {self._backend.width}"
+                f"{self._backend.path}: node {self._nodes[index]!r} of architecture {self._backend.architecture!r} "
+                f"holds {self._callback.n_bytes} bytes, not {n} float32 columns of {self._backend.width}"
             )
-        hidden, out = self._hidden[:n], self._out[:n]
+        hidden = self._hidden[:n]
         self._callback.read(hidden)
-        state.run(hidden, self._rows.wait(state.layer.layer_id), self.length, out)
-        self._callback.write(out)
+        self._callback.write(state.run(hidden, self._rows.wait(state.layer.layer_id), self.length))
 
     def rewind(self, length: int) -> None:
         if not 0 <= length <= self.length:

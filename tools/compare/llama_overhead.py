@@ -1,0 +1,169 @@
+"""What the evaluation callback and the Engram layers cost beside stock llama-cpp-python, on one GGUF.
+
+    python -m engram_local.tools.compare.llama_overhead MODEL_FOLDER [--threads 2] [--steps 300] [--rounds 15]
+
+Variants take turns token by token (decode) and chunk by chunk (prefill), so that a busy machine disturbs all alike;
+each figure is a median over the turns, with the middle half of them in brackets.
+  stock   llama_cpp.Llama, no callback
+  off     this project's context with the memory off
+  never   a callback that waits for a node that never comes
+  on      all Engram layers (rows at hand: no table is read)
+  alone   the layers' ONNX graphs by themselves, on the same inputs
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from engram_local.backends.gguf import GgufBackend, GgufContext, LayerState
+from engram_local.errors import EngramError
+from engram_local.model_folder import ModelFolder
+
+PREFILL_TOKENS = 256
+
+
+class NeverContext(GgufContext):
+    """A context whose callback compares every node's name and finds none."""
+
+    def _node_names(self) -> list[str]:
+        return ["no such node" for _ in self._states]
+
+    def _decode(self, n, rows) -> None:
+        self._callback.arm()
+        super()._decode(n, None)
+        self._callback.finish()
+
+
+class FixedRows:
+    """The same random rows for every chunk."""
+
+    def __init__(self, backend: GgufBackend, n: int):
+        rng = np.random.default_rng(0)
+        self._rows = {x.layer_id: rng.standard_normal((n, x.row_width), np.float32) for x in backend.layers}
+
+    def wait(self, layer_id: int) -> np.ndarray:
+        return self._rows[layer_id]
+
+
+class Stock:
+    """llama_cpp.Llama behind the two calls that are timed."""
+
+    def __init__(self, path: Path, threads: int, n_ctx: int):
+        import llama_cpp
+
+        from engram_local.backends.llama_library import llama
+
+        self._llama = llama_cpp.Llama(
+            str(path), n_ctx=n_ctx, n_threads=threads, n_threads_batch=threads, verbose=False, logits_all=False
+        )
+        llama()  # Llama installs its own log callback
+
+    def forward(self, tokens, _rows, _logits) -> None:
+        self._llama.eval(tokens.tolist())
+
+    def rewind(self, length: int) -> None:
+        self._llama.n_tokens = length  # eval() removes the tail from the KV cache
+
+
+class Alone:
+    """Each layer's graph, run as the callback runs it, without llama.cpp."""
+
+    def __init__(self, backend: GgufBackend, n_ctx: int):
+        self._states = [LayerState(x) for x in backend.layers]
+        for state in self._states:
+            state.grow(n_ctx)
+        self._hidden = np.random.default_rng(1).standard_normal((PREFILL_TOKENS, backend.width), np.float32)
+        self.length = 0
+
+    def forward(self, tokens, rows, _logits) -> None:
+        n = len(tokens)
+        for state in self._states:
+            state.run(self._hidden[:n], rows.wait(state.layer.layer_id), self.length)
+        self.length += n
+
+    def rewind(self, length: int) -> None:
+        self.length = length
+
+
+def measure(folder: ModelFolder, threads: int, steps: int = 300, rounds: int = 15) -> dict:
+    """Seconds a decode step ("decode") and a prefill of PREFILL_TOKENS ("prefill") of each variant, float64 arrays."""
+    n_ctx = max(PREFILL_TOKENS, min(steps + 1, folder.context_length))
+    # The settings that llama_cpp.Llama has by default.
+    backend = GgufBackend(folder, threads=threads, context_length=n_ctx, flash_attention="off")
+    if not backend.layers:
+        raise EngramError(f"{folder.path}: has no Engram layer to measure")
+    off, never, on = backend.context(False), NeverContext(backend, True), backend.context(True)
+    variants = {"stock": Stock(backend.path, threads, n_ctx), "off": off, "never": never, "on": on}
+    variants["alone"] = Alone(backend, n_ctx)
+    tokens = np.random.default_rng(2).integers(0, backend.vocab_size, PREFILL_TOKENS)
+    one, many = FixedRows(backend, 1), FixedRows(backend, PREFILL_TOKENS)
+    try:
+        return {
+            "prefill": _turns(variants, lambda x: x.rewind(0), lambda i: tokens, many, rounds),
+            "decode": _turns(variants, lambda x: None, lambda i: tokens[i % len(tokens)][None], one, n_ctx - 1),
+        }
+    finally:
+        never.close()
+        backend.close()
+
+
+def _turns(variants: dict, before, tokens_of, rows, n: int) -> dict[str, np.ndarray]:
+    for x in variants.values():
+        x.rewind(0)
+    names, seconds = list(variants), {name: [] for name in variants}
+    rng = np.random.default_rng(3)
+    for turn in range(n):
+        tokens = tokens_of(turn)
+        for name in rng.permutation(names):  # no variant always follows the same one
+            variant = variants[name]
+            before(variant)
+            with_rows = rows if name in ("on", "alone") else None
+            start = time.perf_counter()
+            variant.forward(tokens, with_rows, "last")
+            seconds[name].append(time.perf_counter() - start)
+    return {name: np.array(x[len(x) // 10 :]) for name, x in seconds.items()}  # the first turns warm up
+
+
+def summary(seconds: dict[str, np.ndarray], n_layers: int) -> dict:
+    """Medians in microseconds, ratios to stock of the same turn, and what a layer costs beyond its own compute."""
+    quartiles = {k: [float(q) for q in np.percentile(v * 1e6, (25, 50, 75))] for k, v in seconds.items()}
+    ratio = {k: float(np.median(seconds[k] / seconds["stock"])) for k in ("off", "never", "on")}
+    extra = (seconds["on"] - seconds["off"] - seconds["alone"]) / n_layers * 1e6
+    return {"us": quartiles, "ratio_to_stock": ratio, "extra_us_a_layer": float(np.median(extra))}
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="llama_overhead", description=__doc__.splitlines()[0])
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=300, help="decode steps of each variant")
+    parser.add_argument("--rounds", type=int, default=15, help="prefills of each variant")
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args(argv)
+    try:
+        folder = ModelFolder.open(args.model)
+        result = measure(folder, args.threads, args.steps, args.rounds)
+    except EngramError as error:
+        print(error, file=sys.stderr)
+        return 1
+    n_layers = len(folder.engram.layers)
+    report = {phase: summary(seconds, n_layers) for phase, seconds in result.items()}
+    if args.json:
+        print(json.dumps(report))
+        return 0
+    for phase, unit in (("prefill", f"{PREFILL_TOKENS} tokens"), ("decode", "a token")):
+        r = report[phase]
+        print(f"{phase} ({unit}, {n_layers} Engram layers, {args.threads} threads)")
+        for name, (low, mid, high) in r["us"].items():
+            ratio = f"   {r['ratio_to_stock'][name]:.4f} of stock" if name in r["ratio_to_stock"] else ""
+            print(f"  {name:6} {mid:12,.1f} us   [{low:,.1f} .. {high:,.1f}]{ratio}")
+        print(f"  a layer, beyond its own compute: {r['extra_us_a_layer']:+.1f} us")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
