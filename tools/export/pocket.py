@@ -28,7 +28,9 @@ def make_pocket(checkpoint, out=None) -> Path:
                 write_manifest(made, info)
         size = sum(f.stat().st_size for f in made.rglob("*") if f.is_file())
         if size > LIMIT_BYTES:
-            raise EngramError(f"{checkpoint}: the export has {size} bytes, the package takes {LIMIT_BYTES}; train a smaller one")
+            raise EngramError(
+                f"{checkpoint}: the export has {size} bytes, the package takes {LIMIT_BYTES}; train a smaller one"
+            )
         if out.exists():
             shutil.rmtree(out)
         made.rename(out)
