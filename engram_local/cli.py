@@ -314,8 +314,7 @@ def warm(
     for layer_id, table in open_tables(folder, table_access, _size(ram_limit)).items():
         name = folder.engram.layer(layer_id).table
         with progress() as show, table:
-            table.warm(lambda done, total, name=name: show(name, done, total))
-            n_read = 0 if table.access == "direct" else table.data_bytes  # direct reads pass the page cache by
+            n_read = table.warm(lambda done, total, name=name: show(name, done, total))
             print(f"{name}: {format_size(n_read)} read; access {table.access}: {table.why}")
 
 

@@ -9,8 +9,9 @@ from engram_local.errors import BackendError, ContextOverflowError, EngramError,
 from engram_local.hashing import NgramHasher
 from engram_local.model_folder import ModelFolder
 from engram_local.session import Session
+from engram_local.sizes import format_size
 from engram_local.table_layout import read_layout
-from engram_local.tables import RowReader, Table
+from engram_local.tables import LEAST_READ_BYTES, RowReader, Table
 from engram_local.tokenization import Tokenizer
 
 POCKET = Path(__file__).parent / "pocket"  # the small trained model that ships with the package
@@ -224,8 +225,13 @@ def open_tables(folder: ModelFolder, access: str = "auto", ram_limit: int | None
     try:
         for layer in folder.engram.layers:
             path = folder.file(layer.table)
-            share = None if ram_limit is None else ram_limit * sizes[layer.layer_id] // sum(sizes.values())
-            table = tables[layer.layer_id] = Table(path, access=access, ram_limit=share)
+            share = sizes[layer.layer_id] / sum(sizes.values())
+            table = tables[layer.layer_id] = Table(path, access=access, ram_limit=ram_limit, share=share)
+            if table.access == "direct" and ram_limit is not None and ram_limit < LEAST_READ_BYTES:
+                raise EngramError(
+                    f"a RAM limit of {format_size(ram_limit)} is too little: reading rows from disk takes "
+                    f"{format_size(LEAST_READ_BYTES)}; give more with --ram-limit"
+                )
             found = (table.n_rows, table.dim, table.encoding)
             if found != (layer.n_rows, layer.head_dim, layer.encoding):
                 raise ModelFolderError(

@@ -15,14 +15,18 @@ import numpy as np
 
 from engram_local import _native
 from engram_local.errors import TableError
+from engram_local.memory import available_bytes
+from engram_local.sizes import format_size
 from engram_local.table_layout import TableLayout, read_layout
 
 ACCESS = ("auto", "resident", "mmap", "direct")
-_WARM_BYTES = 8 << 20
+_WARM_BYTES = 1 << 20
 _PAGE = mmap.PAGESIZE
 _MADV_POPULATE_READ = 22 if sys.platform == "linux" else -1  # mmap has no name for it
-# What direct reads need besides the cache: buffers of the rings, and rows of two chunks on their way.
-READ_BYTES = 32 << 20
+# What direct reads of all tables take besides the caches: buffers of two rings, and two chunks of rows, one in use and
+# one on its way. A RAM limit leaves them half, within these bounds.
+LEAST_READ_BYTES, MOST_READ_BYTES = 16 << 20, 64 << 20
+_RING_BYTES = 2 << 20
 _ROW_OVERHEAD = 112  # bookkeeping of one row in a batch
 
 
@@ -32,23 +36,27 @@ class Table:
     path: a table file, or a `*.link.json` that names tensors in other software's files.
     access: "resident": mapped, meant to stay in memory; "mmap": mapped, pages are read on demand and hinted in batches;
             "direct": rows are read past the page cache, many at once, with a cache of hot rows in front; "auto".
-    ram_limit: bytes of memory that this table may take, page cache included; None for a share of what is free.
+    ram_limit: bytes of memory that all tables of a model may take, page cache included; None for half of what is free.
+    share: of it, for this table: its part of all tables' bytes.
     `access` and `why` then say what took effect. Raises TableError.
     """
 
-    def __init__(self, path, *, access: str = "auto", ram_limit: int | None = None):
+    def __init__(self, path, *, access: str = "auto", ram_limit: int | None = None, share: float = 1.0):
         if access not in ACCESS:
             raise TableError(f"unknown table access {access!r}; choose one of {', '.join(ACCESS)}")
         self.path = os.fspath(path)
         self.layout: TableLayout = read_layout(path)
         self.encoding, self.n_rows, self.dim = self.layout.encoding, self.layout.rows, self.layout.dim
         self.row_bytes, self.data_bytes = self.layout.row_bytes, self.layout.data_bytes
-        self._ram_limit = ram_limit
+        self._ram_limit = None if ram_limit is None else int(ram_limit * share)
         self._gathers = self._rows_read = self._pages_in = 0
         self._files: list[_File] = []
-        self._warming: threading.Event | None = None
+        self._warming: threading.Thread | None = None
+        self._stop_warming = threading.Event()
         self._data: _native.TableData | None = None
-        wanted, self.why = _choose(access, self.data_bytes, ram_limit)
+        wanted, self.why = _choose(access, self.data_bytes, ram_limit, share)
+        self._cache_bytes = _cache_bytes(self.data_bytes, ram_limit, share)
+        self.read_bytes = _read_bytes(ram_limit)
         try:
             self.access = self._open(wanted)
         except OSError as error:
@@ -57,7 +65,7 @@ class Table:
         except BaseException:
             self.close()
             raise
-        if access == "resident":
+        if self.access == access == "resident":
             self._warm_in_background()
 
     def gather(self, row_ids, out: np.ndarray | None = None) -> np.ndarray:
@@ -91,16 +99,21 @@ class Table:
             flat = np.ascontiguousarray(row_ids, np.int64).reshape(-1)
             self._pages_in += self._data.hint(flat[: self._batch_rows])
 
-    def warm(self, progress: Callable[[int, int], None] | None = None) -> None:
+    def warm(self, progress: Callable[[int, int], None] | None = None) -> int:
         """Read the whole table into the page cache, in order; calls progress(done_bytes, total_bytes) now and then.
 
-        With direct access nothing is read: its rows do not go through the page cache.
+        Returns the bytes read: none with direct access, whose rows pass the page cache by, and none where they exceed
+        the RAM limit.
         """
+        if self.access == "direct" or (self._ram_limit is not None and self.data_bytes > self._ram_limit):
+            return 0
+        self._stop_background()
         self._warm(progress, threading.Event())
         if self.access == "resident":
             for file in self._files:
                 with suppress(OSError, ValueError):  # kernels before 5.14: the first gathers fault the pages in
                     file.map.madvise(_MADV_POPULATE_READ)
+        return self.data_bytes
 
     def stats(self) -> dict:
         """What took effect and what was read so far."""
@@ -119,8 +132,7 @@ class Table:
 
     def close(self) -> None:
         """Give the files back, once the last read that was started has ended. Closing again does nothing."""
-        if self._warming is not None:
-            self._warming.set()
+        self._stop_background()
         self._data = self._gather = None
         self._files = []
 
@@ -130,14 +142,19 @@ class Table:
     def __exit__(self, *_) -> None:
         self.close()
 
+    @property
+    def chunk_bytes(self) -> int:
+        """Memory that one batch of direct reads may take, of all tables together."""
+        return self.read_bytes // 2 - _RING_BYTES
+
     def _open(self, access: str) -> str:
         """Open the files; returns the access that took effect and completes `why`."""
         alignment, cache_bytes, self._batch_rows = 1, 0, sys.maxsize
         if access == "direct":
             alignment = self._open_direct()
             if alignment:
-                cache_bytes = _cache_bytes(self.data_bytes, self._ram_limit)
-                self._batch_rows = max(64, READ_BYTES // 2 // (self.row_bytes + _ROW_OVERHEAD))
+                cache_bytes = self._cache_bytes
+                self._batch_rows = max(64, self.chunk_bytes // (self.row_bytes + _ROW_OVERHEAD))
             else:
                 access = "mmap"
                 self.why += "; direct reads are refused by the file system"
@@ -157,6 +174,10 @@ class Table:
         )
         gathers = {"direct": self._gather_direct, "mmap": self._gather_mapped, "resident": self._data.gather}
         self._gather = gathers[access]
+        if access == "direct":
+            cache, ring = self._data.cache_stats(), _native.uses_io_uring()
+            self.why += "; read through io_uring" if ring else "; read by threads, io_uring is refused here"
+            self.why += f", {format_size(cache['bytes'])} of hot rows kept" if cache else ""
         return access
 
     def _open_mapped(self, random: bool) -> None:
@@ -205,14 +226,18 @@ class Table:
     def _warm_in_background(self) -> None:
         def warm() -> None:
             with suppress(TableError):  # whoever gathers the rows will hear of it
-                self._warm(None, self._warming)
+                self._warm(None, self._stop_warming)
 
-        self._warming = threading.Event()
-        threading.Thread(target=warm, daemon=True).start()
+        self._warming = threading.Thread(target=warm, daemon=True)
+        self._warming.start()
+
+    def _stop_background(self) -> None:
+        if self._warming is not None:
+            self._stop_warming.set()
+            self._warming.join()
+            self._warming = None
 
     def _warm(self, progress: Callable[[int, int], None] | None, stop: threading.Event) -> None:
-        if self.access == "direct":
-            return
         buffer = bytearray(_WARM_BYTES)  # plain reads in order bring large pages, and cannot fault
         done, total = 0, self.data_bytes
         extents = [(x, c.width) for c in self.layout.columns for x in c.extents]
@@ -275,7 +300,8 @@ class ReadRows:
         self._row_ids = {layer_id: np.asarray(ids, np.int64) for layer_id, ids in row_ids.items()}
         self._rows: dict[int, np.ndarray] = {}
         self._parts: dict[int, int] = {}  # layers that are read directly: their number in the job
-        parts, budget = [], READ_BYTES // 2
+        parts = []
+        budget = min((tables[i].chunk_bytes for i in row_ids), default=0)
         for layer_id, ids in self._row_ids.items():
             table = tables[layer_id]
             if table.access != "direct":
@@ -283,7 +309,7 @@ class ReadRows:
                 continue
             if table._data is None:
                 raise TableError(f"{table.path}: the table is closed")
-            budget -= ids.size * (table.row_bytes + _ROW_OVERHEAD)
+            budget -= ids.size * (table.row_bytes + _ROW_OVERHEAD + 4 * table.dim)
             if budget < 0:  # the RAM limit has no room for so many rows at once: `wait` reads them in pieces
                 continue
             flat = np.ascontiguousarray(ids).reshape(-1)
@@ -305,25 +331,31 @@ class ReadRows:
         return self._rows[layer_id]
 
 
-def _choose(access: str, data_bytes: int, ram_limit: int | None) -> tuple[str, str]:
-    """(access, why): resident only where the whole table fits into the memory that it may take."""
-    if access != "auto":
+def _choose(access: str, data_bytes: int, ram_limit: int | None, share: float) -> tuple[str, str]:
+    """(access, why): resident only where all tables fit into the memory that they may take."""
+    if access in ("mmap", "direct") or (access == "resident" and ram_limit is None):
         return access, "asked for"
     if ram_limit is not None:
         limit, source = ram_limit, "the RAM limit"
     else:
         limit, source = available_bytes() // 2, "half the free memory"
-    sizes = f"{data_bytes / 2**30:.2f} GiB", f"{source} of {limit / 2**30:.2f} GiB"
-    if data_bytes <= limit:
-        return "resident", f"{sizes[0]} fit into {sizes[1]}"
-    return "direct", f"{sizes[0]} exceed {sizes[1]}"
+    sizes = f"{format_size(data_bytes / share)}", f"{source} of {format_size(limit)}"
+    if (data_bytes + min(data_bytes, _WARM_BYTES)) / share <= limit:
+        return "resident", f"{sizes[0]} fit into {sizes[1]}" if access == "auto" else "asked for"
+    but = "resident was asked for, but " if access == "resident" else ""
+    return "direct", f"{but}{sizes[0]} exceed {sizes[1]}"
 
 
-def _cache_bytes(data_bytes: int, ram_limit: int | None) -> int:
+def _read_bytes(ram_limit: int | None) -> int:
+    """Memory of direct reads, of all tables together."""
+    return MOST_READ_BYTES if ram_limit is None else min(MOST_READ_BYTES, max(LEAST_READ_BYTES, ram_limit // 2))
+
+
+def _cache_bytes(data_bytes: int, ram_limit: int | None, share: float) -> int:
     """Memory of the hot-row cache: what the limit leaves, or a twentieth of the table and an eighth of what is free."""
     if ram_limit is None:
-        return min(data_bytes // 20, available_bytes() // 8)
-    return min(data_bytes, max(ram_limit - READ_BYTES, ram_limit // 2))
+        return min(data_bytes // 20, int(available_bytes() // 8 * share))
+    return min(data_bytes, max(0, int((ram_limit - _read_bytes(ram_limit)) * share)))
 
 
 def _open_uncached(path: str) -> int:
@@ -337,18 +369,3 @@ def _open_uncached(path: str) -> int:
         fcntl.fcntl(fd, fcntl.F_NOCACHE, 1)
         return fd
     raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP), path)
-
-
-def available_bytes() -> int:
-    """Memory that can be had without swapping; 0 where the system does not tell."""
-    try:
-        with open("/proc/meminfo") as file:
-            for line in file:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    except (AttributeError, ValueError, OSError):
-        return 0

@@ -236,7 +236,7 @@ def test_a_part_that_shrinks_while_open(tmp_path):
         write_safetensors(path, {"t": ("F32", rows, rows.shape)})
     write_link(tmp_path / "t.link.json", [(str(path), "t") for path in paths])
     for access in ("resident", "mmap", "direct"):
-        with Table(tmp_path / "t.link.json", access=access, ram_limit=0) as table:
+        with Table(tmp_path / "t.link.json", access=access, ram_limit=0 if access == "direct" else None) as table:
             table.gather([0, 5999])
             size = paths[1].stat().st_size
             os.truncate(paths[1], 100_000)

@@ -83,7 +83,7 @@ def test_a_file_cut_short_while_open(path):
     rows = write(path, n=20_000)
     for access in ("mmap", "resident", "direct"):
         write(path, n=20_000)
-        with Table(path, access=access, ram_limit=0) as table:
+        with Table(path, access=access, ram_limit=0 if access == "direct" else None) as table:
             assert np.array_equal(table.gather([19_999]), rows[[19_999]])
             os.truncate(path, 8292)
             for ids in ([5, 19_999], [5, 43], [19_999]):
@@ -147,12 +147,18 @@ def test_auto_says_what_it_chose_and_why(path):
     with Table(path) as table:
         assert table.access == "resident" and "fit into half the free memory" in table.why
     with Table(path, ram_limit=1000) as table:
-        assert table.access == "direct" and "exceed the RAM limit" in table.why
+        assert table.access == "direct" and table.why.startswith("287.1 KiB exceed the RAM limit of 1000 B; read ")
         table.gather([[1, 2], [3, 4]])
         stats = table.stats()
         assert (stats["access"], stats["gathers"], stats["rows_read"]) == ("direct", 1, 4)
     with Table(path, access="mmap") as table:
         assert (table.access, table.why) == ("mmap", "asked for")
+    with Table(path, access="resident", ram_limit=1000) as table:
+        assert table.access == "direct" and table.why.startswith("resident was asked for, but 287.1 KiB exceed")
+    with Table(path, ram_limit=1 << 20) as table:
+        assert (table.access, table.why) == ("resident", "287.1 KiB fit into the RAM limit of 1.0 MiB")
+    with Table(path, ram_limit=1 << 20, share=0.25) as table:  # the other three quarters are in other tables
+        assert table.access == "direct" and table.why.startswith("1.1 MiB exceed the RAM limit of 1.0 MiB")
     with pytest.raises(TableError, match="unknown table access 'magic'"):
         Table(path, access="magic")
 
@@ -200,7 +206,7 @@ def test_reader_hands_out_rows_layer_by_layer(tmp_path):
 def test_chunks_larger_than_the_read_buffers(tmp_path, monkeypatch):
     """Rows that do not fit into the limit's buffers are read in pieces when they are waited for."""
     rows = write(tmp_path / "t")
-    monkeypatch.setattr(tables, "READ_BYTES", 200_000)
+    monkeypatch.setattr(tables, "LEAST_READ_BYTES", 2 * (tables._RING_BYTES + 300_000))
     ids = np.random.default_rng(6).integers(0, N_ROWS, (100, 4))
     reader = RowReader({i: Table(tmp_path / "t", access="direct", ram_limit=0) for i in range(3)})
     chunk = reader.start({0: ids, 1: ids[::-1], 2: ids})

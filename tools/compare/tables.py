@@ -18,6 +18,7 @@ import numpy as np
 
 from engram_local import table_file, tables
 from engram_local.bench_table import LAYERS, PREFILL, ROWS_A_TOKEN, machine, make_hasher, make_table
+from engram_local.memory import available_bytes
 from engram_local.page_cache import drop_pages, resident_share
 from engram_local.row_codecs import row_bytes
 from engram_local.sizes import format_size
@@ -71,7 +72,7 @@ def measure(path: Path, shards: Path, rounds: int) -> dict:
     rng = np.random.default_rng(0)
     with contenders(COLD, path, shards, header, figures["missing"]) as (gathers, files):
         figures["cold"], figures["page_cache_cold"] = _turns(gathers, header.rows, rng, rounds, files, cold=True)
-    if header.data_bytes < 0.6 * tables.available_bytes():
+    if header.data_bytes < 0.6 * available_bytes():
         with contenders(RESIDENT, path, shards, header, figures["missing"]) as (gathers, files):
             for file in files:
                 _read_through(file)
@@ -82,7 +83,7 @@ def measure(path: Path, shards: Path, rounds: int) -> dict:
             )
             figures["growth"] = _growth(gathers, header.rows, rng)
     else:
-        figures["missing"]["resident"] = f"only {format_size(tables.available_bytes())} of memory are free"
+        figures["missing"]["resident"] = f"only {format_size(available_bytes())} of memory are free"
     figures["text"] = _text(path, header.rows)
     return figures
 
@@ -139,7 +140,7 @@ def _text(path: Path, n_rows: int) -> dict:
         "distinct_share": float(len(np.unique(ids)) / ids.size),
         "distinct_share_in_a_chunk": float(np.mean([len(np.unique(c)) / c.size for c in chunks])),
     }
-    for name, limit in (("no cache", 0), ("5 % cache", n_rows * row_bytes("int8", DIM) // 20 + tables.READ_BYTES)):
+    for name, limit in (("no cache", 0), ("5 % cache", n_rows * row_bytes("int8", DIM) // 20 + tables.MOST_READ_BYTES)):
         drop_pages(path)
         with Table(path, access="direct", ram_limit=limit) as table:
             if limit:  # the first half of the text fills the cache
