@@ -9,7 +9,7 @@ from engram_local.errors import ModelFolderError
 from engram_local.tokenization import ChatTemplate, Tokenizer
 
 VOCAB_NONE = 0  # llama_vocab_type
-UNUSED, CONTROL, BYTE = 2, 8, 32  # llama_token_attr
+UNUSED, NORMAL, CONTROL, BYTE = 2, 4, 8, 32  # llama_token_attr
 
 
 class GgufTokenizer(Tokenizer):
@@ -33,7 +33,8 @@ class GgufTokenizer(Tokenizer):
         ids = {kind: getattr(lib, f"llama_vocab_{kind}")(self._vocab) for kind in ("bos", "eos", "pad")}
         self.special = {f"{kind}_token": self.piece(i) for kind, i in ids.items() if 0 <= i < n}
         template = lib.llama_model_chat_template(self._model, None)
-        self.template = ChatTemplate(template.decode(), self.special, str(path)) if template else None
+        self.template_source = template.decode("utf-8", "replace") if template else None
+        self.template = ChatTemplate(self.template_source, self.special, str(path)) if template else None
 
     @property
     def vocab_size(self) -> int:
@@ -46,6 +47,10 @@ class GgufTokenizer(Tokenizer):
     def is_special(self, token_id: int) -> bool:
         """Whether the token is a control token, or a byte of the byte fallback."""
         return bool(self._attributes[token_id] & (CONTROL | BYTE))
+
+    def is_text(self, token_id: int) -> bool:
+        """Whether text is made of the token: no control token, and none that was added or only pads the vocabulary."""
+        return bool(self._attributes[token_id] & (NORMAL | BYTE))
 
     def end_ids(self) -> list[int]:
         """Tokens that end an answer."""

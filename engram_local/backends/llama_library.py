@@ -17,7 +17,7 @@ LLAMA_FUNCTIONS = (
     "llama_decode",
     "llama_get_logits_ith",
 )
-LEVEL_ERROR, LEVEL_CONTINUE = 3, 5
+LEVEL_ERROR, LEVEL_CONTINUE = 4, 5  # ggml_log_level
 
 
 class _Log:

@@ -108,7 +108,11 @@ def _write(
     writer = gguf.GGUFWriter(path, family.arch)
     try:
         _add_parameters(writer, config, family, dtype, folder)
-        add_vocab(writer, folder, config["vocab_size"])
+        pieces = add_vocab(writer, folder, config["vocab_size"])
+        name = Path(folder).resolve().name
+        # llama.cpp goes by the name too: one with "phi3" or "phi-3" in it must have that model's special tokens.
+        if "phi" not in name.lower() or {"<unk>", "<s>", "<|endoftext|>"} <= pieces:
+            writer.add_name(name)
         for name, values in extra.items():
             writer.add_tensor_info(name, values.shape, values.dtype, values.nbytes)
         for name, part in plan.items():
@@ -215,7 +219,6 @@ def _add_parameters(writer, config: dict, family: Family, dtype: str, folder: Pa
     window = config.get("sliding_window") if config.get("use_sliding_window", True) else None
     if window and not family.window:
         context = min(context, window)  # llama.cpp attends to everything here: right only up to the window's width
-    writer.add_name(Path(folder).resolve().name)
     writer.add_context_length(context)
     writer.add_embedding_length(config["hidden_size"])
     writer.add_block_count(config["num_hidden_layers"])

@@ -21,16 +21,16 @@ PRE_TOKENIZERS = {
 }
 
 
-def add_vocab(writer, folder: Path, n_vocab: int) -> None:
-    """Add the tokenizer of `folder` to a GGUFWriter; n_vocab rows, as the embedding has. A tokenizer that llama.cpp
-    cannot express (or none at all) is left out: such a file loads and runs, on token ids."""
+def add_vocab(writer, folder: Path, n_vocab: int) -> set[str]:
+    """Add the tokenizer of `folder` to a GGUFWriter; n_vocab rows, as the embedding has. Returns its pieces. A tokenizer
+    that llama.cpp cannot express (or none at all) is left out: such a file loads and runs, on token ids."""
     path = folder / "tokenizer.json"
     tokenizer = read_json(path) if path.is_file() else {}
     model = tokenizer.get("model", {})
     kind = _kind(tokenizer)
     if kind is None:
         writer.add_tokenizer_model("none")
-        return
+        return set()
     pieces: list[str | None] = [None] * n_vocab
     types = [UNUSED] * n_vocab
     for piece, i in model["vocab"].items():
@@ -60,6 +60,7 @@ def add_vocab(writer, folder: Path, n_vocab: int) -> None:
         writer.add_token_scores([-float(ranks.get(p, len(merges))) for p in pieces])
         writer.add_add_space_prefix(_prepends_space(tokenizer))
     _add_special_tokens(writer, folder, tokenizer, pieces)
+    return {p for p in pieces if p is not None}
 
 
 def _kind(tokenizer: dict) -> str | None:
