@@ -12,6 +12,11 @@ from engram_local.errors import ConfigError
 
 FORMAT_VERSION = 1
 ENCODINGS = ("int8", "int4", "fp8_e4m3", "float16", "float32")
+LINK_SUFFIX = ".link.json"  # of a table that lies in other software's files, which know more encodings
+LINKED_ENCODINGS = (
+    *("fp8_e4m3", "fp8_e4m3_unscaled", "fp8_e4m3_float32", "fp8_e4m3_float16", "fp8_e4m3_bfloat16"),
+    *("float32", "float16", "bfloat16", "q8_0", "q4_0", "q4_k"),
+)
 MAX_LAG = 31
 INT64_MAX = 2**63 - 1
 
@@ -63,6 +68,11 @@ class LayerConfig:
     def padding_rows(self) -> int:
         """Rows behind the last head's segment, which no id addresses."""
         return self.n_rows - sum(m for o in self.orders for m in o.moduli)
+
+    @property
+    def linked(self) -> bool:
+        """Whether the table's rows lie in other software's files (table_links.py)."""
+        return self.table.endswith(LINK_SUFFIX)
 
     @property
     def row_width(self) -> int:
@@ -227,6 +237,7 @@ class _Reader:
             if offset != end:
                 raise self.fail(f"{where}.orders", f"have a head at row {offset}, but the rows before it end at {end}")
             end = offset + modulus
+        table = self.path(obj, "table", where)
         padding = self.integer(obj, "padding_rows", where, 0, n_rows) if "padding_rows" in obj else 0
         if end + padding != n_rows:
             raise self.fail(f"{where}.n_rows", f"is {n_rows}, but its heads' moduli sum to {end} (padding {padding})")
@@ -235,8 +246,8 @@ class _Reader:
             self.integer(obj, "streams", where, 1, 64),
             self.integer(obj, "head_dim", where, 1, 65536),
             n_rows,
-            self.choice(obj, "encoding", where, ENCODINGS),
-            self.path(obj, "table", where),
+            self.choice(obj, "encoding", where, LINKED_ENCODINGS if table.endswith(LINK_SUFFIX) else ENCODINGS),
+            table,
             conv,
             parsed,
         )

@@ -193,7 +193,11 @@ def read_manifest(path: Path) -> dict:
         raise ModelFolderError(
             f"{path}: has no {MANIFEST}: no model folder, or an export that did not finish; export again"
         )
-    manifest = read_json(file)
+    return check_manifest(read_json(file), file)
+
+
+def check_manifest(manifest: Any, file: str | Path) -> dict:
+    """`manifest` as it was read from `file`, if it is one. Raises ModelFolderError."""
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         found = manifest.get("format") if isinstance(manifest, dict) else None
         raise ModelFolderError(
@@ -265,7 +269,12 @@ def write_manifest(path: str | Path, export_info: dict | None = None, progress: 
         "files": files,
         "export": export_info or {},
     }
+    save_manifest(path, manifest)
+    return manifest
+
+
+def save_manifest(path: Path, manifest: dict) -> None:
+    """Put manifest.json into its place in one step."""
     partial = path / (MANIFEST + ".partial")
     partial.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     os.replace(partial, path / MANIFEST)
-    return manifest

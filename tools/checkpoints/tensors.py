@@ -32,11 +32,13 @@ class Tensors:
         self.path = Path(path)
         self._prefix = prefix
         self._where: dict = {}  # name -> an open safetensors file, or a dict of torch tensors
+        self._files: dict[str, Path] = {}
         for file in weight_files(self.path):
             store = _open(file)
             for name in store.keys():  # noqa: SIM118 (safe_open is no mapping)
                 if name.startswith(prefix):
                     self._where[name[len(prefix) :]] = store
+                    self._files[name[len(prefix) :]] = file
 
     def __contains__(self, name: str) -> bool:
         return name in self._where
@@ -83,6 +85,8 @@ class TensorRows:
         self.n_rows, self.dim = shape
         self._tensors, self._name = tensors, tensors._prefix + name
         self._store = tensors._store(name)
+        # [(file, tensor)] of rows that can be read in place (table_links.py)
+        self.parts = [] if isinstance(self._store, dict) else [(str(tensors._files[name]), self._name)]
 
     def read(self, start: int, stop: int) -> np.ndarray:
         if isinstance(self._store, dict):

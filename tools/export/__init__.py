@@ -1,6 +1,8 @@
 """Checkpoint -> model folder. The checkpoint is checked before anything is written; the folder gets its name last."""
 
 import json
+import logging
+import math
 import shutil
 import time
 from dataclasses import replace
@@ -11,10 +13,14 @@ import numpy as np
 from engram_local import row_codecs
 from engram_local.config import ENCODINGS
 from engram_local.errors import CheckpointError
+from engram_local.model_folder import GGUF_FILE, save_manifest, write_manifest
+from engram_local.progress import Progress
+from engram_local.table_links import write_link
 from engram_local.tools.checkpoints import open_checkpoint
-from engram_local.tools.checkpoints.tensors import read_json
+from engram_local.tools.checkpoints.tensors import Tensors, read_json
 from engram_local.tools.checkpoints.view import TOKENIZER_FILES, CheckpointView
-from engram_local.tools.export.tables import Progress, convert_table
+from engram_local.tools.export.tables import convert_table
+from engram_local.tools.new_folder import NewFolder, check_space, new_folder, refuse_existing
 
 WEIGHTS = ("float32", "float16", "int8", "int4")
 BACKENDS = ("onnx", "gguf", "both")
@@ -35,10 +41,12 @@ def export_model(
 ) -> dict:
     """Write the model folder `out` from a trained checkpoint. Returns what the manifest's "export" block holds.
 
-    `base` is the Hugging Face folder of the backbone where the checkpoint does not hold it; `layout` None finds it out.
-    `tables` is one of ENCODINGS ("fp8" for fp8_e4m3 too), `weights` one of WEIGHTS, `backend` one of BACKENDS;
-    `calibrate` a text file. Raises CheckpointError before anything is written, unless a later block turns out bad; then
-    nothing but a folder `out + ".partial"` may be left, which no command takes for a model.
+    Parameters: base: the Hugging Face folder of the backbone where the checkpoint does not hold it; layout: None finds
+                it out; tables: one of ENCODINGS ("fp8" for fp8_e4m3 too); weights: one of WEIGHTS; backend: one of
+                BACKENDS; calibrate: a text file, on which the tables' encoding is compared with the checkpoint's rows
+                (calibration.py); link: the tables stay where they are, and `tables` means nothing.
+    Raises:     EngramError before anything is written, unless a later row turns out bad or the disk fails; `out` is
+                then not there. A run that was interrupted goes on with the tables that it had finished.
     """
     out = Path(out)
     tables = "fp8_e4m3" if tables == "fp8" else tables
@@ -49,38 +57,49 @@ def export_model(
     ):
         if value not in options:
             raise CheckpointError(f"{what} {value!r} is unknown; choose one of {', '.join(options)}")
-    if out.exists():
-        raise CheckpointError(f"{out}: exists already; choose another folder or remove it")
+    if link and calibrate is not None:
+        raise CheckpointError("linked tables lose nothing, so there is nothing to calibrate; leave one of the two out")
+    refuse_existing(out)
     started = time.monotonic()
+    backbones = ("onnx", "gguf") if backend == "both" else (backend,)
     view = open_checkpoint(Path(checkpoint), base, layout)
     check_tables(view)
+    check_backbones(view, backbones)
+    if link:
+        check_links(view)
+    else:
+        layers = tuple(replace(x, encoding=tables) for x in view.engram.layers)
+        view = replace(view, engram=replace(view.engram, layers=layers))
+    tokens = None
+    if calibrate is not None:
+        from engram_local.tools.calibration import calibrate as run_calibration
+        from engram_local.tools.calibration import read_tokens
 
-    from engram_local.tools.export.backbone import check_family, load_backbone
+        tokens = read_tokens(view.base, calibrate)
+    model = _load_model(view, backbones)
+    check_space(
+        out,
+        (0 if link else table_bytes(view)) + backbone_bytes(view, backbones, weights),
+        "make room, or choose smaller encodings (--tables, --weights)",
+    )
 
-    check_family(view.base)
-    model = load_backbone(view)
-    engram = replace(view.engram, layers=tuple(replace(x, encoding=tables) for x in view.engram.layers))
-    view = replace(view, engram=engram)
-    check_space(out, view, model, tables, weights)
-
-    from engram_local.model_folder import write_manifest
-    from engram_local.tools.export.onnx import write_backbone_onnx, write_layers
-
-    partial = out.with_name(out.name + ".partial")
-    if partial.exists():  # an export that was interrupted: start over
-        shutil.rmtree(partial)
-    partial.mkdir(parents=True)
-    info = {"layout": view.layout, "weights": weights, "tables": {}, "backend": backend}
-    for layer in engram.layers:
-        source = view.tables[layer.layer_id]
-        info["tables"][layer.table] = convert_table(source, partial / layer.table, tables, layer.table, progress)
-    write_layers(view, partial, weights)
-    if backend != "gguf":
-        write_backbone_onnx(view, model, partial, weights)
-    write_config(view, partial)
-    info["seconds"] = round(time.monotonic() - started, 1)
-    write_manifest(partial, info)
-    partial.rename(out)
+    info = {"layout": view.layout, "backend": backend, "weights": weights}
+    with new_folder(
+        out, {"command": "export", "source": _identity(view.path), "engram": view.engram.to_dict()}
+    ) as folder:
+        if link:
+            view, info["tables"] = link_tables(view, folder.path)
+        write_backbones(view, model, folder.path, backbones, weights, progress)
+        model = None  # its memory is the tables' now
+        if not link:
+            info["tables"] = write_tables(view, folder, progress)
+        write_config(view, folder.path)
+        info["seconds"] = round(time.monotonic() - started, 1)
+        manifest = write_manifest(folder.path, info, progress)
+        if tokens is not None:
+            name = Path(calibrate).name
+            info["calibration"] = run_calibration(folder.path, view.tables, tokens, name, progress)
+            save_manifest(folder.path, manifest | {"export": info})
     return info
 
 
@@ -95,18 +114,114 @@ def check_tables(view: CheckpointView) -> None:
             )
 
 
-def check_space(out: Path, view: CheckpointView, model, tables: str, weights: str) -> None:
-    """Refuse before the start what would fill the disk: the tables' exact size, and the backbone's with a margin."""
-    bytes_a_weight = {"float32": 4, "float16": 2, "int8": 1.2, "int4": 0.8}[weights]
-    needed = sum(x.n_rows * row_codecs.row_bytes(tables, x.head_dim) for x in view.engram.layers)
-    needed += int(bytes_a_weight * sum(p.numel() for p in model.parameters())) + (64 << 20)
-    parent = next(p for p in out.absolute().parents if p.exists())
-    free = shutil.disk_usage(parent).free
-    if free < needed:
-        raise CheckpointError(
-            f"{out}: needs about {needed >> 20} MiB, {parent} has {free >> 20} MiB free; "
-            "make room or choose a smaller encoding (--tables, --weights)"
-        )
+def check_backbones(view: CheckpointView, backbones: tuple[str, ...]) -> None:
+    """Every backbone asked for can be made of this family. Raises CheckpointError."""
+    if "onnx" in backbones:
+        from engram_local.tools.export.backbone import check_family
+
+        check_family(view.base)
+    if "gguf" in backbones:
+        from engram_local.tools.export.gguf import find_family
+
+        find_family(read_json(view.base / "config.json"), view.base)
+
+
+def check_links(view: CheckpointView) -> None:
+    """Every table lies in tensors of safetensors or GGUF files. Raises CheckpointError."""
+    for layer_id, source in view.tables.items():
+        if not getattr(source, "parts", None):
+            raise CheckpointError(
+                f"{view.path}: layer {layer_id}'s table lies in no safetensors or GGUF file, so it cannot be read in "
+                "place; leave --link out"
+            )
+
+
+def table_bytes(view: CheckpointView) -> int:
+    """Bytes of the rows of all tables in their encodings."""
+    return sum(x.n_rows * row_codecs.row_bytes(x.encoding, x.head_dim) for x in view.engram.layers)
+
+
+def backbone_bytes(view: CheckpointView, backbones: tuple[str, ...], weights: str) -> int:
+    """About what the backbones take on disk while they are made."""
+    tensors = Tensors(view.base)
+    n_weights = sum(math.prod(tensors.shape(x)) for x in tensors.names() if not x.startswith("engram."))
+    a_weight = {"float32": 4, "float16": 2, "int8": 1.2, "int4": 0.8}[weights]
+    total = 0
+    if "onnx" in backbones:
+        total += a_weight
+    if "gguf" in backbones:  # quantized types are written as float16 first
+        total += a_weight + (2 if weights in ("int8", "int4") else 0)
+    return int(total * n_weights) + (64 << 20)
+
+
+def _load_model(view: CheckpointView, backbones: tuple[str, ...]):
+    """The torch model, where something needs it: the ONNX builder, or peft's merge."""
+    if "onnx" not in backbones and view.lora is None:
+        return None
+    from engram_local.tools.export.backbone import load_backbone
+
+    return load_backbone(view)
+
+
+def write_backbones(
+    view: CheckpointView, model, folder: Path, backbones: tuple[str, ...], weights: str, progress: Progress | None
+) -> None:
+    """Write engram_layer_{id}.onnx, and the backbones asked for."""
+    from engram_local.tools.export.layer import WEIGHT_BITS, save_layer
+
+    def say(what: str) -> None:
+        if progress:
+            progress(what, 0, 0)
+
+    for layer in view.engram.layers:
+        path = folder / f"engram_layer_{layer.layer_id}.onnx"
+        save_layer(path, layer, view.layers[layer.layer_id], WEIGHT_BITS[weights])
+    if "onnx" in backbones:
+        from engram_local.tools.export.onnx import write_backbone_onnx
+
+        say("backbone.onnx")
+        write_backbone_onnx(view, model, folder, weights)
+    if "gguf" in backbones:
+        from engram_local.tools.export.gguf import write_backbone_gguf
+
+        say(GGUF_FILE)
+        logging.getLogger("gguf").setLevel(logging.WARNING)  # the ONNX builder has the root logger say everything
+        overrides = dict(view.overrides)
+        if view.lora is not None:
+            overrides = {name: x.float().numpy() for name, x in model.state_dict().items()}
+        write_backbone_gguf(view.base, folder / GGUF_FILE, weights, overrides=overrides)
+
+
+def write_tables(view: CheckpointView, folder: NewFolder, progress: Progress | None) -> dict:
+    """Convert the tables that `folder` does not hold yet. Returns {table: report}."""
+    for layer in view.engram.layers:
+        if layer.table not in folder.finished:
+            source = view.tables[layer.layer_id]
+            report = convert_table(source, folder.path / layer.table, layer.encoding, layer.table, progress)
+            folder.finish(layer.table, report)
+    return folder.finished
+
+
+def link_tables(view: CheckpointView, folder: Path) -> tuple[CheckpointView, dict]:
+    """Write a link file for each table. Returns the view with their names and encodings, and {table: report}."""
+    layers, reports = [], {}
+    (folder / "tables").mkdir(exist_ok=True)
+    for layer in view.engram.layers:
+        source = view.tables[layer.layer_id]
+        name = f"tables/layer_{layer.layer_id}.link.json"
+        layout = write_link(folder / name, source.parts, getattr(source, "scale_parts", None))
+        if (layout.rows, layout.dim) != (layer.n_rows, layer.head_dim):
+            raise CheckpointError(f"{view.path}: layer {layer.layer_id}'s tensors make [{layout.rows}, {layout.dim}]")
+        layers.append(replace(layer, table=name, encoding=layout.encoding))
+        linked = sorted({Path(file).name for file, _ in source.parts})
+        reports[name] = {"encoding": layout.encoding, "rows": layout.rows, "linked": linked}
+    return replace(view, engram=replace(view.engram, layers=tuple(layers))), reports
+
+
+def _identity(path: Path) -> list:
+    """What tells a checkpoint from another, and from itself after a change: its files' names, sizes and times."""
+    files = [path] if path.is_file() else sorted(x for x in path.iterdir() if x.is_file())
+    return [[str(x.resolve()), x.stat().st_size, x.stat().st_mtime_ns] for x in files]
 
 
 def write_config(view: CheckpointView, folder: Path) -> None:

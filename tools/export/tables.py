@@ -1,38 +1,54 @@
 """Tables: from a checkpoint's rows to the table file, in blocks, with what the encoding lost.
 
-Memory: a block of at most BLOCK_BYTES as float32 and a few arrays of its size, however many rows there are.
+Memory: at most 8 * BLOCK_BYTES beside what the source itself needs, however many rows there are: a block as float32,
+its codes, and the report's arrays of the same size. (Pages of a mapped source are the page cache's, which gives them
+up.)
 """
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from engram_local import row_codecs
-from engram_local.errors import CheckpointError
+from engram_local.errors import CheckpointError, TableError
+from engram_local.progress import Progress
 from engram_local.table_file import TableWriter
 from engram_local.tools.checkpoints.view import RowSource, iter_blocks
 
 BLOCK_BYTES = 16 << 20
 
-Progress = Callable[[str, int, int], None]  # (what, done, in all); a table's unit is rows
-
 
 def convert_table(source: RowSource, path: Path, encoding: str, name: str, progress: Progress | None = None) -> dict:
-    """Write `source` to `path` in `encoding`. Returns the quantization report of the table (see `Report`)."""
+    """Write `source` to `path` in `encoding`. Returns the quantization report of the table (see `Report`).
+
+    `name` is what messages call the source. Raises CheckpointError for a row that cannot be stored.
+    """
     report = Report(encoding)
     path.parent.mkdir(parents=True, exist_ok=True)
     with TableWriter(path, encoding, source.n_rows, source.dim) as writer:
-        for rows in iter_blocks(source, max(1, BLOCK_BYTES // (4 * source.dim))):
-            if not np.isfinite(rows).all():
-                bad = writer.rows_written + int(np.argmin(np.isfinite(rows).all(axis=1)))
-                raise CheckpointError(f"{name}: row {bad} holds NaN or infinity; the training run diverged")
-            encoded = row_codecs.encode(encoding, rows)
+        for rows in iter_blocks(source, block_rows(source.dim)):
+            encoded = _encode(rows, encoding, name, writer.rows_written)
             writer.append_rows(encoded)
             report.add(rows, encoded)
             if progress:
-                progress(name, writer.rows_written, source.n_rows)
+                progress(name, writer.rows_written, source.n_rows, "rows")
     return report.result()
+
+
+def block_rows(dim: int) -> int:
+    """Rows that are converted at a time."""
+    return max(1, BLOCK_BYTES // (4 * dim))
+
+
+def _encode(rows: np.ndarray, encoding: str, name: str, first: int) -> np.ndarray:
+    finite = np.isfinite(rows).all(axis=1)
+    if not finite.all():
+        bad = first + int(np.argmin(finite))
+        raise CheckpointError(f"{name}: row {bad} holds NaN or infinity; the training run diverged")
+    try:
+        return row_codecs.encode(encoding, rows)
+    except TableError as e:
+        raise CheckpointError(f"{name}: after {first} rows, {e}; or choose another encoding") from e
 
 
 class Report:
@@ -47,8 +63,10 @@ class Report:
         self._worst, self._worst_row = 0.0, 0
 
     def add(self, rows: np.ndarray, encoded: np.ndarray) -> None:
-        error = np.square(row_codecs.decode(self.encoding, encoded, rows.shape[1]) - rows).sum(axis=1, dtype=np.float64)
-        energy = np.square(rows).sum(axis=1, dtype=np.float64)
+        difference = row_codecs.decode(self.encoding, encoded, rows.shape[1])
+        difference -= rows
+        error = np.einsum("ij,ij->i", difference, difference, dtype=np.float64)
+        energy = np.einsum("ij,ij->i", rows, rows, dtype=np.float64)
         relative = np.sqrt(error / np.where(energy == 0, np.inf, energy))
         worst = int(relative.argmax())
         if relative[worst] > self._worst:
@@ -66,3 +84,23 @@ class Report:
             "worst_row": self._worst_row,
             "worst_row_relative_error": self._worst,
         }
+
+
+def report_lines(info: dict) -> list[str]:
+    """What an export or a quantization lost, for people; `info` is what those return."""
+    lines = []
+    for name, x in info["tables"].items():
+        if "linked" in x:
+            lines.append(f"{name}: {x['rows']:,} rows of {x['encoding']}, read in place from {', '.join(x['linked'])}")
+        else:
+            lines.append(
+                f"{name}: {x['rows']:,} rows as {x['encoding']}, relative RMS error {x['relative_rms_error']:.2e}, "
+                f"worst row {x['worst_row']} with {x['worst_row_relative_error']:.2e}"
+            )
+    if "calibration" in info:
+        x = info["calibration"]
+        lines.append(
+            f"on {x['tokens']:,} tokens of {x['text']}: mean KL {x['mean_kl']:.2e} nats from the source's rows, "
+            f"perplexity {x['reference_perplexity']:.4f} -> {x['perplexity']:.4f} ({x['perplexity_change']:+.3%})"
+        )
+    return lines

@@ -1,0 +1,105 @@
+"""A folder that gets its name when it is finished: export, quantize and unpack write through it."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from engram_local.errors import ModelFolderError
+from engram_local.sizes import format_size
+
+JOB_FILE = "job.json.partial"  # no model has a file that ends in .partial
+NEW_JOB_FILE = f"new-{JOB_FILE}"
+
+
+class NewFolder:
+    """The folder under way. `path` is where its files go; `finished` says which tables an interrupted run of the same
+    job left there, by name, and what was reported of each.
+    """
+
+    def __init__(self, path: Path, job: dict, finished: dict):
+        self.path, self.finished = path, finished
+        self._job = job
+
+    def finish(self, name: str, report: dict) -> None:
+        """Remember that file `name` is complete: another run of the same job need not make it again."""
+        self.finished[name] = report
+        self.save()
+
+    def save(self) -> None:
+        new = self.path / NEW_JOB_FILE
+        new.write_text(json.dumps({"job": self._job, "finished": self.finished}), encoding="utf-8")
+        os.replace(new, self.path / JOB_FILE)
+
+
+@contextmanager
+def new_folder(out: str | Path, job: dict) -> Iterator[NewFolder]:
+    """Makes the folder `out` + ".partial", which is renamed to `out` when the block ends.
+
+    An exception removes it. KeyboardInterrupt leaves it where a table is finished, and so does the end of the process;
+    the next `new_folder` of an equal `job` (JSON: everything that the tables depend on) finds what was finished, any
+    other starts from nothing.
+    Raises ModelFolderError where `out` exists, or for what the system says about writing.
+    """
+    out = Path(out)
+    refuse_existing(out)
+    partial = out.with_name(out.name + ".partial")
+    folder = _open(partial, job)
+    try:
+        yield folder
+        partial.rename(out)
+        (out / JOB_FILE).unlink()
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise ModelFolderError(_reason(error, out)) from error
+    except Exception:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    except KeyboardInterrupt:
+        if not folder.finished:
+            shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def refuse_existing(out: str | Path) -> None:
+    """ModelFolderError where something has the name already."""
+    if os.path.lexists(out):
+        raise ModelFolderError(f"{out}: exists already; choose another name or remove it")
+
+
+def check_space(out: str | Path, n_bytes: int, way_out: str = "make room") -> None:
+    """ModelFolderError where `out`'s disk has not `n_bytes` left."""
+    parent = next(p for p in Path(out).absolute().parents if p.exists())
+    free = shutil.disk_usage(parent).free
+    if free < n_bytes:
+        raise ModelFolderError(
+            f"{out}: needs about {format_size(n_bytes)}, {parent} has {format_size(free)} free; {way_out}"
+        )
+
+
+def _reason(error: OSError, out: Path) -> str:
+    return f"{error.filename or out}: {error.strerror or error}; {out} was not made"
+
+
+def _open(partial: Path, job: dict) -> NewFolder:
+    job, finished = json.loads(json.dumps(job)), {}
+    try:
+        partial.mkdir(parents=True, exist_ok=True)
+        names = {x.name for x in partial.iterdir()}
+        if names - {NEW_JOB_FILE} and JOB_FILE not in names:
+            raise ModelFolderError(f"{partial}: is not what an interrupted run left; move it away")
+        if JOB_FILE in names:
+            with suppress(ValueError, LookupError):  # a power cut may have left it empty
+                left = json.loads((partial / JOB_FILE).read_text(encoding="utf-8"))
+                if left["job"] == job:
+                    finished = {name: x for name, x in left["finished"].items() if (partial / name).is_file()}
+        for file in partial.rglob("*"):
+            if not file.is_dir() and file.relative_to(partial).as_posix() not in (JOB_FILE, *finished):
+                file.unlink()
+        folder = NewFolder(partial, job, finished)
+        folder.save()
+    except OSError as error:
+        raise ModelFolderError(_reason(error, partial)) from error
+    return folder
