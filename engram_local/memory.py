@@ -29,13 +29,8 @@ def _system_bytes() -> int | None:
 
 def _cgroup_bytes() -> int | None:
     """What is left below the tightest limit of this process's control groups (version 2 or 1), None without one."""
-    try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return None
     left = []
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
+    for controllers, path in _own_groups():
         if not controllers:
             root, limit, used = _CGROUPS, "memory.max", "memory.current"
         elif "memory" in controllers.split(","):
@@ -47,6 +42,15 @@ def _cgroup_bytes() -> int | None:
             left.append(_left_of(group, limit, used))
             group = group.parent
     return min((x for x in left if x is not None), default=None)
+
+
+def _own_groups() -> list[tuple[str, str]]:
+    """[(controllers, path)]; controllers is "" in version 2."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return []
+    return [tuple(line.split(":", 2)[1:]) for line in lines]
 
 
 def _left_of(group: Path, limit: str, used: str) -> int | None:

@@ -47,6 +47,11 @@ class Session:
         self._ids = np.full(self._max_lag + 256, DEAD)  # what the hashes read: the empty history, then ids of _tokens
         self._ahead: tuple[np.ndarray, object] | None = None  # tokens whose reads have begun, and the reads
         self._step = StepLookup(model.hasher, model.tables) if memory and StepLookup.fits(model.tables) else None
+        self._max_chunk = model.backend.max_chunk
+        if memory:
+            self._max_chunk = min(
+                self._max_chunk, model.reader.max_tokens({x.layer_id: x.n_heads for x in model.config.layers})
+            )
 
     @property
     def length(self) -> int:
@@ -74,7 +79,7 @@ class Session:
         if len(tokens) == 1 and self._step is not None:
             return self._forward_one(tokens, logits)
         started = time.perf_counter()
-        begin, n, step = self.length, len(tokens), self.model.backend.max_chunk
+        begin, n, step = self.length, len(tokens), self._max_chunk
         self._append(tokens)
         chunks = [slice(i, min(i + step, n)) for i in range(0, n, step)]
         parts = []
@@ -84,10 +89,9 @@ class Session:
             if self.memory and i + 1 < len(chunks):  # the disk works while this chunk computes
                 ahead = self._start(begin + chunks[i + 1].start, begin + chunks[i + 1].stop)
             wanted = "none" if logits == "last" and i + 1 < len(chunks) else logits
-            timed = _TimedRows(rows, self.stats) if rows is not None else None
-            parts.append(self.context.forward(tokens[chunk], timed, wanted))
+            parts.append(self.context.forward(tokens[chunk], rows, wanted))
             self.stats.n_tokens += chunk.stop - chunk.start
-            rows = ahead
+            rows = ahead  # and nothing keeps those of this chunk: the RAM limit counts two
         self.stats.forward_s += time.perf_counter() - started
         if logits == "none":
             return None
@@ -109,7 +113,7 @@ class Session:
     def read_ahead(self, token_ids) -> None:
         """Begin the table reads of tokens that the next forward will start with, and return at once."""
         if self.memory and self._step is None:  # resident rows are there
-            tokens = self._check(token_ids)[: self.model.backend.max_chunk]
+            tokens = self._check(token_ids)[: self._max_chunk]
             self._append(tokens)
             self._ahead = (tokens.copy(), self._start(self.length, self.length + len(tokens)))
 
@@ -182,4 +186,4 @@ class Session:
         hasher = self.model.hasher
         rows = self.model.reader.start({i: hasher.rows_of_ids(ids, i, history) for i in self.model.tables})
         self.stats.lookup_s += time.perf_counter() - start
-        return rows
+        return _TimedRows(rows, self.stats)

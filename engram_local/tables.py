@@ -147,6 +147,11 @@ class Table:
         """Memory that one batch of direct reads may take, of all tables together."""
         return self.read_bytes // 2 - _RING_BYTES
 
+    @property
+    def batch_bytes_a_row(self) -> int:
+        """Memory of one row in a batch: encoded, decoded, and bookkeeping."""
+        return self.row_bytes + 4 * self.dim + _ROW_OVERHEAD
+
     def _open(self, access: str) -> str:
         """Open the files; returns the access that took effect and completes `why`."""
         alignment, cache_bytes, self._batch_rows = 1, 0, sys.maxsize
@@ -276,11 +281,20 @@ class RowReader:
         self.tables = tables
 
     def start(self, row_ids: dict[int, np.ndarray]) -> "ReadRows":
-        """Start reading {layer_id: int64 [n, n_heads]}, all layers in one batch, and return at once.
+        """Start reading {layer_id: int64 [n, n_heads]}, all layers in one batch, and return at once. See `max_tokens`.
 
         The result's `wait` hands the rows out layer by layer. Raises RowRangeError.
         """
         return ReadRows(self.tables, row_ids)
+
+    def max_tokens(self, n_heads: dict[int, int]) -> int:
+        """Tokens that one batch of {layer_id: rows a token} may have, at least 1: two such batches fit into the memory
+        that the RAM limit leaves for reading."""
+        direct = {i: self.tables[i] for i in n_heads if self.tables[i].access == "direct"}
+        if not direct:
+            return sys.maxsize
+        bytes_a_token = sum(n_heads[i] * table.batch_bytes_a_row for i, table in direct.items())
+        return max(1, min(table.chunk_bytes for table in direct.values()) // bytes_a_token)
 
     def stats(self) -> dict:
         """{layer_id: Table.stats()}."""
@@ -309,7 +323,7 @@ class ReadRows:
                 continue
             if table._data is None:
                 raise TableError(f"{table.path}: the table is closed")
-            budget -= ids.size * (table.row_bytes + _ROW_OVERHEAD + 4 * table.dim)
+            budget -= ids.size * table.batch_bytes_a_row
             if budget < 0:  # the RAM limit has no room for so many rows at once: `wait` reads them in pieces
                 continue
             flat = np.ascontiguousarray(ids).reshape(-1)

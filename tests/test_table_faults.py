@@ -14,7 +14,6 @@ import pytest
 
 from engram_local import _native, row_codecs, tables
 from engram_local.errors import TableError
-from engram_local.page_cache import drop_pages, resident_share
 from engram_local.table_file import TableWriter
 from engram_local.tables import RowReader, Table
 
@@ -346,48 +345,6 @@ for uring in (True, False):
 """,
         stored,
     )
-
-
-@pytest.mark.skipif(SANITIZED, reason="AddressSanitizer needs memory of its own")
-def test_ram_limit_holds_under_an_rlimit(tmp_path):
-    """A table of 100 MB through 24 MB: anonymous memory under RLIMIT_DATA, no page cache with direct reads."""
-    path, n, dim = tmp_path / "t.safetensors", 400_000, 254
-    data = np.random.default_rng(0).integers(0, 256, (n, 256), np.uint8)
-    data[:, -2:] = [0x66, 0x2C]
-    with TableWriter(path, "int8", n, dim) as writer:
-        writer.append_rows(data)
-    drop_pages(path)
-    limit = 24 << 20
-    program = f"""
-import os, resource, numpy as np
-from engram_local.tables import Table
-def anonymous():
-    return [int(x.split()[1]) << 10 for x in open('/proc/self/status') if x.startswith('VmData')][0]
-ids, out = np.random.default_rng(1).permutation({n})[:2048], np.empty((2048, {dim}), np.float32)
-bound = anonymous() + {limit}
-resource.setrlimit(resource.RLIMIT_DATA, (bound, bound))
-try:
-    np.ones({limit} // 8 + 1000000)
-    raise SystemExit('the limit does not bind')
-except MemoryError:
-    pass
-with Table({str(path)!r}, ram_limit={limit}) as table:
-    assert table.access == 'direct', table.why
-    for start in range(0, {n}, 2048):
-        table.gather((ids + start) % {n}, out)
-    cache = table.stats()['cache']
-    assert cache['bytes'] <= {limit} and cache['rows'] == cache['capacity'] > 20000, cache
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert resident_share(path) < 0.001
-    with Table(path, access="mmap", ram_limit=limit) as table:
-        rng, seen = np.random.default_rng(2), []
-        for _ in range(40):
-            table.gather(rng.integers(0, n, 200))
-            seen.append(resident_share(path) * path.stat().st_size)
-        assert max(seen) <= limit
-        assert max(seen) > 0.2 * limit
 
 
 def test_max_locked_memory_and_files_are_not_leaked(stored, way):

@@ -1,0 +1,176 @@
+"""A RAM limit is a promise: the rows' memory, page cache included, as the kernel counts it."""
+
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engram_local import memory
+from engram_local.page_cache import drop_pages, resident_share
+from engram_local.table_file import TableWriter
+from engram_local.tables import Table
+
+SANITIZED = "asan" in os.environ.get("LD_PRELOAD", "")
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "O_DIRECT"), reason="needs direct reads"),
+    pytest.mark.skipif(SANITIZED, reason="AddressSanitizer needs memory of its own"),
+]
+N_ROWS, DIM, LIMIT = 200_000, 254, 32 << 20
+HEAD = """
+import os, sys, resource
+import numpy as np
+from engram_local.tables import RowReader, Table
+paths, limit, rng = sys.argv[2:4], int(sys.argv[4]), np.random.default_rng(1)
+def ids(n_tokens):
+    return {i: rng.integers(0, 200_000, (n_tokens, 24)) for i in (0, 1)}
+def prefill_and_decode(tables):  # as a session does: a chunk is used while the next is read
+    reader = RowReader(tables)
+    n_tokens = min(128, reader.max_tokens({i: 24 for i in tables}))
+    chunk = reader.start(ids(n_tokens))
+    for _ in range(16):
+        ahead = reader.start(ids(n_tokens))
+        for i in tables:
+            chunk.wait(i)
+        chunk = ahead
+    del ahead
+    for _ in range(100):
+        chunk = reader.start(ids(1))
+        for i in tables:
+            chunk.wait(i)
+    return [table.stats() for table in tables.values()]
+"""
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory):
+    """Two tables of 51 MB."""
+    folder, made = tmp_path_factory.mktemp("ram"), []
+    for i in range(2):
+        data = np.random.default_rng(i).integers(0, 256, (N_ROWS, DIM + 2), np.uint8)
+        data[:, -2:] = [0x66, 0x2C]
+        made.append(str(folder / f"{i}.safetensors"))
+        with TableWriter(made[-1], "int8", N_ROWS, DIM) as writer:
+            writer.append_rows(data)
+    return made
+
+
+def run(program: str, group: str, paths: list[str], limit: int = LIMIT) -> str:
+    for path in paths:
+        drop_pages(path)
+    arguments = [sys.executable, "-c", HEAD + program, group, *paths, str(limit)]
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+@contextmanager
+def control_group():
+    """(folder of a new control group, its file of the most bytes used); skips where none can be made."""
+    for line in Path("/proc/self/mountinfo").read_text().splitlines() if sys.platform == "linux" else []:
+        before, after = line.split(" - ")
+        mount, kind, options = Path(before.split()[4]), *after.split()[::2]
+        if kind == "cgroup2" and "memory" in (mount / "cgroup.controllers").read_text().split():
+            peak = "memory.peak"
+        elif kind == "cgroup" and "memory" in options.split(","):
+            peak = "memory.max_usage_in_bytes"
+        else:
+            continue
+        group = mount / f"engram_local_test_{os.getpid()}"
+        try:
+            group.mkdir()
+        except OSError as error:
+            pytest.skip(f"no control group can be made in {mount}: {error.strerror}")
+        try:
+            if not (group / peak).exists():
+                pytest.skip(f"{group} has no {peak}")
+            yield group, peak
+        finally:
+            group.rmdir()
+        return
+    pytest.skip("no memory control groups are mounted")
+
+
+MEASURED = """
+group, peak = sys.argv[1].rsplit('/', 1)
+open(f'{group}/cgroup.procs', 'w').write(str(os.getpid()))
+def most():
+    return int(open(f'{group}/{peak}').read())
+with Table(paths[0], access='direct', ram_limit=0) as table:  # imports, threads and locks are there
+    table.gather(np.arange(10))
+anonymous = bytearray(4 << 20)  # what the kernel charges ahead, and what this program's own arrays take
+del anonymous
+before = most()
+tables = {i: Table(path, access=ACCESS, ram_limit=RAM_LIMIT, share=0.5) for i, path in enumerate(paths)}
+stats = prefill_and_decode(tables)
+print(most() - before, stats[0]['access'])
+"""
+
+
+@pytest.mark.parametrize("access", ["auto", "mmap", "resident"])
+def test_a_control_group_counts_less_than_the_limit(paths, access):
+    with control_group() as (group, peak):
+        program = MEASURED.replace("ACCESS", repr(access)).replace("RAM_LIMIT", "limit")
+        used, took_effect = run(program, f"{group}/{peak}", paths).split()
+        assert took_effect == ("mmap" if access == "mmap" else "direct")
+        assert LIMIT / 4 < int(used) <= LIMIT
+
+
+def test_the_control_group_counts_what_has_no_limit(paths):
+    """The measurement above can fail: without a limit mapped pages stay."""
+    with control_group() as (group, peak):
+        program = MEASURED.replace("ACCESS", "'mmap'").replace("RAM_LIMIT", "None")
+        assert int(run(program, f"{group}/{peak}", paths).split()[0]) > LIMIT
+
+
+def test_direct_reads_under_an_rlimit(paths):
+    """Needs no rights: anonymous memory under RLIMIT_DATA, page cache by mincore."""
+    program = """
+def anonymous():
+    return [int(x.split()[1]) << 10 for x in open('/proc/self/status') if x.startswith('VmData')][0]
+table = Table(paths[0], access='direct', ram_limit=0)
+table.gather(np.arange(10))
+bound = anonymous() + limit
+resource.setrlimit(resource.RLIMIT_DATA, (bound, bound))
+try:
+    np.ones(limit // 8 + 1000000)
+    raise SystemExit('the limit does not bind')
+except MemoryError:
+    pass
+tables = {i: Table(path, ram_limit=limit, share=0.5) for i, path in enumerate(paths)}
+for stats in prefill_and_decode(tables):
+    assert stats['access'] == 'direct' and stats['cache']['rows'] == stats['cache']['capacity'] > 20000, stats
+"""
+    run(program, "", paths)
+    assert max(map(resident_share, paths)) < 0.001
+
+
+def test_mapped_pages_are_dropped(paths):
+    path = paths[0]
+    drop_pages(path)
+    size = os.stat(path).st_size
+    with Table(path, access="mmap", ram_limit=LIMIT) as table:
+        rng, seen = np.random.default_rng(2), []
+        for _ in range(40):
+            table.gather(rng.integers(0, N_ROWS, 300))
+            seen.append(resident_share(path) * size)
+        assert table.warm() == 0
+        assert 0.2 * LIMIT < max(seen) <= LIMIT
+
+
+def test_free_memory_is_what_a_container_has(monkeypatch, tmp_path):
+    """The tightest group counts, from the process's own up; pages that can be dropped are free."""
+    group = tmp_path / "a" / "b"
+    group.mkdir(parents=True)
+    for folder, limit, used in ((tmp_path / "a", "3000000", "2500000"), (group, "max", "100")):
+        (folder / "memory.max").write_text(limit)
+        (folder / "memory.current").write_text(used)
+        (folder / "memory.stat").write_text("anon 5\ninactive_file 400000\n")
+    monkeypatch.setattr(memory, "_CGROUPS", tmp_path)
+    monkeypatch.setattr(memory, "_own_groups", lambda: [("", "/a/b")])
+    assert memory.available_bytes() == 900_000
+    monkeypatch.setattr(memory, "_own_groups", lambda: [("cpu,memory", "/none")])
+    assert memory.available_bytes() == memory._system_bytes() > 1 << 20
