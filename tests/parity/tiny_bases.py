@@ -52,8 +52,13 @@ CONFIGS = {
 def make_base(name: str, folder: Path) -> torch.nn.Module:
     """Write the model `name` of CONFIGS with a tokenizer into `folder`; returns it, float32, in eval mode."""
     make, fields = CONFIGS[name]
-    torch.manual_seed(len(name))
-    model = transformers.AutoModelForCausalLM.from_config(make(**fields), attn_implementation="eager").float().eval()
+    return write_base(make(**fields), folder)
+
+
+def write_base(config: transformers.PretrainedConfig, folder: Path) -> torch.nn.Module:
+    """`make_base` for any other config."""
+    torch.manual_seed(len(config.model_type))
+    model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager").float().eval()
     with torch.no_grad():
         for key, weight in model.named_parameters():
             if weight.ndim == 1 or key.endswith("norm.weight"):
