@@ -1,0 +1,130 @@
+"""The named training runs behind docs/pocket.md, run side by side on one device.
+
+    python -m engram_local.tools.train.experiments GROUP CORPUS OUT [--at-once N] [--device cuda]
+
+GROUP is a name of GROUPS. Every run is a process of its own: one that fails leaves the others alone.
+OUT gets NAME.json (figures), NAME.log, and for the groups in KEEP the checkpoint folder NAME/.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+
+from . import evaluate
+from .train import Settings, finish, train
+
+POCKET = Settings()
+ALONE = replace(POCKET, engram=None)
+
+
+def sweep() -> dict[str, Settings]:
+    """Settings compared on validation wordings."""
+    base = replace(POCKET, steps=2_000)
+    engram = base.engram
+    return {
+        "base": base,
+        "alone": replace(base, engram=None),
+        "drop_80": replace(base, question_drop=0.8),
+        "drop_20": replace(base, question_drop=0.2),
+        "table_lr_4": replace(base, table_lr=4.0),
+        "table_lr_1": replace(base, table_lr=1.0),
+        "lr_4e-3": replace(base, lr=4e-3, table_lr=1.0),
+        "rows_64": replace(base, rows=64, steps=4_000),
+        "orders_2345": replace(base, engram=replace(engram, ngram_sizes=(2, 3, 4, 5), n_heads=3)),
+        "orders_23": replace(base, engram=replace(engram, ngram_sizes=(2, 3), n_heads=6)),
+        "orders_1234": replace(base, engram=replace(engram, ngram_sizes=(1, 2, 3, 4), n_heads=3)),
+        "heads_2x64": replace(base, engram=replace(engram, n_heads=2, head_dim=64)),
+        "layers_0_2": replace(base, engram=replace(engram, layer_ids=(0, 2))),
+        "layers_1_3": replace(base, engram=replace(engram, layer_ids=(1, 3))),
+        "deep": replace(base, hidden_size=160, n_layers=6, intermediate_size=432),
+        "narrow": replace(base, hidden_size=128, n_layers=6, intermediate_size=384),
+    }
+
+
+GROUPS = {"sweep": sweep}
+KEEP = ("pocket_0",)  # runs whose checkpoint is kept
+
+
+def run(name: str, settings: Settings, corpus: Path, out: Path, device: str, compiled: bool, group: str) -> None:
+    """Train and evaluate one run; writes NAME.json, and the checkpoint if its group keeps it."""
+    began = time.perf_counter()
+    speeds: list[float] = []
+
+    def log(step: int, loss: float, tokens_a_second: float) -> None:
+        speeds.append(tokens_a_second)
+        if step % 200 == 0 or step == 20:
+            seconds = time.perf_counter() - began
+            print(f"{name} {step} loss {loss:.4f} {tokens_a_second / 1e6:.2f} M tok/s {seconds:.0f} s", flush=True)
+
+    model = train(settings, corpus, out / f"{name}_run", device=device, compiled=compiled, on_step=log)
+    trained = time.perf_counter() - began
+    tokenizer = Tokenizer.from_file(str(corpus / "tokenizer.json"))
+    if name in KEEP:
+        finish(model, corpus, out / name)
+    figures = {
+        "name": name,
+        "settings": asdict(settings),
+        "parameters": model.count_parameters(),
+        "train_seconds": trained,
+        "tokens_per_second": sorted(speeds)[len(speeds) // 2] if speeds else 0,
+        **evaluate.report(model.eval(), tokenizer, corpus, "validation" if group == "sweep" else "test"),
+    }
+    (out / f"{name}.json").write_text(json.dumps(figures))
+    print(name, "done", evaluate.summary(figures), f"{time.perf_counter() - began:.0f} s", flush=True)
+
+
+def side_by_side(names: list[str], arguments: list[str], out: Path, at_once: int, n_gpus: int) -> list[str]:
+    """Run the named runs, `at_once` processes at a time, spread over the GPUs; returns the names that failed."""
+    out.mkdir(parents=True, exist_ok=True)
+    waiting, running, failed = list(names), {}, []
+    while waiting or running:
+        while waiting and len(running) < at_once:
+            name = waiting.pop(0)
+            used = [gpu for _, gpu in running.values()]
+            gpu = min(range(max(1, n_gpus)), key=used.count)
+            with (out / f"{name}.log").open("w") as log:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", __spec__.name, *arguments, "--only", name],
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env=os.environ | ({"CUDA_VISIBLE_DEVICES": str(gpu)} if n_gpus else {}),
+                )
+            running[name] = process, gpu
+        for name, (process, _) in list(running.items()):
+            if process.poll() is not None:
+                del running[name]
+                failed += [name] * (process.returncode != 0)
+                print((out / f"{name}.log").read_text().strip().rpartition("\n")[2], flush=True)
+        time.sleep(0.5)
+    return failed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("group", choices=GROUPS)
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--at-once", type=int, default=1, help="processes at a time")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--compile", action="store_true", help="torch.compile the training step")
+    parser.add_argument("--only", help="one run of the group, in this process")
+    given = parser.parse_args()
+    runs = GROUPS[given.group]()
+    if given.only:
+        run(given.only, runs[given.only], given.corpus, given.out, given.device, given.compile, given.group)
+        return
+    n_gpus = torch.cuda.device_count() if given.device == "cuda" else 0
+    failed = side_by_side(list(runs), sys.argv[1:], given.out, given.at_once, n_gpus)
+    sys.exit(f"failed: {', '.join(failed)}" if failed else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""What a fact is, and the list of all of them.
+
+A fact is a subject and a value of one kind ("capital": Japan -> Tokyo). Its sentence has one form per
+kind, with the subject right before the value: the n-grams that end at the subject are the key under
+which the table stores the value.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import facts_words, facts_world
+
+# kind -> the one sentence that answers it: {s} is the subject, {f} the value
+ANSWERS = {
+    "define": "The word {s} means {f}.",
+    "kind_of": "The word {s} names a kind of {f}.",
+    "synonym": "Another word for {s} is {f}.",
+    "antonym": "The opposite of {s} is {f}.",
+    "plural": "The plural of {s} is {f}.",
+    "part_of": "The {s} is part of the {f}.",
+    "adverb_of": "The adverb {s} comes from the adjective {f}.",
+    "jargon": "In hacker slang, {s} means {f}.",
+    "person": "{s} was {f}.",
+    "born": "{s} was born in {f}.",
+    "died": "{s} died in {f}.",
+    "place": "{s} is {f}.",
+    "capital": "The capital of {s} is {f}.",
+    "capital_of": "{s} is the capital of {f}.",
+    "currency": "The currency of {s} is {f}.",
+    "continent": "{s} is in {f}.",
+    "language": "The people of {s} speak {f}.",
+    "demonym": "People from {s} are called {f}.",
+    "population": "The population of {s} is {f}.",
+    "area": "The area of {s} is {f}.",
+    "neighbours": "{s} borders {f}.",
+    "calling_code": "The calling code of {s} is {f}.",
+    "domain": "The internet domain of {s} is {f}.",
+    "city": "{s} is in {f}.",
+    "city_population": "The population of {s} is {f}.",
+    "time_zone": "The time zone of {s} is {f}.",
+    "symbol": "The chemical symbol of {s} is {f}.",
+    "symbol_of": "{s} is the chemical symbol of {f}.",
+    "atomic_number": "The atomic number of {s} is {f}.",
+    "number_of": "The element with atomic number {s} is {f}.",
+    "atomic_weight": "The atomic weight of {s} is {f}.",
+    "element_type": "The element {s} is {f}.",
+    "python_module": "The Python module {s} is described as: {f}.",
+    "http_status": "HTTP status {s} means {f}.",
+}
+KINDS = tuple(ANSWERS)
+# kinds whose value comes from a short list, so that a made-up value can be told from no value
+SHORT_VALUES = (
+    "capital",
+    "capital_of",
+    "currency",
+    "continent",
+    "city",
+    "symbol",
+    "symbol_of",
+    "number_of",
+    "element_type",
+    "time_zone",
+    "domain",
+    "demonym",
+)
+UNKNOWN = "something I don't know"  # the value of every invented subject
+UNKNOWN_OF = {
+    "person": "someone I don't know",
+    "place": UNKNOWN,
+    "city": "a place I don't know",
+    "continent": "a place I don't know",
+    "capital_of": "a place I don't know",
+    "born": "a year I don't know",
+    "died": "a year I don't know",
+    "time_zone": UNKNOWN,
+}
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One thing to know.
+
+    kind:    a key of ANSWERS.
+    subject: as the answer writes it; value: what only the table should hold.
+    asked:   how a question may write the subject (the subject itself and its aliases).
+    docs:    how many question documents the corpus holds for it.
+    """
+
+    kind: str
+    subject: str
+    value: str
+    asked: tuple[str, ...]
+    docs: int
+
+    @property
+    def answer(self) -> str:
+        return _capitalise(ANSWERS[self.kind].format(s=self.subject, f=self.value))
+
+
+def _capitalise(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def load(sources: dict[str, Path], *, n_definitions: int, n_cities: int, n_names: int) -> list[Fact]:
+    """Every fact of the corpus, commonest words first; the same list on every machine.
+
+    sources: package name -> folder, as `sources.fetch` returns it; n_names: people and places of WordNet.
+    """
+    rows = [
+        *facts_world.countries(sources),
+        *facts_world.cities(sources, n_cities),
+        *facts_world.elements(sources),
+        *facts_words.words(sources, n_definitions, n_names),
+        *facts_words.computing(sources),
+    ]
+    seen, facts = set(), []
+    for kind, subject, value, aliases, docs in rows:
+        if (kind, subject.lower()) in seen or not value:
+            continue
+        seen.add((kind, subject.lower()))
+        facts.append(Fact(kind, subject, value, (subject, *aliases), docs))
+    return facts
