@@ -16,6 +16,7 @@ from safetensors.numpy import save_file
 
 from engram_local.model_folder import write_manifest
 from engram_local.table_file import TableWriter
+from engram_local.token_compression import compression_map
 
 HIDDEN, HEADS, FFN, BLOCKS, CONTEXT = 32, 2, 64, 3, 128
 LAYER_IDS = (0, 2)
@@ -47,9 +48,12 @@ def make_tiny_gguf(path: Path, layer_ids=LAYER_IDS, **of_gguf) -> Path:
         with TableWriter(path / layers[-1]["table"], "float32", offset, ROW) as writer:
             writer.append(rng.standard_normal((offset, ROW)).astype(np.float32))
         onnx.save(layer_graph(i, rng), path / f"engram_layer_{i}.onnx")
+    write_tokenizer(path)
+    token_map = compression_map(path / "tokenizer.json")
+    save_file({"token_map": token_map.astype(np.int32)}, path / "token_map.safetensors")
     block = {
         "version": 1,
-        "ids": {"source": "compressed", "n_ids": 24, "token_map": "token_map.safetensors"},
+        "ids": {"source": "compressed", "n_ids": int(token_map.max()) + 1, "token_map": "token_map.safetensors"},
         "window": {"fill_id": 0, "segment_ids": []},
         "mix": "xor",
         "layers": layers,
@@ -58,8 +62,6 @@ def make_tiny_gguf(path: Path, layer_ids=LAYER_IDS, **of_gguf) -> Path:
     config |= {"num_hidden_layers": BLOCKS, "num_attention_heads": HEADS, "max_position_embeddings": CONTEXT}
     config |= {"eos_token_id": 1, "engram": block}
     (path / "config.json").write_text(json.dumps(config))
-    save_file({"token_map": np.arange(VOCAB, dtype=np.int32) % 24}, path / "token_map.safetensors")
-    write_tokenizer(path)
     write_gguf(path / "backbone.gguf", **of_gguf)
     write_manifest(path)
     return path
