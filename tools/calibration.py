@@ -3,7 +3,6 @@
 Runs the finished model itself. Memory: a window's rows and the logits of STEP tokens, twice.
 """
 
-import copy
 from pathlib import Path
 
 import numpy as np
@@ -46,24 +45,20 @@ def calibrate(
     Returns "text", "tokens" (predicted), "window", "mean_kl" (nats: the next token's distribution with the sources'
     rows, from that with the tables'), "perplexity", "reference_perplexity" and "perplexity_change" (0.01: 1 % worse).
     """
+    kl = nll = reference_nll = 0.0
+    n = 0
     with load(folder) as model:
-        reference = copy.copy(model)  # shares everything but where rows come from
-        reference.reader = SourceReader(sources)
-        reference.tables = dict.fromkeys(sources, _NotResident)
-        window = min(WINDOW, model.context_length)
+        window, step = min(WINDOW, model.context_length), min(STEP, model.backend.max_chunk)
         starts = [i for i in range(0, len(tokens), window) if len(tokens) - i > 1]
-        kl = nll = reference_nll = 0.0
-        n = 0
         for start in starts:
             part = tokens[start : start + window]
-            ours, theirs = model.session(memory=True), reference.session(memory=True)
-            for i in range(0, len(part), STEP):
-                step = part[i : i + STEP]
-                following = part[i + 1 : i + 1 + len(step)]  # one fewer at the window's end
-                if not len(following):
-                    break
-                log_p = _log_softmax(theirs.forward(step, "all"))[: len(following)]
-                log_q = _log_softmax(ours.forward(step, "all"))[: len(following)]
+            row_ids = {layer_id: model.hasher.row_ids(part, layer_id) for layer_id in sources}
+            ours, theirs = model.session(memory=True), model.backend.context(True)
+            for i in range(0, len(part) - 1, step):
+                given, following = part[i : i + step], part[i + 1 : i + 1 + step]  # one fewer at the window's end
+                rows = SourceRows({x: read_rows(sources[x], ids[i : i + step]) for x, ids in row_ids.items()})
+                log_p = _log_softmax(theirs.forward(given, rows, "all"))[: len(following)]
+                log_q = _log_softmax(ours.forward(given, "all"))[: len(following)]
                 at = np.arange(len(following))
                 kl += float((np.exp(log_p) * (log_p - log_q)).sum(dtype=np.float64))
                 reference_nll -= float(log_p[at, following].sum(dtype=np.float64))
@@ -84,27 +79,14 @@ def calibrate(
     }
 
 
-class SourceReader:
-    """Stands in for tables.RowReader: rows come from RowSources, each asked for the runs of rows that are wanted."""
-
-    def __init__(self, sources: dict[int, RowSource]):
-        self.sources = sources
-
-    def start(self, row_ids: dict[int, np.ndarray]) -> "SourceRows":
-        """{layer id: int64 [n, n_heads]} -> the rows (`Rows` of backends/base.py)."""
-        return SourceRows({i: read_rows(self.sources[i], ids) for i, ids in row_ids.items()})
-
-
 class SourceRows:
+    """`Rows` of backends/base.py that were read already: {layer id: float32 [n, E]}."""
+
     def __init__(self, rows: dict[int, np.ndarray]):
         self._rows = rows
 
     def wait(self, layer_id: int) -> np.ndarray:
         return self._rows[layer_id]
-
-
-class _NotResident:
-    access = "source"  # single tokens are no special case then (lookup.StepLookup.fits)
 
 
 def read_rows(source: RowSource, row_ids: np.ndarray) -> np.ndarray:
