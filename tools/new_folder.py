@@ -48,6 +48,7 @@ def new_folder(out: str | Path, job: dict) -> Iterator[NewFolder]:
     partial = out.with_name(out.name + ".partial")
     folder = _open(partial, job)
     try:
+        folder.save()
         yield folder
         partial.rename(out)
         (out / JOB_FILE).unlink()
@@ -98,8 +99,6 @@ def _open(partial: Path, job: dict) -> NewFolder:
         for file in partial.rglob("*"):
             if not file.is_dir() and file.relative_to(partial).as_posix() not in (JOB_FILE, *finished):
                 file.unlink()
-        folder = NewFolder(partial, job, finished)
-        folder.save()
     except OSError as error:
         raise ModelFolderError(_reason(error, partial)) from error
-    return folder
+    return NewFolder(partial, job, finished)
