@@ -13,6 +13,7 @@ from engram_local.cli_options import (
     BackendOption,
     Context,
     Debug,
+    GpuLayers,
     JsonOutput,
     MaxTokens,
     MinP,
@@ -63,6 +64,7 @@ def chat(
     seed: Seed = None,
     backend: BackendOption = "auto",
     threads: Threads = None,
+    gpu_layers: GpuLayers = None,
     no_memory: NoMemory = False,
     table_access: Access = "auto",
     ram_limit: RamLimit = None,
@@ -86,7 +88,7 @@ def chat(
     from engram_local.chat import run_chat
     from engram_local.conversation import Conversation
 
-    with _load(model, backend, threads, no_memory, table_access, ram_limit, context, verbose) as loaded:
+    with _load(model, backend, threads, gpu_layers, no_memory, table_access, ram_limit, context, verbose) as loaded:
         sampling = loaded.sampling(
             temperature=temperature,
             top_k=top_k,
@@ -118,6 +120,7 @@ def generate(
     seed: Seed = None,
     backend: BackendOption = "auto",
     threads: Threads = None,
+    gpu_layers: GpuLayers = None,
     no_memory: NoMemory = False,
     table_access: Access = "auto",
     ram_limit: RamLimit = None,
@@ -144,7 +147,7 @@ def generate(
         raise typer.BadParameter("--system needs the chat template, --raw leaves it out")
     if not prompt:
         raise EngramError("the prompt is empty; give --prompt TEXT, or the text on stdin")
-    with _load(model, backend, threads, no_memory, table_access, ram_limit, context, verbose) as loaded:
+    with _load(model, backend, threads, gpu_layers, no_memory, table_access, ram_limit, context, verbose) as loaded:
         sampling = loaded.sampling(
             temperature=temperature,
             top_k=top_k,
@@ -251,6 +254,7 @@ def bench(
     keep: Annotated[bool, typer.Option("--keep", help="Leave it there, and use it again.")] = False,
     backend: BackendOption = "auto",
     threads: Threads = None,
+    gpu_layers: GpuLayers = None,
     table_access: Access = "auto",
     ram_limit: RamLimit = None,
     verbose: Verbose = False,
@@ -282,7 +286,7 @@ def bench(
         return
     from engram_local.bench import run_bench
 
-    with _load(model, backend, threads, False, table_access, ram_limit, None, verbose) as loaded:
+    with _load(model, backend, threads, gpu_layers, False, table_access, ram_limit, None, verbose) as loaded:
         run_bench(
             loaded,
             n_prompt=prompt_tokens,
@@ -322,7 +326,7 @@ for command in (cli_tools.export, cli_tools.quantize, cli_tools.attach, cli_tool
     app.command()(command)
 
 
-def _load(model, backend, threads, no_memory, table_access, ram_limit, context, verbose):
+def _load(model, backend, threads, gpu_layers, no_memory, table_access, ram_limit, context, verbose):
     from engram_local.model import load
 
     loaded = load(
@@ -334,6 +338,7 @@ def _load(model, backend, threads, no_memory, table_access, ram_limit, context, 
         ram_limit=_size(ram_limit),
         context_length=context,
         verbose=verbose,
+        **({} if gpu_layers is None else {"n_gpu_layers": gpu_layers}),
     )
     if verbose:
         say(f"{loaded.folder.path}: backend {loaded.backend.name}, {loaded.threads} threads")

@@ -14,6 +14,10 @@ BackendOption = Annotated[
 Threads = Annotated[
     int | None, typer.Option(help="Threads of the backbone; by default one per core.", min=1, metavar="N")
 ]
+GpuLayers = Annotated[
+    int | None,
+    typer.Option("--gpu-layers", help="Blocks on the GPU (gguf, a llama-cpp-python built for it).", min=0, metavar="N"),
+]
 NoMemory = Annotated[bool, typer.Option("--no-memory", help="Leave the Engram layers out.")]
 Access = Annotated[
     Literal["auto", "resident", "mmap", "direct"],

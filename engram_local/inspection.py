@@ -9,7 +9,7 @@ from pathlib import Path
 from engram_local.config import LayerConfig
 from engram_local.hashing import NgramHasher
 from engram_local.model import POCKET
-from engram_local.model_folder import ModelFolder
+from engram_local.model_folder import GGUF_FILE, ModelFolder
 from engram_local.sizes import format_size
 from engram_local.table_layout import read_layout
 from engram_local.tokenization import Tokenizer
@@ -26,7 +26,7 @@ def describe(folder: ModelFolder) -> dict:
         for name, has in (("onnx", folder.has_onnx), ("gguf", folder.has_gguf))
         if has
     }
-    kv = _kv_bytes_per_token(config)
+    kv = _kv_bytes_per_token(config, 4 if folder.has_onnx else 2)
     conv = 4 * sum(x.streams for x in folder.engram.layers if x.conv) * (config.get("hidden_size") or 0)
     per_token = None if kv is None else kv + conv
     return {
@@ -78,12 +78,12 @@ def _describe_layer(folder: ModelFolder, layer: LayerConfig) -> dict:
     }
 
 
-def _kv_bytes_per_token(config: dict) -> int | None:
-    """float32 keys and values of all blocks."""
+def _kv_bytes_per_token(config: dict, n_bytes: int) -> int | None:
+    """Keys and values of all blocks, `n_bytes` each: float32 in ONNX Runtime, float16 in llama.cpp."""
     heads = config.get("num_key_value_heads") or config.get("num_attention_heads")
     try:
         head_dim = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
-        return 2 * 4 * config["num_hidden_layers"] * heads * head_dim
+        return 2 * n_bytes * config["num_hidden_layers"] * heads * head_dim
     except (KeyError, TypeError, ZeroDivisionError):
         return None
 
@@ -134,10 +134,19 @@ def print_model(path: str | Path | None, as_json: bool) -> None:
     console.print(memory)
 
 
+def open_tokenizer(folder: ModelFolder) -> Tokenizer:
+    """The folder's tokenizer.json, or the tokenizer inside its GGUF."""
+    if folder.has_tokenizer or not folder.has_gguf:
+        return Tokenizer(folder.path)
+    from engram_local.backends.gguf_tokenizer import GgufTokenizer
+
+    return GgufTokenizer(folder.file(GGUF_FILE))
+
+
 def print_rows(path: str | Path | None, text: str, as_json: bool) -> None:
     """Which rows each token of a text reads; needs the tokenizer and config.json, no weights."""
     folder = ModelFolder.open(path or POCKET)
-    tokenizer = Tokenizer(folder.path)
+    tokenizer = open_tokenizer(folder)
     hasher = NgramHasher(folder.engram, folder.token_map)
     tokens = tokenizer.encode(text)
     rows = {x.layer_id: hasher.row_ids(tokens, x.layer_id) for x in folder.engram.layers}

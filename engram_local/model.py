@@ -249,6 +249,8 @@ def _open_backend(name: str, folder: ModelFolder, **options) -> Backend:
     if name == "onnx":
         from engram_local.backends.onnx import OnnxBackend
 
+        if "n_gpu_layers" in options:
+            raise BackendError("blocks on the GPU (--gpu-layers) need the gguf backend; use --backend gguf")
         return OnnxBackend(folder, **options)
     try:
         from engram_local.backends.gguf import GgufBackend

@@ -12,7 +12,7 @@ from weakref import WeakSet
 import numpy as np
 
 from engram_local.backends.base import Logits, Rows
-from engram_local.backends.llama_library import ggml_functions, llama, load_model, log, metadata
+from engram_local.backends.llama_library import ggml_functions, llama, load_model, log, logits_address, metadata
 from engram_local.errors import BackendError, ContextOverflowError
 
 FIRST_CAPACITY = 4096  # tokens; llama.cpp allocates and clears its whole KV cache at once, so it grows on demand
@@ -181,6 +181,7 @@ class GgufContext:
         self.length = 0
         self._backend = backend
         self._lib = llama()
+        self._logits_address = logits_address()
         self._states = [LayerState(x) for x in backend.layers] if memory else []
         self._ctx = self._callback = self._batch = None
         if self._states:
@@ -273,8 +274,9 @@ class GgufContext:
         if logits == "none":
             return None
         first, count = (0, n) if logits == "all" else (n - 1, 1)
-        pointer = self._lib.llama_get_logits_ith(self._ctx, first)
-        return np.ctypeslib.as_array(pointer, (count, backend.vocab_size)).copy()
+        result = np.empty((count, backend.vocab_size), np.float32)
+        ctypes.memmove(result.__array_interface__["data"][0], self._logits_address(self._ctx, first), result.nbytes)
+        return result
 
     def _decode(self, n: int, rows: Rows | None) -> None:
         log.clear()

@@ -67,6 +67,14 @@ def llama():
     return lib
 
 
+@cache
+def logits_address():
+    """llama_get_logits_ith(context, i) -> address, without the pointer object that ctypes would make at each token."""
+    function = llama()._lib["llama_get_logits_ith"]
+    function.argtypes, function.restype = (ctypes.c_void_p, ctypes.c_int32), ctypes.c_void_p
+    return function
+
+
 def version() -> str:
     import llama_cpp
 

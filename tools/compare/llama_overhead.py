@@ -1,9 +1,11 @@
 """What the evaluation callback and the Engram layers cost beside stock llama-cpp-python, on one GGUF.
 
-    python -m engram_local.tools.compare.llama_overhead MODEL_FOLDER [--threads 2] [--steps 300] [--rounds 15]
+    python -m engram_local.tools.compare.llama_overhead MODEL_FOLDER [--threads 2] [--rounds 40]
 
-Variants take turns token by token (decode) and chunk by chunk (prefill), so that a busy machine disturbs all alike;
-each figure is a median over the turns, with the middle half of them in brackets.
+Variants take turns, 16 tokens (decode, behind 64) or one chunk (prefill) each, so that a busy machine disturbs all
+alike; each hands over the last logits as an array of its own. A figure is the median over the turns, with the middle
+half of them in brackets. With one thread the clock is the thread's CPU time, in which other processes' turns do not
+count, else the wall's.
   stock   llama_cpp.Llama, no callback
   off     this project's context with the memory off
   never   a callback that waits for a node that never comes
@@ -23,7 +25,7 @@ from engram_local.backends.gguf import GgufBackend, GgufContext, LayerState
 from engram_local.errors import EngramError
 from engram_local.model_folder import ModelFolder
 
-PREFILL_TOKENS = 256
+PREFILL_TOKENS, PREFIX_TOKENS, BURST = 256, 64, 16
 
 
 class NeverContext(GgufContext):
@@ -34,8 +36,8 @@ class NeverContext(GgufContext):
 
     def _decode(self, n, rows) -> None:
         self._callback.arm()
-        super()._decode(n, None)
-        self._callback.finish()
+        if self._lib.llama_decode(self._ctx, self._batch) != 0 or self._callback.finish() is None:
+            raise EngramError("llama.cpp failed, or found the node that is not there")
 
 
 class FixedRows:
@@ -62,8 +64,9 @@ class Stock:
         )
         llama()  # Llama installs its own log callback
 
-    def forward(self, tokens, _rows, _logits) -> None:
+    def forward(self, tokens, _rows, _logits) -> np.ndarray:
         self._llama.eval(tokens.tolist())
+        return np.ctypeslib.as_array(self._llama._ctx.get_logits_ith(-1), (self._llama.n_vocab(),)).copy()
 
     def rewind(self, length: int) -> None:
         self._llama.n_tokens = length  # eval() removes the tail from the KV cache
@@ -89,42 +92,53 @@ class Alone:
         self.length = length
 
 
-def measure(folder: ModelFolder, threads: int, steps: int = 300, rounds: int = 15) -> dict:
-    """Seconds a decode step ("decode") and a prefill of PREFILL_TOKENS ("prefill") of each variant, float64 arrays."""
-    n_ctx = max(PREFILL_TOKENS, min(steps + 1, folder.context_length))
+def measure(folder: ModelFolder, threads: int, rounds: int) -> dict[str, dict[str, np.ndarray]]:
+    """Seconds a token of decode ("decode") and a prefill of PREFILL_TOKENS ("prefill") of each variant, one a turn."""
+    if folder.context_length < PREFILL_TOKENS:
+        raise EngramError(f"{folder.path}: a context of {folder.context_length} tokens is too short to measure")
     # The settings that llama_cpp.Llama has by default.
-    backend = GgufBackend(folder, threads=threads, context_length=n_ctx, flash_attention="off")
+    backend = GgufBackend(folder, threads=threads, context_length=PREFILL_TOKENS, flash_attention="off")
     if not backend.layers:
         raise EngramError(f"{folder.path}: has no Engram layer to measure")
     off, never, on = backend.context(False), NeverContext(backend, True), backend.context(True)
-    variants = {"stock": Stock(backend.path, threads, n_ctx), "off": off, "never": never, "on": on}
-    variants["alone"] = Alone(backend, n_ctx)
+    variants = {"stock": Stock(backend.path, threads, PREFILL_TOKENS), "off": off, "never": never, "on": on}
+    variants["alone"] = Alone(backend, PREFILL_TOKENS)
     tokens = np.random.default_rng(2).integers(0, backend.vocab_size, PREFILL_TOKENS)
-    one, many = FixedRows(backend, 1), FixedRows(backend, PREFILL_TOKENS)
+    clock = time.thread_time if threads == 1 else time.perf_counter
     try:
         return {
-            "prefill": _turns(variants, lambda x: x.rewind(0), lambda i: tokens, many, rounds),
-            "decode": _turns(variants, lambda x: None, lambda i: tokens[i % len(tokens)][None], one, n_ctx - 1),
+            "prefill": _turns(variants, clock, [], [tokens], FixedRows(backend, PREFILL_TOKENS), rounds),
+            "decode": _turns(
+                variants,
+                clock,
+                tokens[:PREFIX_TOKENS],
+                tokens[-BURST:].reshape(-1, 1),
+                FixedRows(backend, 1),
+                rounds * 5,
+            ),
         }
     finally:
         never.close()
         backend.close()
 
 
-def _turns(variants: dict, before, tokens_of, rows, n: int) -> dict[str, np.ndarray]:
-    for x in variants.values():
-        x.rewind(0)
-    names, seconds = list(variants), {name: [] for name in variants}
+def _turns(variants: dict, clock, prefix, chunks, rows: FixedRows, n: int) -> dict[str, np.ndarray]:
+    """Time `chunks` behind `prefix` n times with each variant; seconds a chunk."""
+    seconds = {name: [] for name in variants}
+    with_rows = {name: rows if name in ("on", "alone") else None for name in variants}
+    for name, variant in variants.items():
+        variant.rewind(0)
+        for token in prefix:
+            variant.forward(np.array([token]), with_rows[name], "last")
     rng = np.random.default_rng(3)
-    for turn in range(n):
-        tokens = tokens_of(turn)
-        for name in rng.permutation(names):  # no variant always follows the same one
-            variant = variants[name]
-            before(variant)
-            with_rows = rows if name in ("on", "alone") else None
-            start = time.perf_counter()
-            variant.forward(tokens, with_rows, "last")
-            seconds[name].append(time.perf_counter() - start)
+    for _ in range(n):
+        for name in rng.permutation(list(variants)):  # no variant always follows the same one
+            variant, of_variant = variants[name], with_rows[name]
+            variant.rewind(len(prefix))
+            start = clock()
+            for chunk in chunks:
+                variant.forward(chunk, of_variant, "last")
+            seconds[name].append((clock() - start) / len(chunks))
     return {name: np.array(x[len(x) // 10 :]) for name, x in seconds.items()}  # the first turns warm up
 
 
@@ -140,13 +154,12 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="llama_overhead", description=__doc__.splitlines()[0])
     parser.add_argument("model", type=Path)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=300, help="decode steps of each variant")
-    parser.add_argument("--rounds", type=int, default=15, help="prefills of each variant")
+    parser.add_argument("--rounds", type=int, default=40, help="prefills of each variant; five times as many decodes")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args(argv)
     try:
         folder = ModelFolder.open(args.model)
-        result = measure(folder, args.threads, args.steps, args.rounds)
+        result = measure(folder, args.threads, args.rounds)
     except EngramError as error:
         print(error, file=sys.stderr)
         return 1
