@@ -21,7 +21,9 @@ import engram_local
 from engram_local.cli import app
 from engram_local.errors import EngramError
 from engram_local.model_folder import ModelFolder
+from engram_local.table_file import read_header
 from engram_local.tools.export import export_model
+from engram_local.tools.export.tables import MEMORY_BYTES
 from engram_local.tools.quantize import quantize_model
 from engram_local.verification import verify
 
@@ -209,3 +211,31 @@ def test_refusals_leave_nothing(checkpoint, bad, tmp_path, monkeypatch):
     (tmp_path / "out.partial").mkdir()
     (tmp_path / "out.partial" / "mine.txt").touch()
     refused("out.partial: is not what an interrupted run left")
+
+
+_LIMITED = """
+import resource, sys
+from pathlib import Path
+from types import SimpleNamespace
+from engram_local.tools.checkpoints.tensors import Tensors
+from engram_local.tools.export.tables import MEMORY_BYTES, convert_table
+
+rows = Tensors(Path(sys.argv[1])).rows("table")
+small = SimpleNamespace(n_rows=100, dim=rows.dim, read=rows.read)
+convert_table(small, Path(sys.argv[2]), "int8", "small")  # what is loaded once
+status = dict(x.split(":") for x in open("/proc/self/status").read().splitlines() if ":" in x)
+limit = int(status["VmData"].split()[0]) * 1024 + MEMORY_BYTES
+resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+convert_table(rows, Path(sys.argv[2]), "int4", "a table")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA counts mapped memory on Linux alone")
+def test_memory_is_bounded(tmp_path):
+    """A table of safetensors, three times as large as the bound, is converted within it."""
+    rows = np.sin(np.arange(3 * MEMORY_BYTES // 4, dtype=np.float32)).reshape(-1, 64)
+    save_file({"table": rows}, tmp_path / "table.safetensors")
+    command = [sys.executable, "-c", _LIMITED, tmp_path / "table.safetensors", tmp_path / "out"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert read_header(tmp_path / "out").rows == len(rows)

@@ -10,7 +10,7 @@ from engram_local import row_codecs
 from engram_local.config import ENCODINGS
 from engram_local.errors import CheckpointError
 from engram_local.table_file import TableWriter, read_header, verify
-from engram_local.tools.export.tables import BLOCK_BYTES, block_rows, convert_table
+from engram_local.tools.export.tables import MEMORY_BYTES, block_rows, convert_table
 
 RNG = np.random.default_rng(3)
 
@@ -58,7 +58,7 @@ def test_a_row_of_zeros_is_no_division_by_zero(tmp_path):
     [(np.nan, "int8", "row 70000 holds NaN or infinity"), (1e6, "float16", "holds 1e+06, which float16 cannot store")],
 )
 def test_a_row_that_cannot_be_stored(tmp_path, value, encoding, message):
-    """In the second block; nothing is left."""
+    """Not in the first block; nothing is left."""
     rows = np.ones((90000, 64), np.float32)
     assert block_rows(64) < 70000
     rows[70000, 5] = value
@@ -72,7 +72,7 @@ _LIMITED = """
 import resource, sys
 import numpy as np
 from pathlib import Path
-from engram_local.tools.export.tables import BLOCK_BYTES, convert_table
+from engram_local.tools.export.tables import MEMORY_BYTES, convert_table
 
 class Rows:
     n_rows, dim = {n_rows}, 64
@@ -86,7 +86,7 @@ def data_bytes():
 small = Rows()
 small.n_rows = 100
 convert_table(small, Path(sys.argv[1] + ".small"), "int8", "small")  # what is loaded once
-limit = data_bytes() + 8 * BLOCK_BYTES
+limit = data_bytes() + MEMORY_BYTES
 resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 if {at_once}:
     Rows().read(0, Rows.n_rows)
@@ -98,8 +98,8 @@ else:
 @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA counts mapped memory on Linux alone")
 @pytest.mark.parametrize("at_once", [False, True])
 def test_memory_is_bounded(tmp_path, at_once):
-    """A table of three times the bound goes through it, and does not fit into it at once (the limit does limit)."""
-    n_rows = 3 * 8 * BLOCK_BYTES // (4 * 64)
+    """A table of four times the bound goes through it, and does not fit into it at once (the limit does limit)."""
+    n_rows = 4 * MEMORY_BYTES // (4 * 64)
     code = _LIMITED.format(n_rows=n_rows, at_once=at_once)
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "t")], capture_output=True, text=True, timeout=120

@@ -1,8 +1,8 @@
 """Tables: from a checkpoint's rows to the table file, in blocks, with what the encoding lost.
 
-Memory: at most 8 * BLOCK_BYTES beside what the source itself needs, however many rows there are: a block as float32,
-its codes, and the report's arrays of the same size. (Pages of a mapped source are the page cache's, which gives them
-up.)
+Memory: at most MEMORY_BYTES, however many rows there are: a block as float32, its codes, the report's arrays of the
+same size, and what the allocator leaves between them. Pages of a mapped source are the page cache's, which gives them
+up when memory is short.
 """
 
 from pathlib import Path
@@ -15,7 +15,8 @@ from engram_local.progress import Progress
 from engram_local.table_file import TableWriter
 from engram_local.tools.checkpoints.view import RowSource, iter_blocks
 
-BLOCK_BYTES = 16 << 20
+BLOCK_BYTES = 4 << 20
+MEMORY_BYTES = 64 << 20
 
 
 def convert_table(source: RowSource, path: Path, encoding: str, name: str, progress: Progress | None = None) -> dict:
