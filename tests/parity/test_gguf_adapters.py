@@ -1,0 +1,105 @@
+"""engram-peft adapters through the GGUF backend, in float32, against engram-peft itself and stock llama-cpp-python."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import engram_local
+from engram_local.tools.export import export_model
+
+llama_cpp = pytest.importorskip("llama_cpp")
+pytest.importorskip("engram_peft")
+from parity.adapters import make_adapter, prompts, reference_logits  # noqa: E402
+
+EXACT = {"kv_type": "float32", "flash_attention": "off", "threads": 2}
+CASES = {
+    "llama": {"target_layers": [0, 2], "hc_mult": 2},
+    "qwen3": {"target_layers": [1]},
+    "gemma3": {"target_layers": [0, 1]},
+    "qwen3moe": {"target_layers": [1, 2], "ngram_sizes": [2, 4], "engram_vocab_size_per_ngram": [900, 1100]},
+    "mixtral": {"target_layers": [1], "hc_mult": 4},
+}
+
+
+@pytest.fixture(scope="module", params=CASES)
+def case(request, tmp_path_factory):
+    """An exported adapter, loaded, and its references: logits float32 [n, vocab] of one prompt."""
+    folder = tmp_path_factory.mktemp(request.param)
+    base, adapter = make_adapter(folder, request.param, **CASES[request.param])
+    export_model(adapter, folder / "model", base=base, backend="gguf", tables="float32", weights="float32")
+    ids = prompts(1)[0]
+    with engram_local.load(folder / "model", **EXACT) as model:
+        yield SimpleNamespace(
+            ids=ids,
+            model=model,
+            memory=reference_logits(base, adapter, ids),
+            plain=reference_logits(base, None, ids, memory=False),
+            stock=stock_logits(folder / "model" / "backbone.gguf", ids),
+        )
+
+
+def stock_logits(path, ids) -> np.ndarray:
+    llama = llama_cpp.Llama(
+        str(path),
+        n_ctx=256,
+        n_threads=2,
+        n_threads_batch=2,
+        logits_all=True,
+        verbose=False,
+        type_k=0,
+        type_v=0,
+        flash_attn=False,
+    )
+    llama.eval(ids.tolist())
+    logits = np.array(llama.scores[: len(ids)], np.float32)
+    llama.close()
+    return logits
+
+
+def test_logits_are_engram_pefts(case):
+    assert case.model.backend.name == "gguf"
+    got = case.model.session().forward(case.ids, "all")
+    error, of_stock = np.abs(got - case.memory).max(), np.abs(case.stock - case.plain).max()
+    assert error < 1e-2
+    assert error <= of_stock + 1e-3
+    assert np.abs(case.memory - case.plain).max() > 1  # the memory does something
+
+
+def test_memory_off_is_stock_llama_cpp_bit_for_bit(case):
+    assert np.array_equal(case.model.session(memory=False).forward(case.ids, "all"), case.stock)
+
+
+def test_decode_equals_prefill(case):
+    session = case.model.session()
+    decoded = np.concatenate([session.forward([t]) for t in case.ids])
+    assert np.abs(decoded - case.memory).max() < 1e-2
+    session.rewind(7)
+    chunks = [session.forward(part, "all") for part in np.split(case.ids[7:], [5, 6, 20])]
+    assert np.abs(np.concatenate(chunks) - case.memory[7:]).max() < 1e-2
+
+
+def test_rewind_is_exact(case):
+    session = case.model.session()
+    session.forward(case.ids)
+    session.rewind(12)
+    again = session.forward(case.ids[12:], "all")
+    fresh = case.model.session()
+    fresh.forward(case.ids[:12])
+    assert np.array_equal(again, fresh.forward(case.ids[12:], "all"))
+
+
+def test_onnx_agrees(case, tmp_path):
+    """The ONNX backend on an export of the same adapter."""
+    manifest = case.model.folder.path.parent
+    export_model(
+        manifest / "adapter",
+        tmp_path / "onnx",
+        base=manifest / "base",
+        backend="onnx",
+        tables="float32",
+        weights="float32",
+    )
+    with engram_local.load(tmp_path / "onnx", threads=2) as model:
+        onnx = model.session().forward(case.ids, "all")
+    assert np.abs(case.model.session().forward(case.ids, "all") - onnx).max() < 1e-2
