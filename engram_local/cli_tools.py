@@ -164,7 +164,7 @@ def attach(
     """
     from engram_local.tools.attach import attach as run
 
-    with progress() as show:
+    with _work(out) as show:
         info = run(gguf, source, out, base=base, tables=tables, progress=show)
     say(f"{out} is ready, {gguf} {info['gguf']} into it: engram-local chat {out}")
 
