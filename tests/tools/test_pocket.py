@@ -33,8 +33,17 @@ def test_it_replaces_the_model_and_keeps_the_notice(checkpoint, tmp_path):
     manifest = json.loads((out / "manifest.json").read_text())
     assert "NOTICE" in manifest["files"]
     assert {x["encoding"] for x in manifest["export"]["tables"].values()} == {"int8"}
-    assert manifest["export"]["weights"] == "int8"
+    assert (manifest["export"]["weights"], manifest["export"]["backend"]) == ("int8", "both")
+    assert "backbone.gguf" in manifest["files"]
     assert [x.text for x in verify(out) if x.ok is False] == []
+
+
+def test_backbone_gguf_comes_where_it_fits(checkpoint, tmp_path, monkeypatch, capsys):
+    both = pocket.folder_bytes(pocket.make_pocket(checkpoint, tmp_path / "both"))
+    monkeypatch.setattr(pocket, "LIMIT_BYTES", both - 1)
+    made = pocket.make_pocket(checkpoint, tmp_path / "pocket")
+    assert "backbone.gguf was left out: with it the folder has " in capsys.readouterr().err
+    assert (made / "backbone.onnx").is_file() and not (made / "backbone.gguf").exists()
 
 
 def test_what_is_too_large_leaves_the_old_one(checkpoint, tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import engram_local
 from engram_local.errors import EngramError
-from engram_local.model_folder import write_manifest
+from engram_local.model_folder import GGUF_FILE, write_manifest
 from engram_local.tools.export import KEPT_FILES, export_model
 
 LIMIT_BYTES = 25 << 20
@@ -16,17 +16,23 @@ LIMIT_BYTES = 25 << 20
 def make_pocket(checkpoint, out=None) -> Path:
     """Replace `out` (by default the package's own pocket folder) by an int8 export of `checkpoint`.
 
-    A notice that lies in `out` stays there unless the checkpoint brings its own.
+    It holds both backbones, or backbone.onnx alone where backbone.gguf would make it larger than the package takes; a
+    line on stderr says so. A notice that lies in `out` stays there unless the checkpoint brings its own.
     """
     out = Path(engram_local.__file__).parent / "pocket" if out is None else Path(out)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".pocket-") as scratch:
         made = Path(scratch) / "model"
-        info = export_model(checkpoint, made, tables="int8", weights="int8")
+        info = export_model(checkpoint, made, backend="both", tables="int8", weights="int8")
+        excess = folder_bytes(made) - LIMIT_BYTES
+        if excess > 0:
+            shutil.rmtree(made)
+            info = export_model(checkpoint, made, backend="onnx", tables="int8", weights="int8")
+            print(f"{GGUF_FILE} was left out: with it the folder has {excess} bytes too many", file=sys.stderr)
         for name in KEPT_FILES:
             if (out / name).is_file() and not (made / name).exists():
                 shutil.copyfile(out / name, made / name)
                 write_manifest(made, info)
-        size = sum(f.stat().st_size for f in made.rglob("*") if f.is_file())
+        size = folder_bytes(made)
         if size > LIMIT_BYTES:
             raise EngramError(
                 f"{checkpoint}: the export has {size} bytes, the package takes {LIMIT_BYTES}; train a smaller one"
@@ -35,6 +41,10 @@ def make_pocket(checkpoint, out=None) -> Path:
             shutil.rmtree(out)
         made.rename(out)
     return out
+
+
+def folder_bytes(path: Path) -> int:
+    return sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
 
 
 if __name__ == "__main__":
