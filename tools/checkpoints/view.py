@@ -91,6 +91,7 @@ class CheckpointView:
     tables: dict[int, RowSource]
     lora: Path | None = None  # a peft adapter to be merged into the backbone
     overrides: dict = field(default_factory=dict)  # backbone tensors that replace the base's own, by name
+    prefixes: tuple[str, ...] = ("engram.",)  # of tensors in `base` that are no part of the backbone
 
 
 def table_name(layer_id: int) -> str:

@@ -144,14 +144,17 @@ def table_bytes(view: CheckpointView) -> int:
 def backbone_bytes(view: CheckpointView, backbones: tuple[str, ...], weights: str) -> int:
     """About what the backbones take on disk while they are made."""
     tensors = Tensors(view.base)
-    n_weights = sum(math.prod(tensors.shape(x)) for x in tensors.names() if not x.startswith("engram."))
+    n_weights = sum(math.prod(tensors.shape(x)) for x in tensors.names() if not x.startswith(view.prefixes))
+    n_weights += 2 * sum(
+        x.key_proj.size + x.value_proj.size for x in view.layers.values()
+    )  # in a file of their own too
     a_weight = {"float32": 4, "float16": 2, "int8": 1.2, "int4": 0.8}[weights]
     total = 0
     if "onnx" in backbones:
         total += a_weight
     if "gguf" in backbones:  # quantized types are written as float16 first
         total += a_weight + (2 if weights in ("int8", "int4") else 0)
-    return int(total * n_weights) + (64 << 20)
+    return int(total * n_weights) + (32 << 20)  # and the tokenizer
 
 
 def _load_model(view: CheckpointView, backbones: tuple[str, ...]):
@@ -189,7 +192,7 @@ def write_backbones(
         overrides = dict(view.overrides)
         if view.lora is not None:
             overrides = {name: x.float().numpy() for name, x in model.state_dict().items()}
-        write_backbone_gguf(view.base, folder / GGUF_FILE, weights, overrides=overrides)
+        write_backbone_gguf(view.base, folder / GGUF_FILE, weights, overrides=overrides, prefixes=view.prefixes)
 
 
 def write_tables(view: CheckpointView, folder: NewFolder, progress: Progress | None) -> dict:
