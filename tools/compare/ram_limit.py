@@ -1,0 +1,124 @@
+"""A whole model with its tables on disk under a RAM limit, beside the same model with them in memory.
+
+The backbone is random, of a size that takes about 30 ms a token on two cores; its two tables stand before blocks 1 and
+14. "limited": a tenth of the tables' size, read past the page cache, the cache of hot rows empty before each round;
+random tokens, so that hardly a row comes twice. The two take turns at every token, one backbone serving both. The last
+line answers whether the graph should be run in two pieces, so that only the second waits for the late layer's rows.
+"""
+
+import copy
+import json
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+import engram_local
+from engram_local.bench_table import machine
+from engram_local.errors import EngramError
+from engram_local.model import Model
+from engram_local.sizes import format_size
+from engram_local.tables import RowReader, Table
+from engram_local.tools.compare.random_model import make_random_model
+from engram_local.tools.compare.split import time_split
+
+N_PROMPT, N_DECODE = 512, 64
+
+
+def run(size: int, folder: str | None, keep: bool, rounds: int, threads: int | None, json_file: str | None) -> dict:
+    """Make the model with tables of `size` bytes together, measure, print, write the figures. Returns them."""
+    path = Path(folder or tempfile.gettempdir()) / f"engram_local_random_{size}"
+    try:
+        if not path.exists():
+            make_random_model(path, size)
+        with engram_local.load(path, threads=threads, backend="onnx") as model:
+            figures = measure(model, size // 10, rounds)
+            figures["split"] = time_split(model)
+    finally:
+        if not keep:
+            shutil.rmtree(path, ignore_errors=True)
+    print_figures(figures)
+    if json_file:
+        Path(json_file + ".partial").write_text(json.dumps(figures, indent=1) + "\n")
+        os.replace(json_file + ".partial", json_file)
+    return figures
+
+
+def measure(model: Model, ram_limit: int, rounds: int) -> dict:
+    """Seconds of each kind, one entry a round; the limited over the resident ones, the median of the rounds."""
+    models = {"resident": _with_tables(model, None), "limited": _with_tables(model, ram_limit)}
+    times = {kind: {"prefill": [], "token": [], "lookup": []} for kind in models}
+    for i in range(-1, rounds):  # the first is not counted
+        tokens = np.random.default_rng(i + 1).integers(0, model.n_tokens, N_PROMPT + N_DECODE)
+        models["limited"] = _with_tables(model, ram_limit)
+        for kind, seconds in _once(models, tokens).items():
+            for what, value in seconds.items():
+                if i >= 0:
+                    times[kind][what].append(value)
+    tables = list(models["limited"].tables.values())
+    result = {"machine": machine(), "threads": model.threads, "table_bytes": sum(x.data_bytes for x in tables)}
+    result |= {"ram_limit": ram_limit, "access": tables[0].access, "why": tables[0].why, "times": times}
+    result["ratio"] = {
+        what: float(np.median(np.divide(times["limited"][what], times["resident"][what])))
+        for what in ("prefill", "token")
+    }
+    return result
+
+
+def _with_tables(model: Model, limit: int | None) -> Model:
+    """The same model, backbone and all, with tables of its own: in memory, or cold."""
+    other, total = copy.copy(model), sum(x.data_bytes for x in model.tables.values())
+    other.tables = {}
+    for layer_id, table in model.tables.items():
+        if limit is None:
+            opened = Table(table.path, access="resident")
+            opened.warm()
+        else:
+            opened = Table(table.path, access="direct", ram_limit=limit, share=table.data_bytes / total)
+            if opened.access != "direct":  # these would be in the page cache
+                raise EngramError(f"{table.path}: {opened.why}; choose another --folder")
+        other.tables[layer_id] = opened
+    other.reader = RowReader(other.tables)
+    return other
+
+
+def _once(models: dict[str, Model], tokens: np.ndarray) -> dict[str, dict[str, float]]:
+    """Seconds of the prompt, of a generated token (mean), and of that hashing and waiting for rows."""
+    sessions = {kind: model.session() for kind, model in models.items()}
+    seconds = {}
+    for kind, session in sessions.items():
+        begin = time.perf_counter()
+        session.forward(tokens[:N_PROMPT])
+        seconds[kind] = {"prefill": time.perf_counter() - begin, "token": 0.0, "lookup": -session.stats.lookup_s}
+    for token in tokens[N_PROMPT:]:
+        for kind, session in sessions.items():
+            begin = time.perf_counter()
+            session.read_ahead([token])  # as generation does once a token is sampled
+            session.forward([token]).argmax()
+            seconds[kind]["token"] += (time.perf_counter() - begin) / N_DECODE
+    for kind, session in sessions.items():
+        seconds[kind]["lookup"] = (seconds[kind]["lookup"] + session.stats.lookup_s) / N_DECODE
+        session.close()
+    return seconds
+
+
+def print_figures(figures: dict) -> None:
+    host, times = figures["machine"], figures["times"]
+    print(f"{host['cpu']}, {host['cpus']} CPUs, {figures['threads']} threads, kernel {host['kernel']}")
+    print(
+        f"load {host['load']}; tables {format_size(figures['table_bytes'])}; {len(times['resident']['token'])} rounds"
+    )
+    print(f"limited to {format_size(figures['ram_limit'])}: {figures['access']}: {figures['why']}")
+    print(f"{'median':<10}{'prefill ' + str(N_PROMPT) + ', ms':>18}{'token, ms':>12}{'of it lookup, ms':>18}")
+    for kind, by_what in times.items():
+        prefill, token, waits = (1e3 * float(np.median(by_what[x])) for x in ("prefill", "token", "lookup"))
+        print(f"{kind:<10}{prefill:>18.1f}{token:>12.2f}{waits:>18.3f}")
+    print(f"limited / resident: prefill {figures['ratio']['prefill']:.3f}, token {figures['ratio']['token']:.3f}")
+    split = {name: 1e3 * x for name, x in figures["split"].items()}
+    print(
+        f"one graph {split['whole']:.2f} ms a token, cut before the late layer {split['pieces']:.2f} ms; "
+        f"rows of both layers are there after {split['both']:.3f} ms, of the early one after {split['early']:.3f} ms"
+    )
