@@ -176,6 +176,10 @@ def _work(out: str) -> Iterator:
         with progress() as show:
             yield show
     except KeyboardInterrupt:
-        left = "the same command goes on where it stopped" if Path(f"{out}.partial").exists() else "nothing was written"
+        left = (
+            "the same command goes on where it stopped"
+            if Path(f"{Path(out)}.partial").exists()
+            else "nothing was written"
+        )
         say(f"engram-local: interrupted; {left}")
         raise typer.Exit(130) from None

@@ -45,7 +45,7 @@ def new_folder(out: str | Path, job: dict) -> Iterator[NewFolder]:
     """
     out = Path(out)
     refuse_existing(out)
-    partial = out.with_name(out.name + ".partial")
+    partial = Path(f"{out}.partial")
     folder = _open(partial, job)
     try:
         folder.save()
@@ -71,9 +71,10 @@ def refuse_existing(out: str | Path) -> None:
 
 
 def check_space(out: str | Path, n_bytes: int, way_out: str = "make room") -> None:
-    """ModelFolderError where `out`'s disk has not `n_bytes` left."""
+    """ModelFolderError where `out`'s disk has not `n_bytes` left; what an interrupted run left counts as room."""
     parent = next(p for p in Path(out).absolute().parents if p.exists())
     free = shutil.disk_usage(parent).free
+    free += sum(x.stat().st_size for x in Path(f"{Path(out)}.partial").rglob("*") if x.is_file())
     if free < n_bytes:
         raise ModelFolderError(
             f"{out}: needs about {format_size(n_bytes)}, {parent} has {format_size(free)} free; {way_out}"

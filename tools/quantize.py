@@ -11,7 +11,7 @@ import numpy as np
 from engram_local import row_codecs
 from engram_local.config import ENCODINGS, LayerConfig
 from engram_local.errors import ModelFolderError
-from engram_local.model_folder import MANIFEST, ModelFolder, check_size, save_manifest, write_manifest
+from engram_local.model_folder import MANIFEST, ModelFolder, save_manifest, sha256, write_manifest
 from engram_local.progress import Progress
 from engram_local.table_layout import read_layout
 from engram_local.tables import Table
@@ -74,12 +74,13 @@ def quantize_model(
                 folder.finish(after.table, _encode(source, before, after, folder.path, progress))
         config = dict(source.config, engram=replace(source.engram, layers=tuple(new)).to_dict())
         (folder.path / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-        info = dict(source.manifest.get("export") or {})
-        info["tables"] = {x.table: info.get("tables", {}).get(x.table) for x in old if x not in changed}
-        info["tables"] |= folder.finished
-        info.pop("calibration", None)
+        info = source.manifest.get("export")
+        info = {x: y for x, y in info.items() if x != "calibration"} if isinstance(info, dict) else {}
+        info["tables"] = folder.finished
         info["quantized_from"] = {"manifest_sha256": manifest_digest, "encodings": [x.encoding for x in old]}
         manifest = write_manifest(folder.path, info, progress)
+        for name in kept:
+            _compare(source, name, manifest["files"][name]["sha256"])
         if tokens is not None:
             rows = {x.layer_id: TableRows(source.file(x.table)) for x in old}
             info["calibration"] = run_calibration(folder.path, rows, tokens, Path(calibrate).name, progress)
@@ -97,6 +98,8 @@ def _encode(source: ModelFolder, before: LayerConfig, after: LayerConfig, out: P
             f"{path}: holds {layout.rows} rows of {layout.dim} values, config.json says {before.n_rows} of "
             f"{before.head_dim}; fetch or export the model again"
         )
+    if not before.linked:  # damage would get a checksum of its own
+        _compare(source, before.table, sha256(path))
     rows = TableRows(path)
     try:
         return convert_table(rows, out / after.table, after.encoding, after.table, progress)
@@ -107,6 +110,10 @@ def _encode(source: ModelFolder, before: LayerConfig, after: LayerConfig, out: P
 def _copy(source: ModelFolder, name: str, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source.file(name), path)
-    problem = check_size(path, source.manifest["files"][name]["bytes"])
-    if problem:
-        raise ModelFolderError(f"{path}: {problem}; the source was changed while it was copied")
+
+
+def _compare(source: ModelFolder, name: str, digest: str) -> None:
+    if digest != source.manifest["files"][name]["sha256"]:
+        raise ModelFolderError(
+            f"{source.path / name}: does not match the sha256 of the manifest; fetch or export the model again"
+        )

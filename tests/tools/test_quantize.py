@@ -87,7 +87,7 @@ def test_linked_tables_become_files(tiny_copy, tmp_path):
 
 
 def test_what_has_the_encoding_is_not_encoded_again(tmp_path):
-    """One of two tables is int4: another run makes the other int4 and leaves the first as it is, and its report."""
+    """One of two tables is int4: another run makes the other int4, leaves the first as it is and reports the other."""
     quantize_model(POCKET, tmp_path / "int4", "int4")
     mixed = tmp_path / "mixed"
     shutil.copytree(POCKET, mixed)
@@ -95,9 +95,10 @@ def test_what_has_the_encoding_is_not_encoded_again(tmp_path):
     config = json.loads((mixed / "config.json").read_text())
     config["engram"]["layers"][0]["encoding"] = "int4"
     (mixed / "config.json").write_text(json.dumps(config))
-    write_manifest(mixed, {"tables": {"tables/layer_1.safetensors": {"rows": 1}}})
+    write_manifest(mixed, {"weights": "int8", "calibration": {}})
     info = quantize_model(mixed, tmp_path / "out", "int4")
-    assert info["tables"]["tables/layer_1.safetensors"] == {"rows": 1}
+    assert (list(info["tables"]), info["weights"]) == (["tables/layer_2.safetensors"], "int8")
+    assert "calibration" not in info
     assert info["quantized_from"]["encodings"] == ["int4", "int8"]
     wanted = files_of(tmp_path / "int4")
     assert {x: y for x, y in files_of(tmp_path / "out").items() if x != "config.json"} == {
@@ -128,7 +129,13 @@ def test_refusals_leave_nothing(tiny_path, tmp_path, monkeypatch):
         file.write(b"\xff")  # the last row's last value: not finite
         file.seek(-2, 2)
         file.write(b"\x80")
+    refused("layer_0.safetensors: does not match the sha256 of the manifest", model=damaged)
+    write_manifest(damaged)  # as whoever wrote these rows would have
     refused("NaN or infinity", model=damaged)
+    shutil.copyfile(tiny_path / TABLE, damaged / TABLE)
+    write_manifest(damaged)
+    (damaged / "tokenizer.json").write_bytes((damaged / "tokenizer.json").read_bytes().replace(b"w1", b"w2", 1))
+    refused("tokenizer.json: does not match the sha256 of the manifest", model=damaged)
     (tmp_path / "out.partial").mkdir()
     (tmp_path / "out.partial" / "mine.txt").write_text("not to be deleted")
     refused("out.partial: is not what an interrupted run left")
