@@ -94,10 +94,10 @@ def report_lines(info: dict) -> list[str]:
         if "linked" in x:
             lines.append(f"{name}: {x['rows']:,} rows of {x['encoding']}, read in place from {', '.join(x['linked'])}")
         else:
-            lines.append(
-                f"{name}: {x['rows']:,} rows as {x['encoding']}, relative RMS error {x['relative_rms_error']:.2e}, "
-                f"worst row {x['worst_row']} with {x['worst_row_relative_error']:.2e}"
-            )
+            worst = f"worst row {x['worst_row']} with {x['worst_row_relative_error']:.2e}"
+            lost = f"relative RMS error {x['relative_rms_error']:.2e}, {worst}"
+            lossless = x["worst_row_relative_error"] == 0
+            lines.append(f"{name}: {x['rows']:,} rows as {x['encoding']}, {'without loss' if lossless else lost}")
     if "calibration" in info:
         x = info["calibration"]
         lines.append(
