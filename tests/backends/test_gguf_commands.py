@@ -40,7 +40,7 @@ def test_chat(path):
     done = run("chat", path, "--max-tokens", 4, "--threads", 1, text="hello\nthe\n")
     assert done.stdout.count("\n") >= 2
     assert done.stderr == ""
-    assert "llama" in run("chat", path, "--max-tokens", 1, "--verbose", text="hello\n").stderr
+    assert "llama" in run("chat", path, "--max-tokens", 1, "--verbose", "--threads", 1, text="hello\n").stderr
 
 
 def test_inspect(path):
@@ -69,7 +69,7 @@ def test_bench(path, tmp_path):
 
 
 def test_blocks_on_the_gpu_are_for_gguf_alone(path, tiny_path):
-    run("generate", path, "--prompt", "the", "--max-tokens", 1, "--gpu-layers", 2)
+    run("generate", path, "--prompt", "the", "--max-tokens", 1, "--gpu-layers", 2, "--threads", 1)
     done = run("generate", tiny_path, "--prompt", "the", "--gpu-layers", 2, code=1)
     assert done.stderr.strip().endswith("need the gguf backend; use --backend gguf")
     done = run("generate", path, "--prompt", "the", "--backend", "onnx", code=1)

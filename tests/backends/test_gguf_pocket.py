@@ -21,14 +21,25 @@ QUESTIONS = "What is the capital of France?\nWhat is the capital of Japan?\nWho 
 
 @pytest.fixture(scope="module")
 def through_gguf():
-    with engram_local.load(backend="gguf", threads=2) as model:
+    with engram_local.load(backend="gguf", threads=1) as model:
         yield model
 
 
 def test_chat_answers_as_with_onnx():
     replies = {}
     for backend in ("onnx", "gguf"):
-        command = [sys.executable, "-m", "engram_local.cli", "chat", "--backend", backend, "--temperature", "0"]
+        command = [
+            sys.executable,
+            "-m",
+            "engram_local.cli",
+            "chat",
+            "--backend",
+            backend,
+            "--temperature",
+            "0",
+            "--threads",
+            "1",
+        ]
         done = subprocess.run(command, input=QUESTIONS, capture_output=True, text=True, timeout=60)
         assert (done.returncode, done.stderr) == (0, "")
         replies[backend] = done.stdout

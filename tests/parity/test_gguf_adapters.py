@@ -12,7 +12,7 @@ llama_cpp = pytest.importorskip("llama_cpp")
 pytest.importorskip("engram_peft")
 from parity.adapters import make_adapter, prompts, reference_logits  # noqa: E402
 
-EXACT = {"kv_type": "float32", "flash_attention": "off", "threads": 2}
+EXACT = {"kv_type": "float32", "flash_attention": "off", "threads": 1}
 CASES = {
     "llama": {"target_layers": [0, 2], "hc_mult": 2},
     "qwen3": {"target_layers": [1]},
@@ -43,8 +43,8 @@ def stock_logits(path, ids) -> np.ndarray:
     llama = llama_cpp.Llama(
         str(path),
         n_ctx=256,
-        n_threads=2,
-        n_threads_batch=2,
+        n_threads=1,
+        n_threads_batch=1,
         logits_all=True,
         verbose=False,
         type_k=0,
@@ -100,6 +100,6 @@ def test_onnx_agrees(case, tmp_path):
         tables="float32",
         weights="float32",
     )
-    with engram_local.load(tmp_path / "onnx", threads=2) as model:
+    with engram_local.load(tmp_path / "onnx", threads=1) as model:
         onnx = model.session().forward(case.ids, "all")
     assert np.abs(case.model.session().forward(case.ids, "all") - onnx).max() < 1e-2

@@ -115,8 +115,8 @@ def path(tmp_path_factory) -> Path:
 def models(path):
     exact = {"kv_type": "float32", "flash_attention": "off"}
     with (
-        engram_local.load(path, backend="onnx", threads=2) as onnx_model,
-        engram_local.load(path, backend="gguf", threads=2, **exact) as gguf_model,
+        engram_local.load(path, backend="onnx", threads=1) as onnx_model,
+        engram_local.load(path, backend="gguf", threads=1, **exact) as gguf_model,
     ):
         yield onnx_model, gguf_model
 
@@ -144,7 +144,7 @@ def test_greedy_tokens_are_the_same_over_64_steps(models):
 
 def test_it_is_the_shipped_model(models):
     """The float32 export answers as the int8 one that ships: the comparison above is about this model."""
-    with engram_local.load(POCKET, backend="onnx", threads=2) as shipped:
+    with engram_local.load(POCKET, backend="onnx", threads=1) as shipped:
         ids = shipped.prompt_ids(QUESTIONS[0])
         expected = shipped.session().forward(ids, "all")
     assert np.abs(models[0].session().forward(ids, "all") - expected).max() < 1
