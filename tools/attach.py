@@ -135,15 +135,14 @@ class _Checkpoint:
         return read_pieces(path) if path.is_file() else None
 
     def write(self, out: Path, progress: Progress | None) -> dict:
-        from engram_local.tools.export import write_config
-        from engram_local.tools.export.onnx import write_layers
+        from engram_local.tools.export import write_backbones, write_config
         from engram_local.tools.export.tables import convert_table
 
         reports = {}
         for layer in self.engram.layers:
             rows = self.view.tables[layer.layer_id]
             reports[layer.table] = convert_table(rows, out / layer.table, layer.encoding, layer.table, progress)
-        write_layers(self.view, out, self.weights)
+        write_backbones(self.view, None, out, (), self.weights, progress)  # the layers alone
         write_config(self.view, out)
         return {"layout": self.view.layout, "weights": self.weights, "tables": reports}
 
