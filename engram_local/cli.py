@@ -193,6 +193,7 @@ def inspect(
     rows: Annotated[
         str | None, typer.Option(help="Show which rows each token of this text reads.", metavar="TEXT")
     ] = None,
+    live: Annotated[bool, typer.Option("--live", help="Show how much of each table is in memory now.")] = False,
     debug: Debug = False,
 ) -> None:
     """Show what a model holds and how much memory it needs.
@@ -200,12 +201,15 @@ def inspect(
     \b
     engram-local inspect
     engram-local inspect my-model --json
+    engram-local inspect my-model --live
     engram-local inspect --rows 'the capital of France'
     """
     from engram_local.inspection import print_model, print_rows
 
+    if rows is not None and live:
+        raise typer.BadParameter("--rows and --live exclude each other")
     if rows is None:
-        print_model(model, json_output)
+        print_model(model, json_output, live)
     else:
         print_rows(model, rows, json_output)
 

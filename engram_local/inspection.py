@@ -10,6 +10,7 @@ from engram_local.config import LayerConfig
 from engram_local.hashing import NgramHasher
 from engram_local.model import POCKET
 from engram_local.model_folder import GGUF_FILE, ModelFolder
+from engram_local.page_cache import table_share
 from engram_local.sizes import format_size
 from engram_local.table_layout import read_layout
 from engram_local.tokenization import Tokenizer
@@ -88,8 +89,16 @@ def _kv_bytes_per_token(config: dict, n_bytes: int) -> int | None:
         return None
 
 
-def print_model(path: str | Path | None, as_json: bool) -> None:
-    about = describe(ModelFolder.open(path or POCKET))
+def in_page_cache(folder: ModelFolder) -> dict[str, dict]:
+    """{table: {"share": of its bytes that are in the page cache now, "by": how that was found}}."""
+    found = {x.table: table_share(read_layout(folder.file(x.table))) for x in folder.engram.layers}
+    return {table: {"share": share, "by": by} for table, (share, by) in found.items()}
+
+
+def print_model(path: str | Path | None, as_json: bool, live: bool = False) -> None:
+    """`live` adds what the page cache holds of each table at this moment."""
+    folder = ModelFolder.open(path or POCKET)
+    about = describe(folder) | ({"page_cache": in_page_cache(folder)} if live else {})
     if as_json:
         print(json.dumps(about, ensure_ascii=False))
         return
@@ -118,6 +127,8 @@ def print_model(path: str | Path | None, as_json: bool) -> None:
     table.add_row("streams", *(str(x["streams"]) for x in layers))
     table.add_row("convolution", *(f"{c['kernel']}, dilation {c['dilation']}" if c else "none" for c in convs))
     table.add_row("on disk", *(format_size(x["bytes_on_disk"]) for x in layers))
+    if live:
+        table.add_row("in the page cache", *(f"{x['share']:.1%} ({x['by']})" for x in about["page_cache"].values()))
     console.print(table)
     memory = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in ("bytes", "on disk", "in memory"):

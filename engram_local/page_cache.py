@@ -1,11 +1,19 @@
-"""What the system's page cache holds of a file, and how to empty it, for measurements. Linux only."""
+"""What the system's page cache holds of a file, and how to empty it, for measurements and for `inspect --live`."""
 
 import ctypes
 import mmap
 import os
+import random
+import time
 from pathlib import Path
 
+import numpy as np
+
+from engram_local.table_layout import TableLayout
+
 _WINDOW = 1 << 30
+_SAMPLES = 100
+_FAST_S = 15e-6  # a page from memory takes about 1 to 5 us, one from an NVMe disk 50 and more
 
 
 def drop_pages(path: str | Path) -> bool:
@@ -18,28 +26,53 @@ def drop_pages(path: str | Path) -> bool:
     return True
 
 
-def resident_share(path: str | Path) -> float | None:
-    """Share of a file's pages that are in memory (mincore), None where the system does not tell."""
+def table_share(layout: TableLayout) -> tuple[float, str]:
+    """(share of a table's bytes in memory, how that was found: "mincore" or "timed reads")."""
+    extents = [(layout.files[x.file], x.offset, x.n_rows * c.width) for c in layout.columns for x in c.extents]
+    shares = [resident_share(*extent) for extent in extents]
+    if None not in shares:
+        return sum(s * n for s, (_, _, n) in zip(shares, extents, strict=True)) / layout.data_bytes, "mincore"
+    return timed_share(extents), "timed reads"
+
+
+def resident_share(path: str | Path, offset: int = 0, n_bytes: int | None = None) -> float | None:
+    """Share of a file's pages, or of those of some of its bytes, that are in memory. None where mincore is missing, or
+    may not tell: the kernel calls every page of another user's file resident."""
+    size = os.stat(path).st_size
+    end = size if n_bytes is None else min(offset + n_bytes, size)
+    if not os.access(path, os.W_OK):
+        return None
     try:
         mincore = ctypes.CDLL(None, use_errno=True).mincore
     except (AttributeError, OSError, TypeError):
         return None
     mincore.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p)
-    size = os.stat(path).st_size
     n_pages = n_resident = 0
     with open(path, "rb") as file:
-        for start in range(0, size, _WINDOW):
-            n_bytes = min(_WINDOW, size - start)
+        for start in range(offset // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY, end, _WINDOW):
+            length = min(_WINDOW, end - start)
             # A private writable mapping is never written to; ctypes takes no address of a read-only one.
             with mmap.mmap(
-                file.fileno(), n_bytes, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE, offset=start
+                file.fileno(), length, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE, offset=start
             ) as window:
-                flags = ctypes.create_string_buffer(-(-n_bytes // mmap.PAGESIZE))
+                flags = ctypes.create_string_buffer(-(-length // mmap.PAGESIZE))
                 anchor = ctypes.c_char.from_buffer(window)
-                failed = mincore(ctypes.addressof(anchor), n_bytes, flags)
+                failed = mincore(ctypes.addressof(anchor), length, flags)
                 del anchor
             if failed:
                 return None
             n_pages += len(flags)
-            n_resident += sum(flag & 1 for flag in flags.raw)
+            n_resident += int((np.frombuffer(flags, np.uint8) & 1).sum())
     return n_resident / n_pages if n_pages else None
+
+
+def timed_share(extents: list[tuple[str, int, int]]) -> float:
+    """An estimate from how long reads of random places of these (file, offset, bytes) take; brings in what it reads."""
+    rng, fast = random.Random(), 0
+    for path, offset, n_bytes in rng.choices(extents, [n for _, _, n in extents], k=_SAMPLES):
+        with open(path, "rb", buffering=0) as file:
+            file.seek(offset + rng.randrange(n_bytes))
+            begin = time.perf_counter()
+            file.read(1)
+            fast += time.perf_counter() - begin < _FAST_S
+    return fast / _SAMPLES
