@@ -86,5 +86,8 @@ def write_tokenizer(folder: Path, n_merges: int = VOCAB - 270) -> None:
     core.train_from_iterator([TEXT * 3], trainer)
     core.save(str(folder / "tokenizer.json"))
     settings = {"bos_token": "<s>", "eos_token": "<|end|>", "pad_token": "<pad>", "add_bos_token": False}
+    settings["tokenizer_class"] = (
+        "PreTrainedTokenizerFast"  # else transformers builds the family's own around the merges
+    )
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE)

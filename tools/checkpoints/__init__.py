@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from engram_local.errors import CheckpointError
-from engram_local.tools.checkpoints import trained
+from engram_local.tools.checkpoints import demo, engram_peft, trained
 from engram_local.tools.checkpoints.view import CheckpointView
 
-READERS = {reader.LAYOUT: reader for reader in (trained,)}
+READERS = {reader.LAYOUT: reader for reader in (trained, engram_peft, demo)}
 
 
 def open_checkpoint(path: Path, base: Path | None = None, layout: str | None = None) -> CheckpointView:

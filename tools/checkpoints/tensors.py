@@ -22,6 +22,31 @@ def read_json(path: Path) -> dict:
     return value
 
 
+def read_numbers(config: dict, file: Path, integers: dict[str, int], lists: dict[str, int] | None = None) -> dict:
+    """The integers and the non-empty lists of integers that `config`, read from `file`, must hold.
+
+    integers, lists: {key: least value}. Raises CheckpointError, naming every key that is missing.
+    """
+    wanted = integers | (lists or {})
+    missing = [key for key in wanted if config.get(key) is None]
+    if missing:
+        raise CheckpointError(f"{file}: lacks {', '.join(missing)}; write there what the layers were trained with")
+    for key, least in wanted.items():
+        values = config[key] if key not in integers else [config[key]]
+        if not isinstance(values, list) or not values or any(type(x) is not int or x < least for x in values):
+            kind = "an integer" if key in integers else "a list of integers"
+            raise CheckpointError(f"{file}: {key} is {str(config[key])[:60]!r}, not {kind} from {least}; correct it")
+    return {key: config[key] for key in wanted}
+
+
+def backbone_sizes(base: Path) -> dict:
+    """hidden_size, vocab_size and num_hidden_layers of the backbone in `base`. Raises CheckpointError."""
+    file = base / "config.json"
+    config = read_json(file)
+    sizes = dict.fromkeys(("hidden_size", "vocab_size", "num_hidden_layers"), 1)
+    return read_numbers(config.get("text_config") or config, file, sizes)
+
+
 class Tensors:
     """The tensors of one checkpoint by name, read on demand. Keeps file handles, never a whole table.
 
@@ -108,9 +133,11 @@ def weight_files(path: Path) -> list[Path]:
             raise CheckpointError(f"{index}: weight_map is missing or names files outside the folder")
         files = [path / name for name in sorted(set(weight_map.values()))]
     else:
-        files = sorted(path.glob("*.safetensors")) or sorted(
-            f for pattern in ("*.bin", "*.pt", "*.pth") for f in path.glob(pattern) if f.name != "training_args.bin"
-        )
+        # Training runs leave other files beside the weights: the usual names first.
+        for patterns in (["model.safetensors"], ["*.safetensors"], ["pytorch_model*.bin"], ["*.bin", "*.pt", "*.pth"]):
+            files = sorted(file for pattern in patterns for file in path.glob(pattern))
+            if files:
+                break
     if not files:
         raise CheckpointError(f"{path}: holds no .safetensors, .bin or .pt file; is this the checkpoint's folder?")
     return files
@@ -142,8 +169,9 @@ def _open(file: Path):
             f"{file}: is no plain state dict ({str(e).splitlines()[0][:100]}); it is not unpickled, for that may run "
             "code: save it as safetensors"
         ) from e
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
+    for key in ("state_dict", "model"):
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
     if not isinstance(state, dict) or not all(isinstance(k, str) and torch.is_tensor(v) for k, v in state.items()):
         raise CheckpointError(f"{file}: holds no state dict of named tensors; save model.state_dict()")
     return state

@@ -26,6 +26,7 @@ class EngramBuilder(Model):
 
     engram: dict[int, tuple[LayerConfig, LayerWeights]]
     engram_bits: int | None
+    torch_model: torch.nn.Module
     rows_selected = False
 
     def __init__(self, *args):
@@ -98,6 +99,27 @@ class EngramBuilder(Model):
         dims.name = f"engram.{layer_id}.off/shape"
         return tape.op("ConstantOfShape", [dims], {"value": ir.tensor(np.zeros(1, np.float32))})
 
+    def make_rope_init(self, config):
+        pass  # the frequencies come from the torch model
+
+    def make_attention_qk_rope(self, layer_id, **kwargs):
+        """Names of the caches that GroupQueryAttention rotates this layer's queries and keys with: made of the torch
+        model's own frequencies, however they are scaled. Empty for a layer without positions.
+        """
+        if not self.attention_attrs["use_rope_in_attn"]:
+            return "", ""
+        rotary, kind = self.torch_model.model.rotary_emb, ""
+        if not hasattr(rotary, "inv_freq"):  # frequencies of their own for each kind of layer
+            kind = f"{self.torch_model.config.layer_types[layer_id]}_"
+        names = f"{kind}cos_cache", f"{kind}sin_cache"
+        if names[0] not in self.values:
+            positions = torch.arange(self.context_length, dtype=torch.float32)
+            angles = torch.outer(positions, getattr(rotary, f"{kind}inv_freq").float())
+            scale = getattr(rotary, f"{kind}attention_scaling")
+            self.make_initializer(angles.cos() * scale, names[0])
+            self.make_initializer(angles.sin() * scale, names[1])
+        return names
+
     # Only the rows that `logits_rows` names go through the last feed-forward, the final norm and the head.
     def prunes_hidden_rows(self):
         return True
@@ -139,7 +161,11 @@ def build(
         "shared_embeddings": bool(config.tie_word_embeddings),
         "moe_quant_type": "none" if bits is None else f"int{bits}",
     }
-    cls = type(f"Engram{family.__name__}", (EngramBuilder, family), {"engram": engram, "engram_bits": bits})
+    cls = type(
+        f"Engram{family.__name__}",
+        (EngramBuilder, family),
+        {"engram": engram, "engram_bits": bits, "torch_model": model},
+    )
     with contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
         built = cls(config, ir.DataType.FLOAT, ir.DataType.FLOAT, "cpu", str(scratch), options)
         built.load_weights = lambda _: model

@@ -4,7 +4,6 @@ from onnxruntime_genai import models  # noqa: F401  (puts the package `builders`
 
 from builders import (  # isort: skip
     Gemma2Model,
-    Gemma3Model,
     GemmaModel,
     GraniteModel,
     LlamaModel,
@@ -16,6 +15,16 @@ from builders import (  # isort: skip
     SmolLM3Model,
 )
 from builders.qwen import Qwen35MoETextModel
+
+
+class Gemma3Model(Gemma2Model):
+    """onnxruntime-genai's own reads the local frequencies from a key that transformers 5 has not; EngramBuilder takes
+    them from the torch model.
+    """
+
+    def make_attention_init(self, config):
+        self.attention_attrs["q_norm"] = self.attention_attrs["k_norm"] = True
+        super().make_attention_init(config)
 
 
 class RoutedExperts(Model):
@@ -34,6 +43,12 @@ class RoutedExperts(Model):
         return layer.mlp
 
     make_moe_router = Qwen35MoETextModel.make_moe_router
+
+    def make_moe(self, layer_id, moe, root_input):
+        if hasattr(moe, "experts"):
+            super().make_moe(layer_id, moe, root_input)
+        else:  # a block that config.json leaves dense
+            self.make_mlp(layer_id, moe, root_input)
 
     def make_moe_preprocessing(self, layer_id, moe, root_input):
         moe.gate.exclude_from_quantization = True
@@ -69,11 +84,41 @@ class Qwen3MoeModel(RoutedExperts, Qwen3Model):
 
 
 class OlmoeModel(RoutedExperts, Qwen3Model):
-    pass
+    def __init__(self, config, *args):
+        if config.clip_qkv is not None:
+            raise NotImplementedError(f"clip_qkv is {config.clip_qkv}")
+        super().__init__(config, *args)
+
+    def make_qk_norm(self, layer_id, attention):
+        """One norm over all heads together, where Qwen3 has one over each head."""
+        for part, width in (("q", self.q_size), ("k", self.kv_size)):
+            weight = f"model.layers.{layer_id}.attn.{part}_norm.weight"
+            self.make_initializer(getattr(attention, f"{part}_norm").weight, weight, to=self.io_dtype)
+            name = f"/model/layers.{layer_id}/attn/{part}_norm/SimplifiedLayerNormalization"
+            inputs, output = [self.attention_attrs[f"{part}_path"], weight], f"{name}/output_0"
+            epsilon = self.layernorm_attrs["epsilon"]
+            self.make_node("SimplifiedLayerNormalization", inputs, [output], name=name, epsilon=epsilon, axis=-1)
+            self.make_value(output, self.io_dtype, ["batch_size", "sequence_length", width])
+            self.attention_attrs[f"{part}_path"] = output
 
 
 class Qwen2MoeModel(RoutedExperts, QwenModel):
-    pass
+    def __init__(self, config, *args):
+        super().__init__(config, *args)
+        self.shared_expert_intermediate_size = config.shared_expert_intermediate_size
+
+    make_shared_expert = Qwen35MoETextModel.make_shared_expert
+
+    def make_moe_subgraph(self, layer_id, moe, root_input):
+        """The routed experts and, behind a gate of its own, one that every token goes through."""
+        routed = self._make_experts(layer_id, root_input)
+        moe.shared_expert_gate.exclude_from_quantization = True
+        shared, gate = self.make_shared_expert(layer_id, moe.shared_expert, moe.shared_expert_gate, root_input)
+        name = f"/model/layers.{layer_id}/moe/GatedAdd"
+        self.make_gated_add(
+            name, root_input=routed, scaled_input=shared, gate=gate, shape=self.make_hidden_state_shape()
+        )
+        self.layernorm_attrs["skip_input"] = f"{name}/output_0"
 
 
 FAMILIES = {
@@ -84,8 +129,10 @@ FAMILIES = {
     "LlamaForCausalLM": LlamaModel,
     "MistralForCausalLM": MistralModel,
     "MixtralForCausalLM": MixtralModel,
+    "OlmoeForCausalLM": OlmoeModel,
     "Phi3ForCausalLM": Phi3MiniModel,
     "Qwen2ForCausalLM": QwenModel,
+    "Qwen2MoeForCausalLM": Qwen2MoeModel,
     "Qwen3ForCausalLM": Qwen3Model,
     "Qwen3MoeForCausalLM": Qwen3MoeModel,
     "SmolLM3ForCausalLM": SmolLM3Model,
