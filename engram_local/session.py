@@ -10,6 +10,8 @@ from engram_local.errors import ContextOverflowError, EngramError, TokenRangeErr
 from engram_local.hashing import DEAD
 from engram_local.lookup import StepLookup
 
+FIRST_COLD_CHUNK = 32  # tokens: nothing computes yet while the rows of a prompt's first chunk are read
+
 
 @dataclass
 class SessionStats:
@@ -49,9 +51,10 @@ class Session:
         self._step = StepLookup(model.hasher, model.tables) if memory and StepLookup.fits(model.tables) else None
         self._max_chunk = model.backend.max_chunk
         if memory:
-            self._max_chunk = min(
-                self._max_chunk, model.reader.max_tokens({x.layer_id: x.n_heads for x in model.config.layers})
-            )
+            n_heads = {x.layer_id: x.n_heads for x in model.config.layers}
+            self._max_chunk = min(self._max_chunk, model.reader.max_tokens(n_heads))
+        cold = memory and self._step is None
+        self._first_chunk = min(self._max_chunk, FIRST_COLD_CHUNK) if cold else self._max_chunk
 
     @property
     def length(self) -> int:
@@ -79,9 +82,10 @@ class Session:
         if len(tokens) == 1 and self._step is not None:
             return self._forward_one(tokens, logits)
         started = time.perf_counter()
-        begin, n, step = self.length, len(tokens), self._max_chunk
+        begin, n = self.length, len(tokens)
         self._append(tokens)
-        chunks = [slice(i, min(i + step, n)) for i in range(0, n, step)]
+        ends = [*range(self._first_chunk, n, self._max_chunk), n]
+        chunks = [slice(i, end) for i, end in zip([0, *ends], ends, strict=False)]
         parts = []
         rows = self._rows(tokens, chunks[0]) if self.memory else None
         for i, chunk in enumerate(chunks):
@@ -113,7 +117,7 @@ class Session:
     def read_ahead(self, token_ids) -> None:
         """Begin the table reads of tokens that the next forward will start with, and return at once."""
         if self.memory and self._step is None:  # resident rows are there
-            tokens = self._check(token_ids)[: self._max_chunk]
+            tokens = self._check(token_ids)[: self._first_chunk]
             self._append(tokens)
             self._ahead = (tokens.copy(), self._start(self.length, self.length + len(tokens)))
 
