@@ -45,6 +45,10 @@ def make_adapter(folder: Path, family: str, safe: bool = True, added_tokens=(), 
     base, adapter = Path(folder) / "base", Path(folder) / "adapter"
     make, fields = FAMILIES[family]
     model = write_base(make(**fields | (base_options or {})), base)
+    if model.config.tie_word_embeddings:  # a token's own embedding must not decide the logits alone
+        with torch.no_grad():
+            model.get_input_embeddings().weight.mul_(0.1)
+        model.save_pretrained(base)
     tokenizer = transformers.AutoTokenizer.from_pretrained(base)
     if added_tokens:
         tokenizer.add_tokens(list(added_tokens))

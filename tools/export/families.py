@@ -36,8 +36,9 @@ class RoutedExperts(Model):
         self.moe_attrs.update(
             activation_type="swiglu",
             swiglu_fusion=1,
-            normalize_routing_weights=getattr(config, "norm_topk_prob", True),
+            normalize_routing_weights=True,
         )
+        self.renormalized = getattr(config, "norm_topk_prob", True)
 
     def get_moe_module(self, layer_id, layer):
         return layer.mlp
@@ -61,10 +62,11 @@ class RoutedExperts(Model):
         op_type = self.moe_attrs["op_type"]
         names = self.make_moe_expert_names(layer_id)
         name = f"/model/layers.{layer_id}/moe/{op_type}"
+        router = f"/model/layers.{layer_id}/moe/router/Reshape/output_0"
         self.make_moe_op(
             name,
             root_input=root_input,
-            router_probs=f"/model/layers.{layer_id}/moe/router/Reshape/output_0",
+            router_probs=router,
             weight1=names["gate_up_weight"],
             scales1=names["gate_up_scales"],
             bias1=names["gate_up_bias"],
@@ -72,7 +74,28 @@ class RoutedExperts(Model):
             scales2=names["down_scales"],
             bias2=names["down_bias"],
         )
-        return f"{name}/output_0"
+        if self.renormalized:
+            return f"{name}/output_0"
+        share, shape = self._make_top_share(layer_id, router), self.make_hidden_state_shape()
+        self.make_mul(f"{name}/Mul", [f"{name}/output_0", share], self.io_dtype, shape)
+        return f"{name}/Mul/output_0"
+
+    def _make_top_share(self, layer_id, router):
+        """[S, 1]: what the best k experts hold of all experts' probability. QMoE's kernel for the CPU renormalises the
+        k whatever its attribute says, so their mixture is scaled back.
+        """
+        name = f"/model/layers.{layer_id}/moe/top_share"
+        rows, k = self.make_moe_router_shape()[0], self.moe_attrs["top_k"]
+        constants = f"/model/constants/INT64/[{k}]", "/model/constants/INT64/[-1]"
+        for op_type, inputs, outputs, width, attributes in (
+            ("Softmax", [router], ["all"], self.moe_attrs["num_experts"], {"axis": -1}),
+            ("TopK", [f"{name}/all", constants[0]], ["best", "which"], k, {"axis": -1}),
+            ("ReduceSum", [f"{name}/best", constants[1]], ["share"], 1, {"keepdims": 1}),
+        ):
+            outputs = [f"{name}/{x}" for x in outputs]
+            self.make_node(op_type, inputs, outputs, name=f"{name}/{op_type}", **attributes)
+            self.make_value(outputs[0], self.io_dtype, [rows, width])
+        return f"{name}/share"
 
 
 class MixtralModel(RoutedExperts, MistralModel):
