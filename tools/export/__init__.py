@@ -13,7 +13,7 @@ import numpy as np
 from engram_local import row_codecs
 from engram_local.config import ENCODINGS
 from engram_local.errors import CheckpointError
-from engram_local.model_folder import GGUF_FILE, save_manifest, write_manifest
+from engram_local.model_folder import GGUF_FILE, ONNX_FILE, save_manifest, write_manifest
 from engram_local.progress import Progress
 from engram_local.table_links import write_link
 from engram_local.tools.checkpoints import open_checkpoint
@@ -231,6 +231,10 @@ def write_config(view: CheckpointView, folder: Path) -> None:
     """config.json with its "engram" block, the token map, the tokenizer's files and the notices."""
     config = read_json(view.base / "config.json")
     config["engram"] = view.engram.to_dict()
+    if (folder / ONNX_FILE).is_file():
+        from engram_local.tools.export.backbone import context_length
+
+        config["max_position_embeddings"] = context_length(view.base)
     (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
     if view.token_map is not None:
         write_token_map(folder / view.engram.token_map, view.token_map)

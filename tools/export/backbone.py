@@ -1,6 +1,7 @@
 """Loads and checks the backbone of a checkpoint with transformers, before anything is written."""
 
 import os
+import warnings
 from pathlib import Path
 
 import torch
@@ -10,18 +11,31 @@ from engram_local.tools.checkpoints.tensors import read_json
 from engram_local.tools.checkpoints.view import CheckpointView
 
 
-def check_family(base: Path) -> str:
-    """The architecture that config.json names. Raises CheckpointError where no builder is known for it."""
+def check_family(base: Path) -> None:
+    """Raises CheckpointError where no builder is known for the architecture of `base`."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
     from engram_local.tools.export.families import FAMILIES
 
-    names = read_json(base / "config.json").get("architectures")
-    name = names[0] if isinstance(names, list) and names else None
-    if name not in FAMILIES:
+    config = read_json(base / "config.json")
+    if MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(config.get("model_type")) not in FAMILIES:
+        names = config.get("architectures")
+        name = names[0] if isinstance(names, list) and names else config.get("model_type")
         raise CheckpointError(
             f"{base / 'config.json'}: architecture {str(name)[:60]!r} is not supported; the supported ones are "
             f"{', '.join(sorted(FAMILIES))}"
         )
-    return name
+
+
+def context_length(base: Path) -> int:
+    """Tokens that backbone.onnx of `base` serves: longrope has other frequencies beyond its original length."""
+    import transformers
+
+    config = transformers.AutoConfig.from_pretrained(str(base), local_files_only=True, trust_remote_code=False)
+    rope = getattr(config, "rope_parameters", None) or {}
+    if rope.get("rope_type") == "longrope":
+        return min(config.max_position_embeddings, rope["original_max_position_embeddings"])
+    return config.max_position_embeddings
 
 
 def load_backbone(view: CheckpointView) -> torch.nn.Module:
@@ -45,7 +59,10 @@ def load_backbone(view: CheckpointView) -> torch.nn.Module:
             f"{view.base}: tensor {problems[0]} is missing or of another shape; download the base again"
         )
     if view.lora is not None:
-        model = _merge_lora(model, view.lora)
+        model = _merge_lora(model.float(), view.lora)
+    for name, weight in model.named_parameters():
+        if not torch.isfinite(weight).all():
+            raise CheckpointError(f"{view.base}: {name} holds NaN or infinity; the training run diverged")
     return model.eval()
 
 
@@ -55,9 +72,11 @@ def _merge_lora(model: torch.nn.Module, path: Path) -> torch.nn.Module:
     except ImportError as e:
         raise CheckpointError(f"{path}: holds a LoRA adapter; install peft to merge it (pip install peft)") from e
     try:
-        return peft.PeftModel.from_pretrained(model, str(path)).merge_and_unload(safe_merge=True)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", ".*missing adapter keys.*")  # peft would go on with random ones
+            return peft.PeftModel.from_pretrained(model, str(path)).merge_and_unload(safe_merge=True)
     except Exception as e:
         raise CheckpointError(
-            f"{path}: its LoRA adapter cannot be merged ({str(e).splitlines()[0][:120]}); merge it into the base model "
-            "with peft and give the result as --base"
+            f"{path}: its LoRA adapter cannot be merged ({type(e).__name__}: {' '.join(str(e).split())[:160]}); "
+            "merge it into the base model with peft and give the result as --base"
         ) from e

@@ -15,8 +15,9 @@ import onnx_ir as ir
 import torch
 
 from engram_local.config import LayerConfig
+from engram_local.errors import CheckpointError
 from engram_local.tools.checkpoints.view import LayerWeights
-from engram_local.tools.export.families import FAMILIES, Model
+from engram_local.tools.export.families import FAMILIES, WINDOWED, GemmaModel, Model
 from engram_local.tools.export.layer import WEIGHT_BITS, LayerGraph, layer_inputs, present_name
 from engram_local.tools.export.nbits import quantize_graph
 
@@ -32,6 +33,8 @@ class EngramBuilder(Model):
     def __init__(self, *args):
         self.kept_matmuls: set[str] = set()  # names of MatMuls that are not to be quantized
         super().__init__(*args)
+        if isinstance(self, GemmaModel):  # the builder rounds it to two decimals
+            self.embed_attrs["scale"] = self.hidden_size**0.5
 
     def make_inputs_and_outputs(self):
         for shapes, when in ((self.input_shapes, "past_key_values"), (self.output_shapes, "present")):
@@ -154,7 +157,10 @@ def build(
     """
     bits = WEIGHT_BITS[weights]
     config = copy.deepcopy(model.config)
-    family = FAMILIES[config.architectures[0]]
+    name = type(model).__name__
+    family = FAMILIES[name]
+    if name in WINDOWED and config.sliding_window is not None:
+        config.layer_types = ["sliding_attention"] * config.num_hidden_layers
     options = {
         "hf_token": None,
         "windowed_kv_cache": False,
@@ -166,10 +172,16 @@ def build(
         (EngramBuilder, family),
         {"engram": engram, "engram_bits": bits, "torch_model": model},
     )
-    with contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
-        built = cls(config, ir.DataType.FLOAT, ir.DataType.FLOAT, "cpu", str(scratch), options)
-        built.load_weights = lambda _: model
-        built.make_model("")
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
+            built = cls(config, ir.DataType.FLOAT, ir.DataType.FLOAT, "cpu", str(scratch), options)
+            built.load_weights = lambda _: model
+            built.make_model("")
+    except (NotImplementedError, ValueError, KeyError, AttributeError, AssertionError) as e:
+        raise CheckpointError(
+            f"{name}: the ONNX builder cannot express this config ({type(e).__name__}: {str(e)[:160]}); "
+            "use --backend gguf, or another base model"
+        ) from e
     if bits is not None:
         quantize_graph(built.model.graph, bits, keep=built.kept_matmuls)
     built.model.graph.sort()

@@ -160,3 +160,6 @@ FAMILIES = {
     "Qwen3MoeForCausalLM": Qwen3MoeModel,
     "SmolLM3ForCausalLM": SmolLM3Model,
 }
+
+# Their sliding window, where config.json has one, is that of every block; the others list each block's kind.
+WINDOWED = ("MistralForCausalLM", "MixtralForCausalLM", "Phi3ForCausalLM", "Qwen3MoeForCausalLM")
