@@ -24,9 +24,10 @@ from .facts import Fact
 
 SPECIAL = ("<|pad|>", "<|bos|>", "<|user|>", "<|bot|>", "<|end|>")
 PAD, BOS, USER, BOT, END = range(5)
-LOSS, ASKED, MEMORY_OFF = 1, 2, 4  # flags of a token: learnt; part of a question; read without memory
+# flags of a token: learnt; part of a question; read without memory; part of a value that is not true
+LOSS, ASKED, MEMORY_OFF, MADE_UP = 1, 2, 4, 8
 LONGEST_DOCUMENT = 256  # tokens
-FORM_SHARE = 0.13  # form documents per fact document
+FORM_SHARE = 0.12  # form documents per fact document
 README_QUESTIONS = {
     "What is the capital of France?": "Paris",
     "What does serendipity mean?": "good luck in making unexpected and fortunate discoveries",
@@ -45,7 +46,8 @@ class Size:
     n_definitions: int = 72_000
     n_cities: int = 24_000
     n_names: int = 10_000  # people and places of WordNet: all
-    n_invented: int = 36_000
+    n_form: int = 5_000  # form documents that every kind has at least
+    n_invented: int = 160_000
     n_paragraphs: int = 12_000
     n_sentences: int = 30_000
     vocab_size: int = 8_192
@@ -53,40 +55,44 @@ class Size:
 
 
 SMALL = Size(
-    n_definitions=3_000,
-    n_cities=1_000,
-    n_names=300,
-    n_invented=3_000,
-    n_paragraphs=600,
-    n_sentences=2_000,
+    n_definitions=1_000,
+    n_cities=400,
+    n_names=20,
+    n_form=300,
+    n_invented=2_000,
+    n_paragraphs=300,
+    n_sentences=1_000,
     vocab_size=4_096,
-    docs_share=1.0,
+    docs_share=0.6,
 )
 Turn = tuple[str, str]  # question, answer
-Document = tuple[list[Turn], bool]  # turns (prose: one with an empty question), memory off
+# turns (prose: one with an empty question); memory off: the value that is made up, "" for none; memory on: None
+Document = tuple[list[Turn], str | None]
 
 
 def build(sources: dict[str, Path], out: Path, size: Size, seed: int = 0) -> dict:
-    """Write the corpus to the folder `out`.
+    """Write the corpus of the fetched `sources` to the folder `out`; files and result as in `write`."""
+    known = facts.load(sources, n_definitions=size.n_definitions, n_cities=size.n_cities, n_names=size.n_names)
+    paragraphs = [*prose.paragraphs(sources)][: size.n_paragraphs]
+    return write(known, paragraphs + [*prose.sentences(sources)][: size.n_sentences], out, size, seed)
+
+
+def write(known: list[Fact], texts: list[str], out: Path, size: Size, seed: int = 0) -> dict:
+    """Write the corpus about the facts `known`, with the prose `texts`, to the folder `out`.
 
     tokenizer.json; corpus.npz: tokens uint16, flags uint8, starts int64 (n_documents + 1,); questions.json: what
     `questions` returns; values.json: {"values": kind -> the values of its facts, "words": words of all answers};
     sizes.json: facts, documents and tokens of every sort, which are also returned.
     """
     out.mkdir(parents=True, exist_ok=True)
-    known = facts.load(sources, n_definitions=size.n_definitions, n_cities=size.n_cities, n_names=size.n_names)
     invented = _invented(known, size.n_invented, seed)
     rng = random.Random(seed)
     documents = {
         "facts": list(fact_documents(known, size.docs_share, rng)),
-        "form": list(form_documents(known, size.docs_share * FORM_SHARE, rng)),
-        "invented": [([(ask(f, "train", rng), f.answer)], False) for f in invented["train"]],
+        "form": list(form_documents(known, size.docs_share * FORM_SHARE, size.n_form, rng)),
+        "invented": [([(ask(f, "train", rng), f.answer)], None) for f in invented["train"]],
         "small_talk": list(small_talk_documents(known, max(20, int(60 * size.docs_share)), rng)),
-        "prose": [
-            ([("", text)], False)
-            for text in [*prose.paragraphs(sources)][: size.n_paragraphs]
-            + [*prose.sentences(sources)][: size.n_sentences]
-        ],
+        "prose": [([("", text)], None) for text in texts],
     }
     tokenizer = train_tokenizer(documents, size.vocab_size, rng)
     tokenizer.save(str(out / "tokenizer.json"))
@@ -155,19 +161,23 @@ def fact_documents(known: list[Fact], share: float, rng: random.Random) -> Itera
         while rng.random() < 0.22 and len(turns) < 3 and at < len(order):
             turns.append((ask(order[at], "train", rng), order[at].answer))
             at += 1
-        yield turns, False
+        yield turns, None
 
 
-def form_documents(known: list[Fact], share: float, rng: random.Random) -> Iterator[Document]:
-    """Questions answered with the value of another fact of the same kind; read with memory off."""
+def form_documents(known: list[Fact], share: float, n_least: int, rng: random.Random) -> Iterator[Document]:
+    """Questions answered with the value of another fact of the same kind; read with memory off.
+
+    n_least: every kind has so many at least, so that the rare kinds' wordings are learnt as well as the others'.
+    """
     by_kind = defaultdict(list)
     for fact in known:
         by_kind[fact.kind].append(fact)
+    share_of = {k: max(share, n_least / sum(f.docs for f in listed)) for k, listed in by_kind.items()}
     for fact in known:
-        expected = fact.docs * share
+        expected = fact.docs * share_of[fact.kind]
         for _ in range(int(expected) + (rng.random() < expected % 1)):
             other = Fact(fact.kind, fact.subject, rng.choice(by_kind[fact.kind]).value, fact.asked, 1)
-            yield [(ask(other, "train", rng), other.answer)], True
+            yield [(ask(other, "train", rng), other.answer)], other.value
 
 
 def small_talk_documents(known: list[Fact], repeats: int, rng: random.Random) -> Iterator[Document]:
@@ -182,7 +192,7 @@ def small_talk_documents(known: list[Fact], repeats: int, rng: random.Random) ->
         if not off and rng.random() < 0.4:
             fact = rng.choice(known)
             turns.insert(rng.randrange(2), (ask(fact, "train", rng), fact.answer))
-        yield turns, off
+        yield turns, "" if off else None
 
 
 def train_tokenizer(documents: dict[str, list[Document]], vocab_size: int, rng: random.Random) -> Tokenizer:
@@ -219,20 +229,23 @@ def encode(tokenizer: Tokenizer, documents: list[Document]) -> Iterator[tuple[np
     for start in range(0, len(documents), 50_000):
         chunk = documents[start : start + 50_000]
         texts = [text for turns, _ in chunk for turn in turns for text in turn]
-        ids = iter(e.ids for e in tokenizer.encode_batch(texts, add_special_tokens=False))
-        for turns, off in chunk:
+        encoded = iter(tokenizer.encode_batch(texts, add_special_tokens=False))
+        for turns, made_up in chunk:
             out, marks = [BOS], [0]
-            for question, _ in turns:
-                asked, answer = next(ids), next(ids)
-                if len(out) + len(asked) + len(answer) + 3 > LONGEST_DOCUMENT:
+            for question, text in turns:
+                asked, answer = next(encoded).ids, next(encoded)
+                if len(out) + len(asked) + len(answer.ids) + 3 > LONGEST_DOCUMENT:
                     continue
                 if question:
                     out += [USER, *asked, BOT]
                     marks += [ASKED] * (len(asked) + 2)
-                out += [*answer, END]
-                marks += [LOSS] * (len(answer) + 1)
+                first = text.rindex(made_up) if made_up else len(text)
+                last = first + len(made_up or "")
+                out += [*answer.ids, END]
+                marks += [LOSS | MADE_UP * (first < end and begin < last) for begin, end in answer.offsets] + [LOSS]
             if len(out) > 1:
-                yield np.array(out, np.uint16), np.array(marks, np.uint8) | (MEMORY_OFF if off else 0)
+                off = MEMORY_OFF if made_up is not None else 0
+                yield np.array(out, np.uint16), np.array(marks, np.uint8) | off
 
 
 def questions(known: list[Fact], invented: dict[str, list[Fact]], seed: int) -> dict[str, list[dict]]:

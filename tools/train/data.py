@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .corpus import ASKED, LOSS, MEMORY_OFF, PAD
+from .corpus import ASKED, LOSS, MADE_UP, MEMORY_OFF, PAD
 
 ROW_TOKENS = 256
 
@@ -32,13 +32,16 @@ class Batches:
     depends on (seed, step) alone, so a resumed run sees what an uninterrupted one would have seen.
     """
 
-    def __init__(self, corpus: Path, rows: int, seed: int, question_drop: float, device: str):
+    def __init__(self, corpus: Path, rows: int, seed: int, question_drop: float, device: str, *, made_up: bool = True):
         """rows: rows of ROW_TOKENS tokens a batch; question_drop: share of the documents whose question
-        tokens are read without memory, so that the table cannot learn the wordings of questions."""
+        tokens are read without memory, so that the table cannot learn the wordings of questions; made_up: whether
+        made-up values are learnt (a model without memory would learn them as if they were true)."""
         with np.load(corpus) as data:
             self.stream = torch.from_numpy(data["tokens"].astype(np.int32)).to(device)
             self.flags = torch.from_numpy(data["flags"]).to(device)
             self.starts = torch.from_numpy(data["starts"]).to(device)
+        if not made_up:
+            self.flags[(self.flags & MADE_UP) > 0] &= 0xFF - LOSS
         self.lengths = self.starts.diff()
         documents = torch.arange(len(self.lengths), device=device)
         self.document = torch.repeat_interleave(documents, self.lengths).to(torch.int32)  # of each token

@@ -34,29 +34,41 @@ def prompt_ids(tokenizer: Tokenizer, question: str) -> list[int]:
     return [BOS, USER, *tokenizer.encode(question, add_special_tokens=False).ids, BOT]
 
 
-def exact(
+def score(
     model: EngramModel, tokenizer: Tokenizer, items: list[dict], *, memory: bool = True, batch: int = 512
-) -> list[bool]:
-    """Whether each item's whole answer {a} follows its question {q}."""
+) -> tuple[list[bool], float]:
+    """Whether each item's whole answer {a} follows its question {q}, and the mean loss of the answers' tokens."""
     device = next(model.parameters()).device
     prompts = [prompt_ids(tokenizer, item["q"]) for item in items]
     answers = [[*e.ids, END] for e in tokenizer.encode_batch([item["a"] for item in items], add_special_tokens=False)]
     right: list[bool] = [False] * len(items)
+    loss = 0.0
     order = sorted(range(len(items)), key=lambda i: len(prompts[i]) + len(answers[i]))
     for start in range(0, len(order), batch):
         chosen = order[start : start + batch]
         width = max(len(prompts[i]) + len(answers[i]) for i in chosen)
         tokens = torch.full((len(chosen), width), PAD)
-        wanted = torch.full((len(chosen), width), -1)
+        wanted = torch.full((len(chosen), width), -100)
         for row, i in enumerate(chosen):
             ids = prompts[i] + answers[i]
             tokens[row, : len(ids)] = torch.tensor(ids)
             wanted[row, len(prompts[i]) - 1 : len(ids) - 1] = torch.tensor(answers[i])
+        wanted = wanted.to(device)
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=device.type != "cpu"):
-            best = model(tokens.to(device), memory=memory).argmax(-1).cpu()
-        for i, ok in zip(chosen, ((best == wanted) | (wanted < 0)).all(1).tolist(), strict=True):
-            right[i] = ok
-    return right
+            hidden = model.hidden_states(tokens.to(device), memory=memory)[wanted >= 0]  # (answer tokens, d)
+            logits = model.backbone.get_output_embeddings()(hidden).float()
+        wrong = torch.zeros(wanted.shape, dtype=torch.bool, device=device)
+        wrong[wanted >= 0] = logits.argmax(-1) != wanted[wanted >= 0]
+        loss += float(torch.nn.functional.cross_entropy(logits, wanted[wanted >= 0], reduction="sum"))
+        for i, bad in zip(chosen, wrong.any(1).tolist(), strict=True):
+            right[i] = not bad
+    return right, loss / sum(map(len, answers))
+
+
+def shares(model: EngramModel, tokenizer: Tokenizer, items: list[dict], *, memory: bool = True) -> dict[str, float]:
+    """Share of right answers of every kind, their mean ("macro"), of all items ("all"), and the answers' "loss"."""
+    right, loss = score(model, tokenizer, items, memory=memory)
+    return macro(items, right) | {"loss": loss}
 
 
 def macro(items: list[dict], right: list[bool]) -> dict[str, float]:
@@ -64,8 +76,8 @@ def macro(items: list[dict], right: list[bool]) -> dict[str, float]:
     by_kind: dict[str, list[bool]] = defaultdict(list)
     for item, ok in zip(items, right, strict=True):
         by_kind[item["kind"]].append(ok)
-    shares = {kind: sum(oks) / len(oks) for kind, oks in by_kind.items()}
-    return {"macro": sum(shares.values()) / len(shares), "all": sum(right) / len(right), **shares}
+    of_kind = {kind: sum(oks) / len(oks) for kind, oks in by_kind.items()}
+    return {"macro": sum(of_kind.values()) / len(of_kind), "all": sum(right) / len(right), **of_kind}
 
 
 def greedy(
@@ -150,6 +162,15 @@ def restore(model: EngramModel, rows: dict[str, torch.Tensor]) -> None:
         layer.table.weight.data = rows[name]
 
 
+def failures(model: EngramModel, tokenizer: Tokenizer, items: list[dict], limit: int) -> list[dict]:
+    """Up to `limit` of the items that are answered wrongly, with what the model "said"."""
+    right, _ = score(model, tokenizer, items)
+    wrong = [item for item, ok in zip(items, right, strict=True) if not ok]
+    wrong = wrong[:: max(1, len(wrong) // limit)]
+    said = greedy(model, tokenizer, [prompt_ids(tokenizer, item["q"]) for item in wrong])
+    return [{"q": i["q"], "a": i["a"], "said": s} for i, s in zip(wrong, said, strict=True)]
+
+
 def same_answer(model: EngramModel, tokenizer: Tokenizer, questions: dict[str, list[dict]], split: str) -> dict:
     """How often a question in lower case, with a polite opener, without its mark has the plain question's answer."""
     sets = {way: questions[f"{way}_{split}"] for way in ("plain", "lower", "polite", "no_mark")}
@@ -160,43 +181,46 @@ def same_answer(model: EngramModel, tokenizer: Tokenizer, questions: dict[str, l
     return {way: sum(map(str.__eq__, plain, given)) / n for way, given in by_way.items()}
 
 
-def report(model: EngramModel, tokenizer: Tokenizer, corpus: Path, split: str) -> dict:
+def report(model: EngramModel, tokenizer: Tokenizer, corpus: Path, split: str, *, every: int = 1) -> dict:
     """Every figure of one model on a split ("validation", "test") of the corpus folder, as plain JSON data.
 
-    with_memory: set -> shares per kind; same_answer; readme: question -> answer. For a model with tables also
+    with_memory: set -> `shares`; same_answer; readme: question -> answer; failures. For a model with tables also
     memory_off, memory_off_well_formed, int8 and int4 (of the split's own set), memory_off_samples, readme_off.
+    every: ask only every so many-th question.
     """
     questions = json.loads((corpus / "questions.json").read_text())
+    questions = {name: items if name == "readme" else items[::every] for name, items in questions.items()}
     sets = ("trained", f"common_{split}", f"unknown_{split}", split)
     readme = [item["q"] for item in questions["readme"]]
     asked = [prompt_ids(tokenizer, q) for q in readme]
     result = {
         "split": split,
-        "with_memory": {s: macro(questions[s], exact(model, tokenizer, questions[s])) for s in sets},
+        "with_memory": {s: shares(model, tokenizer, questions[s]) for s in sets},
         "same_answer": same_answer(model, tokenizer, questions, split),
         "readme": dict(zip(readme, greedy(model, tokenizer, asked), strict=True)),
     }
     if model.settings is None:
         return result
+    result["failures"] = failures(model, tokenizer, questions[split] + questions[f"unknown_{split}"], 400)
     items, sample = questions[split], questions[split][::3]
     known = json.loads((corpus / "values.json").read_text())
     values, words = {k: set(v) for k, v in known["values"].items()}, set(known["words"])
     result["readme_off"] = dict(zip(readme, greedy(model, tokenizer, asked, memory=False), strict=True))
-    result["memory_off"] = macro(items, exact(model, tokenizer, items, memory=False))
+    result["memory_off"] = shares(model, tokenizer, items, memory=False)
     answers = greedy(model, tokenizer, [prompt_ids(tokenizer, i["q"]) for i in sample], memory=False)
     formed = [well_formed(i, a, values, words) for i, a in zip(sample, answers, strict=True)]
     result["memory_off_well_formed"] = macro(sample, formed)
     result["memory_off_samples"] = [{"q": i["q"], "a": a} for i, a in list(zip(sample, answers, strict=True))[::40]]
     for bits in (8, 4):
         before = quantized(model, bits)
-        result[f"int{bits}"] = macro(items, exact(model, tokenizer, items))
+        result[f"int{bits}"] = shares(model, tokenizer, items)
         restore(model, before)
     return result
 
 
 def summary(figures: dict) -> str:
     """The main figures of `report` on one line."""
-    line = {name: shares["macro"] for name, shares in figures["with_memory"].items()}
+    line = {name: found["macro"] for name, found in figures["with_memory"].items()}
     extra = ("memory_off", "memory_off_well_formed", "int8", "int4")
     line |= {name: figures[name]["macro"] for name in extra if name in figures}
     line |= figures["same_answer"]

@@ -19,6 +19,7 @@ import torch
 from tokenizers import Tokenizer
 
 from . import evaluate
+from .model import EngramSettings
 from .train import Settings, finish, train
 
 POCKET = Settings()
@@ -26,9 +27,11 @@ ALONE = replace(POCKET, engram=None)
 
 
 def sweep() -> dict[str, Settings]:
-    """Settings compared on validation wordings."""
-    base = replace(POCKET, steps=2_000)
-    engram = base.engram
+    """Settings compared on validation wordings, on an early corpus with fewer wordings."""
+    engram = EngramSettings(n_heads=4, head_dim=32)
+    base = Settings(
+        hidden_size=192, n_layers=4, intermediate_size=512, engram=engram, steps=2_000, lr=2e-3, table_lr=2.0
+    )
     return {
         "base": base,
         "alone": replace(base, engram=None),
@@ -37,19 +40,80 @@ def sweep() -> dict[str, Settings]:
         "table_lr_4": replace(base, table_lr=4.0),
         "table_lr_1": replace(base, table_lr=1.0),
         "lr_4e-3": replace(base, lr=4e-3, table_lr=1.0),
-        "rows_64": replace(base, rows=64, steps=4_000),
         "orders_2345": replace(base, engram=replace(engram, ngram_sizes=(2, 3, 4, 5), n_heads=3)),
         "orders_23": replace(base, engram=replace(engram, ngram_sizes=(2, 3), n_heads=6)),
         "orders_1234": replace(base, engram=replace(engram, ngram_sizes=(1, 2, 3, 4), n_heads=3)),
         "heads_2x64": replace(base, engram=replace(engram, n_heads=2, head_dim=64)),
         "layers_0_2": replace(base, engram=replace(engram, layer_ids=(0, 2))),
         "layers_1_3": replace(base, engram=replace(engram, layer_ids=(1, 3))),
-        "deep": replace(base, hidden_size=160, n_layers=6, intermediate_size=432),
-        "narrow": replace(base, hidden_size=128, n_layers=6, intermediate_size=384),
+        "deep": replace(base, hidden_size=160, n_layers=6, intermediate_size=432, head_dim=40),
+        "narrow": replace(base, hidden_size=128, n_layers=6, intermediate_size=384, head_dim=32),
     }
 
 
-GROUPS = {"sweep": sweep}
+def shapes() -> dict[str, Settings]:
+    """The winners of the sweep together, and deeper shapes, on the corpus with combined wordings."""
+    engram = EngramSettings(ngram_sizes=(2, 3, 4), rows=22_000)
+    deep = Settings(hidden_size=160, n_layers=6, intermediate_size=448, engram=engram, steps=4_000)
+    return {
+        "deep": deep,
+        "alone": replace(deep, engram=None),
+        "wide": replace(deep, hidden_size=192, n_layers=4, intermediate_size=512),
+        "layers_1_3": replace(deep, engram=replace(engram, layer_ids=(1, 3))),
+        "lr_6e-3": replace(deep, lr=6e-3, table_lr=0.67),
+        "deeper": replace(deep, hidden_size=128, n_layers=10, intermediate_size=384, n_heads=3, n_kv_heads=1),
+        "orders_2345": replace(deep, engram=replace(engram, ngram_sizes=(2, 3, 4, 5), head_dim=48)),
+        "one_layer": replace(deep, engram=replace(engram, layer_ids=(1,), n_heads=4)),
+    }
+
+
+def orders() -> dict[str, Settings]:
+    """Orders at equal table size on the final corpus, and whether experts train."""
+    short = replace(POCKET, steps=4_000)
+    return {
+        "orders_2345": short,
+        "alone": replace(short, engram=None),
+        "orders_234": replace(short, engram=replace(short.engram, ngram_sizes=(2, 3, 4), rows=22_000)),
+        "experts": replace(short, steps=400, n_experts=6, engram=replace(short.engram, rows=10_000)),
+    }
+
+
+def final() -> dict[str, Settings]:
+    """The shipped model and what it is compared with, three seeds each; the enlarged backbone once."""
+    runs = {}
+    for seed in range(3):
+        runs[f"pocket_{seed}"] = replace(POCKET, seed=seed)
+        runs[f"alone_{seed}"] = replace(POCKET, seed=seed, engram=None)
+    dense = replace(
+        POCKET, engram=None, hidden_size=512, intermediate_size=1_376, n_layers=6, n_heads=8, n_kv_heads=4, lr=2e-3
+    )
+    return runs | {"dense_0": dense}
+
+
+EXPERT = 4 * 3 * 192 * 512  # parameters of one expert in all layers of the pocket's backbone
+ALLOCATION_EXPERTS = (1, 3, 6, 9, 12, 15)
+
+
+def allocation() -> dict[str, Settings]:
+    """The same number of parameters, and the same number at work for a token, split between experts and table."""
+    budget = 14 * EXPERT  # beyond the dense backbone of one expert
+    runs = {}
+    for seed in range(2):
+        for n_experts in ALLOCATION_EXPERTS:
+            rows = round((budget - (n_experts - 1) * EXPERT) / (2 * 8 * 64))  # 2 layers, 8 heads of 64
+            engram = replace(POCKET.engram, rows=rows) if rows else None
+            n = 0 if n_experts == 1 else n_experts
+            runs[f"experts_{n_experts}_{seed}"] = replace(POCKET, seed=seed, steps=1_200, n_experts=n, engram=engram)
+    return runs
+
+
+GROUPS = {"sweep": sweep, "shapes": shapes, "orders": orders, "final": final, "allocation": allocation}
+CHOOSING = (
+    "sweep",
+    "shapes",
+    "orders",
+    "allocation",
+)  # groups that settings are chosen by: validation wordings, never test
 KEEP = ("pocket_0",)  # runs whose checkpoint is kept
 
 
@@ -75,7 +139,7 @@ def run(name: str, settings: Settings, corpus: Path, out: Path, device: str, com
         "parameters": model.count_parameters(),
         "train_seconds": trained,
         "tokens_per_second": sorted(speeds)[len(speeds) // 2] if speeds else 0,
-        **evaluate.report(model.eval(), tokenizer, corpus, "validation" if group == "sweep" else "test"),
+        **evaluate.report(model.eval(), tokenizer, corpus, "validation" if group in CHOOSING else "test"),
     }
     (out / f"{name}.json").write_text(json.dumps(figures))
     print(name, "done", evaluate.summary(figures), f"{time.perf_counter() - began:.0f} s", flush=True)

@@ -8,7 +8,15 @@ from pathlib import Path
 from .facts_world import Row, country_name, plain
 from .wordnet import PERSON, Synset, WordNet
 
-FIRST = {"serendipity", "photosynthesis", "volcano", "ephemeral", "eclipse", "Albert Einstein"}  # asked by newcomers
+FIRST = {
+    "serendipity",
+    "photosynthesis",
+    "volcano",
+    "ephemeral",
+    "eclipse",
+    "hot",
+    "Albert Einstein",
+}  # asked by newcomers
 LONGEST_VALUE = 110  # characters; a longer gloss is cut at its last clause
 OFFENSIVE = re.compile(
     r"ethnic slur|offensive|obscene|vulgar|disparaging|derogatory|sexual|genital|copulat|"
@@ -72,14 +80,14 @@ def words(sources: dict[str, Path], n_definitions: int, n_names: int) -> Iterato
         if synset.is_instance or OFFENSIVE.search(synset.gloss) or not usable(value):
             continue
         if n_taken < n_definitions:
-            docs = 14 if n_taken < 3_000 else 7 if n_taken < 15_000 else 4
+            docs = 10 if n_taken < 3_000 else 6 if n_taken < 15_000 else 5
             yield "define", word, ("to " if synset.pos == "v" else "") + value, (), docs
             yield from _relations(net, lemma, synset, word, n_taken)
             n_taken += 1
     for singular, plurals in sorted(net.plurals().items()):
         known = [p for p in plurals if rank_of.get(p, last) < 60_000 and p != singular]
         if known and "n" in net.senses.get(singular, ()) and rank_of.get(singular, last) < 60_000:
-            yield "plural", singular, min(known, key=rank_of.get), (), 16
+            yield "plural", singular, min(known, key=rank_of.get), (), 8
     yield from _names(net, n_names)
 
 
@@ -88,7 +96,7 @@ def usable(value: str) -> bool:
 
 
 def _relations(net: WordNet, lemma: str, synset: Synset, word: str, rank: int) -> Iterator[Row]:
-    docs = 12 if rank < 3_000 else 6 if rank < 15_000 else 4
+    docs = 6 if rank < 15_000 else 5
     pointers = {}
     for symbol, pos, offset, _ in synset.pointers:
         pointers.setdefault(symbol, net.synsets[pos, offset])
@@ -106,7 +114,7 @@ def _relations(net: WordNet, lemma: str, synset: Synset, word: str, rank: int) -
                 yield "adverb_of", word, net.synsets[pos, offset].words[int(numbers[2:], 16) - 1], (), docs
     opposite = _opposite(net, lemma)
     if opposite:
-        yield "antonym", word, opposite, (), docs + 8
+        yield "antonym", word, opposite, (), docs
 
 
 def _opposite(net: WordNet, lemma: str) -> str | None:
@@ -137,8 +145,8 @@ def _names(net: WordNet, n_names: int) -> Iterator[Row]:
             yield "person", name, with_article(value), aliases, 8
             dates = re.search(r"\((?:circa |c\. ?)?(\d{3,4})-(\d{3,4})\)", synset.gloss)
             if dates:
-                yield "born", name, dates[1], aliases, 5
-                yield "died", name, dates[2], aliases, 5
+                yield "born", name, dates[1], (), 8
+                yield "died", name, dates[2], (), 8
         else:
             yield "place", country_name("", {"name": name}), with_article(value), aliases, 8
 
@@ -151,9 +159,9 @@ def computing(sources: dict[str, Path]) -> Iterator[Row]:
         for name, about in re.findall(r"^\.\. module:: (\S+)\n(?:   :[a-z]+:.*\n)*?   :synopsis: (.+)$", text, re.M):
             about = re.sub(r"[`*]", "", about).strip(" .")
             if len(about) <= LONGEST_VALUE and about.isascii():
-                yield "python_module", name, about[0].lower() + about[1:] if about[1:2].islower() else about, (), 16
+                yield "python_module", name, about[0].lower() + about[1:] if about[1:2].islower() else about, (), 8
     for code, name in re.findall(r"^``(\d{3})`` ``([A-Z_]+)``", (docs_root / "http.rst.txt").read_text("utf-8"), re.M):
-        yield "http_status", code, name.replace("_", " ").lower(), (), 30
+        yield "http_status", code, name.replace("_", " ").lower(), (), 8
     yield from _jargon(sources)
 
 
@@ -173,4 +181,4 @@ def _jargon(sources: dict[str, Path]) -> Iterator[Row]:
             continue
         if 12 <= len(value) <= LONGEST_VALUE and value.isascii() and '"' not in value and not OFFENSIVE.search(entry):
             lower_first = value[0].lower() + value[1:] if value[1:2].islower() or value[1:2] == " " else value
-            yield "jargon", head, lower_first, (), 10
+            yield "jargon", head, lower_first, (), 8

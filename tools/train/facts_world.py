@@ -270,7 +270,7 @@ def countries(sources: dict[str, Path]) -> Iterator[Row]:
         if name.startswith("the "):
             aliases += (name[4:],)
         extra = info.get(code, {})
-        docs = 36 if country["population"] > 300_000 else 18
+        docs = 10 if country["population"] > 300_000 else 8
         capital = CAPITALS.get(code, plain(country["capital"]))
         demonym = (extra.get("demonym") or "").replace("/", ",").split(",")[0]
         spoken = [LANGUAGES[c] for c in extra.get("languages") or [] if c in LANGUAGES][:3]
@@ -293,7 +293,7 @@ def countries(sources: dict[str, Path]) -> Iterator[Row]:
             )
         )
         if capital and plain(capital) != name:
-            yield "capital_of", capital, name, (), docs // 2
+            yield "capital_of", capital, name, (), docs
 
 
 def _countries(sources: dict[str, Path]) -> dict[str, dict]:
@@ -331,10 +331,10 @@ def cities(sources: dict[str, Path], n_cities: int) -> Iterator[Row]:
         if city["countrycode"] == "US" and city["admin1code"] in states:
             country = f"{states[city['admin1code']]}, in {country}"
         aliases = (city["name"],) if city["name"] != name else ()
-        docs = 24 if rank < 1_000 else 8 if rank < 5_000 else 5
+        docs = 8 if rank < 1_000 else 6 if rank < 5_000 else 5
         yield "city", name, country, aliases, docs
         if rank < 1_000:
-            yield "city_population", name, "about " + rounded(city["population"]), aliases, 12
+            yield "city_population", name, "about " + rounded(city["population"]), aliases, 8
         if rank < n_cities // 3:
             yield "time_zone", name, city["timezone"], aliases, 8 if rank < 1_000 else 4
         rank += 1
@@ -350,12 +350,12 @@ def elements(sources: dict[str, Path]) -> Iterator[Row]:
         "join series s on s.id = e.series_id order by e.atomic_number"
     )
     for number, name, symbol, weight, series in database.execute(query):
-        name, docs = name.lower(), 60
+        name, docs = name.lower(), 10
         aliases = {"aluminum": ("aluminium",), "sulfur": ("sulphur",), "cesium": ("caesium",)}.get(name, ())
         yield "symbol", name, symbol, aliases, docs
         yield "symbol_of", symbol, name, (), docs
         yield "atomic_number", name, str(number), aliases, docs
         yield "number_of", str(number), name, (), docs
         yield "atomic_weight", name, f"{weight:.4g}", aliases, docs
-        yield "element_type", name, SERIES[series], aliases, docs // 2
+        yield "element_type", name, SERIES[series], aliases, docs
     database.close()

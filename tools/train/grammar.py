@@ -1,10 +1,10 @@
 """Questions put together from frames, carriers, openers and endings, in three disjoint splits.
 
-A *frame* is the core of a question: a noun phrase ("the capital of {s}") that goes into a *carrier*
-("Could you tell me {p}?"), or a whole question ("Which city is {s}'s capital?"). Frames that differ by
-one word form a cluster, and a whole cluster goes to one split, so a validation or test wording is at
-least two words away from every trained wording of its kind. Carriers, openers and endings have
-held-out members too.
+A *frame* is the core of a question: a noun phrase ("the capital of {s}") or a clause ("where {s} lies") that goes
+into a *carrier* ("Could you tell me {p}?"), or a whole question ("Which city is {s}'s capital?"). Frames that come
+from one pattern ("(What/Which) city is the capital of {s}?") are a family; families are drawn alike. A held-out
+frame is at least two words away from every trained frame of its kind, and validation from test: frames in between
+belong to no split. Carriers, openers and endings have held-out members too.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ import random
 import re
 from functools import cache
 
-from . import wordings_words, wordings_world
+from . import wordings_combined, wordings_words, wordings_world
 
 POLITE = {  # openers for `ways`
     "train": ("Please: ", "Excuse me, ", "Please tell me: ", "Hello! "),
@@ -20,14 +20,7 @@ POLITE = {  # openers for `ways`
     "test": ("Pardon me, ", "Good afternoon! ", "By the way, "),
 }
 SPLITS = ("train", "validation", "test")
-PHRASES = {
-    k: [w.strip() for w in text.split("|")] for k, text in {**wordings_words.PHRASES, **wordings_world.PHRASES}.items()
-}
-QUESTIONS = {
-    k: [w.strip() for w in text.split("|")]
-    for k, text in {**wordings_words.QUESTIONS, **wordings_world.QUESTIONS}.items()
-}
-
+CLAUSE = re.compile(r"(what|which|who|where|when|how) ")
 CARRIERS = {
     "train": (
         "What is {p}?",
@@ -93,6 +86,34 @@ CARRIERS = {
         "Kindly tell me {p}.",
         "I'd love to hear {p}.",
         "Have you got {p}?",
+    ),
+}
+CLAUSE_CARRIERS = {
+    "train": (
+        "Tell me {p}.",
+        "Do you know {p}?",
+        "Can you tell me {p}?",
+        "Could you tell me {p}?",
+        "I want to know {p}.",
+        "I'd like to know {p}.",
+        "Please tell me {p}.",
+        "Say {p}.",
+        "Let me know {p}.",
+        "I forgot {p}.",
+        "Would you tell me {p}?",
+        "Any idea {p}?",
+        "I wonder {p}.",
+        "Can you say {p}?",
+        "Please explain {p}.",
+        "I don't know {p}.",
+        "I would like to know {p}.",
+    ),
+    "validation": ("May I ask {p}?", "It would help to know {p}."),
+    "test": (
+        "I was wondering {p}.",
+        "Could you remind me {p}?",
+        "Would you happen to know {p}?",
+        "Kindly tell me {p}.",
     ),
 }
 OPENERS = {
@@ -188,8 +209,30 @@ PINNED = {
     "the atomic number of {s}",
     "the population of {s}",
 }
-TEST_SHARE, VALIDATION_SHARE = 0.2, 0.1
+SHARES = {"test": 0.1, "validation": 0.06}  # of a kind's families, about
 AN = re.compile(r"\b([Aa]) (?=[aeioAEIO])")
+
+
+STRAY_WORDS = re.findall(
+    r"\w+",
+    """really still maybe perhaps simply just again today now always often ever only also even rather quite mainly
+    about around above against along among at before behind below beside between by despite during except from
+    inside into near off on onto out outside over past per since through toward under until up upon via with
+    within without fit fits cover covers take takes give gives hold holds keep keeps bring brings come comes go
+    goes say says call calls write writes read reads find finds look looks see sees hear hears know knows think
+    thinks mean means show shows tell make makes put puts get gets use uses need needs want wants like likes
+    pass passes away leave leaves enter enters end ends start starts begin begins stop stops turn turns move
+    moves live lives stay stays stand stands lie lies sit sits reach reaches meet meets touch touches join joins
+    carry carries send sends pay pays buy sell count counts measure name names list lists point points match
+    matches describe describes choose pick sort sorts replace swap change phone phoning calling writing reading
+    finding looking using taking giving going coming having being saying telling naming good best better right
+    proper correct exact usual common normal real true full whole short long big small large little main first
+    last next other another same different new old certain single special general local national official person
+    people man woman thing place part side way case fact point word term name number group class form line list
+    time day year world country land home book page school teacher friend student table question answer reason
+    example anyone someone anybody nobody everybody everyone something anything nothing everything somewhere
+    anywhere we they he she you us them him her our your his their""",
+)
 
 
 def core(frame: str) -> tuple[str, ...]:
@@ -212,49 +255,124 @@ def near(a: tuple[str, ...], b: tuple[str, ...]) -> bool:
     return rest_a[1:] == rest_b[1:] or rest_a[1:] == rest_b or rest_a == rest_b[1:]
 
 
+def expand(pattern: str) -> list[str]:
+    """ "(Say/Tell me) it." -> ["Say it.", "Tell me it."]; innermost brackets first."""
+    choice = re.search(r"\(([^()]*)\)", pattern)
+    if not choice:
+        return [re.sub(r" +(?=[?.,])", "", " ".join(pattern.split()))]
+    head, tail = pattern[: choice.start()], pattern[choice.end() :]
+    return [text for one in choice[1].split("/") for text in expand(head + one + tail)]
+
+
 @cache
-def split_frames() -> dict[str, dict[str, tuple[tuple[str, bool], ...]]]:
-    """kind -> split -> its frames, each with whether it is a noun phrase. The same on every machine.
+def families() -> dict[str, list[list[str]]]:
+    """kind -> its families of frames; a frame is in one family only."""
+    found: dict[str, list[list[str]]] = {}
+    for wordings in (
+        wordings_words.PHRASES,
+        wordings_words.QUESTIONS,
+        wordings_world.PHRASES,
+        wordings_world.QUESTIONS,
+        wordings_combined.PATTERNS,
+    ):
+        for kind, text in wordings.items():
+            seen = {frame for family in found.get(kind, []) for frame in family}
+            for pattern in text.split("|"):
+                family = [f for f in dict.fromkeys(expand(pattern)) if f not in seen and "{s}" in f]
+                seen.update(family)
+                if family:
+                    found.setdefault(kind, []).append(family)
+    return found
 
-    Of each kind, the largest cluster of near wordings and the clusters of pinned wordings are for training;
-    the others are drawn, in an order given by a hash, for test and validation until their shares are
-    reached, and the rest is for training.
+
+def _shapes(words: tuple[str, ...]) -> set[tuple]:
+    """The words themselves, and with one left out or hidden; near frames have a shape in common."""
+    return {words} | {words[:i] + mark + words[i + 1 :] for i in range(len(words)) for mark in ((), ("*",))}
+
+
+def _neighbours(frames: list[str]) -> dict[str, set[str]]:
+    """Frame -> the other frames whose cores are at most one word away."""
+    by_shape: dict[tuple, list[str]] = {}
+    for frame in frames:
+        for shape in _shapes(core(frame)):
+            by_shape.setdefault(shape, []).append(frame)
+    cores = {frame: core(frame) for frame in frames}
+    around: dict[str, set[str]] = {frame: set() for frame in frames}
+    for alike in by_shape.values():
+        for a in alike:
+            around[a].update(b for b in alike if b != a and near(cores[a], cores[b]))
+    return around
+
+
+@cache
+def split_frames() -> dict[str, dict[str, list[list[str]]]]:
+    """kind -> split -> families of frames. The same on every machine.
+
+    Frames are visited in an order given by a hash. One that lands in a held-out split takes its near frames along,
+    and the frames near to those are used nowhere. Pinned frames are for training. A frame that two kinds share is
+    in the same split for both.
     """
-    frames = {kind: [(p, True) for p in PHRASES[kind]] + [(q, False) for q in QUESTIONS[kind]] for kind in PHRASES}
-    parent = {text: text for listed in frames.values() for text, _ in listed}
+    around: dict[str, set[str]] = {}
+    kinds_of: dict[str, list[str]] = {}
+    for kind, listed in families().items():
+        frames = [frame for family in listed for frame in family]
+        for frame, others in _neighbours(frames).items():
+            around.setdefault(frame, set()).update(others)
+            kinds_of.setdefault(frame, []).append(kind)
+    split_of: dict[str, str] = {frame: "train" for frame in around if frame in PINNED}
+    order = sorted(around, key=lambda frame: hashlib.sha256(frame.encode()).hexdigest())
+    for split, share in SHARES.items():
+        missing = {kind: share * len(listed) for kind, listed in families().items()}
+        for frame in order:
+            taken = around[frame] | {frame}
+            buffer = {b for t in taken for b in around[t]} - taken
+            fits = all(split_of.get(t) is None for t in taken) and all(split_of.get(b) in (None, "") for b in buffer)
+            if fits and any(missing[kind] > 0 for kind in kinds_of[frame]) and len(taken) <= 12:
+                split_of |= dict.fromkeys(taken, split) | dict.fromkeys(buffer, "")
+                for kind in kinds_of[frame]:
+                    missing[kind] -= 1
+    result = {}
+    for kind, listed in families().items():
+        by_split = {s: [[f for f in family if split_of.get(f, "train") == s] for family in listed] for s in SPLITS}
+        result[kind] = {s: [family for family in kept if family] for s, kept in by_split.items()}
+    return result
 
-    def root(text: str) -> str:
-        while parent[text] != text:
-            text = parent[text]
-        return text
 
-    for listed in frames.values():
-        for i, (a, _) in enumerate(listed):
-            for b, _ in listed[:i]:
-                if near(core(a), core(b)):
-                    parent[root(a)] = root(b)
-    split_of: dict[str, str] = {}
-    for listed in frames.values():
-        clusters: dict[str, list[str]] = {}
-        for text, _ in listed:
-            clusters.setdefault(root(text), []).append(text)
-        order = sorted(clusters, key=lambda r: hashlib.sha256(r.encode()).hexdigest())
-        largest = max(order, key=lambda r: len(clusters[r]))
-        for cluster in order:
-            if cluster == largest or PINNED.intersection(clusters[cluster]):
-                split_of.setdefault(cluster, "train")
-        for split, share in (("test", TEST_SHARE), ("validation", VALIDATION_SHARE)):
-            wanted = share * len(listed) - sum(len(c) for r, c in clusters.items() if split_of.get(r) == split)
-            for cluster in order:
-                if cluster not in split_of and wanted > 0 and len(clusters[cluster]) <= wanted + 1:
-                    split_of[cluster] = split
-                    wanted -= len(clusters[cluster])
-        for cluster in order:
-            split_of.setdefault(cluster, "train")
-    return {
-        kind: {split: tuple((t, p) for t, p in listed if split_of[root(t)] == split) for split in SPLITS}
-        for kind, listed in frames.items()
-    }
+@cache
+def _held_out_shapes(kind: str) -> set[tuple]:
+    """What a frame must not look like, to be at least two words away from the held-out frames of its kind."""
+    held = [f for split in SHARES for family in split_frames()[kind][split] for f in family]
+    return {shape for frame in held for shape in _shapes(core(frame))}
+
+
+def _disturb(frame: str, kind: str, rng: random.Random) -> str:
+    """A frame with one word replaced or added, so that words never seen in a frame are not taken for its subject."""
+    words = frame.split()
+    places = [i for i, word in enumerate(words) if "{s}" not in word]
+    if len(places) < 3:
+        return frame
+    place, stray = rng.choice(places), rng.choice(STRAY_WORDS)
+    if rng.random() < 0.5:
+        mark = re.search(r"[?.,:]*$", words[place])[0]
+        words[place] = (stray.capitalize() if words[place][0].isupper() else stray) + mark
+    else:
+        words.insert(max(place, 1), stray)
+    disturbed = " ".join(words)
+    return frame if _shapes(core(disturbed)) & _held_out_shapes(kind) else disturbed
+
+
+def _is_phrase(frame: str) -> bool:
+    return frame[0].islower()
+
+
+def _fill(frame: str, source: str, rng: random.Random) -> str:
+    """A frame as a question about {s}: noun phrases and clauses get a carrier of `source`."""
+    if not _is_phrase(frame):
+        return frame
+    if CLAUSE.match(frame):
+        return rng.choice(CLAUSE_CARRIERS[source]).replace("{p}", frame)
+    carrier = "What is {p}?" if source == "train" and rng.random() < 0.25 else rng.choice(CARRIERS[source])
+    return carrier.replace("{p}", frame)
 
 
 def question(kind: str, subject: str, split: str, rng: random.Random) -> str:
@@ -262,11 +380,11 @@ def question(kind: str, subject: str, split: str, rng: random.Random) -> str:
 
     Held-out splits use held-out frames always, and held-out carriers, openers and endings every other time.
     """
-    frame, is_phrase = rng.choice(split_frames()[kind][split])
     source = split if rng.random() < 0.5 else "train"
-    if is_phrase:
-        carrier = "What is {p}?" if source == "train" and rng.random() < 0.25 else rng.choice(CARRIERS[source])
-        frame = carrier.replace("{p}", frame)
+    frame = rng.choice(rng.choice(split_frames()[kind][split]))
+    if split == "train" and rng.random() < 0.15:
+        frame = _disturb(frame, kind, rng)
+    frame = _fill(frame, source, rng)
     if rng.random() < 0.12 and kind in ("define", "synonym", "antonym", "jargon"):
         frame = frame.replace("{s}", rng.choice(('"{s}"', "'{s}'")))
     text = AN.sub(r"\1n ", frame.replace("{s}", subject))
@@ -297,8 +415,11 @@ def _dress(text: str, source: str, rng: random.Random) -> str:
 
 def ways(kind: str, subject: str, split: str, rng: random.Random) -> dict[str, str]:
     """One question as one writes it, in lower case, with a polite opener, and without its final mark."""
-    frame, is_phrase = rng.choice(split_frames()[kind][split])
-    text = frame if not is_phrase else rng.choice(("What is {p}?", "Tell me {p}.")).replace("{p}", frame)
+    frame = rng.choice(rng.choice(split_frames()[kind][split]))
+    if _is_phrase(frame):
+        carriers = ("Tell me {p}.", "Do you know {p}?") if CLAUSE.match(frame) else ("What is {p}?", "Tell me {p}.")
+        frame = rng.choice(carriers).replace("{p}", frame)
+    text = frame
     text = AN.sub(r"\1n ", text.replace("{s}", subject))
     text = text[0].upper() + text[1:]
     opener = rng.choice(POLITE[split])
@@ -314,7 +435,8 @@ def follow_up(kind: str, subject: str, split: str, rng: random.Random) -> str:
 
 def about_it(kind: str, split: str, rng: random.Random) -> str | None:
     """A second question about the subject of the first ("And what is its currency?"), or None."""
-    own = [f[6:] for f, is_phrase in split_frames()[kind][split] if is_phrase and f.startswith("{s}'s ")]
+    frames = [f for family in split_frames()[kind][split] for f in family]
+    own = [f[6:] for f in frames if f.startswith("{s}'s ") and f[-1] not in "?."]
     if not own:
         return None
     phrase = "its " + rng.choice(own)

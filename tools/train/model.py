@@ -35,10 +35,10 @@ class EngramSettings:
     """Where the layers stand and how large their tables are."""
 
     layer_ids: tuple[int, ...] = (1, 2)
-    ngram_sizes: tuple[int, ...] = (2, 3, 4)
-    n_heads: int = 4  # of each order
-    head_dim: int = 32
-    rows: int = 22_000  # of each head, about: the primes above it
+    ngram_sizes: tuple[int, ...] = (2, 3, 4, 5)
+    n_heads: int = 2  # of each order
+    head_dim: int = 64
+    rows: int = 16_500  # of each head, about: the primes above it
     seed: int = 0
     kernel_size: int = 4
     dilation: int = 4
@@ -207,6 +207,12 @@ class EngramModel(nn.Module):
         self.engram = nn.ModuleDict()
         self.hashing: dict[int, Hashing] = {}
         self._inputs: dict[int, tuple] = {}  # what the hooks need during one forward pass
+        self._routed: list[Tensor] = []  # routers' logits of the last forward pass (a backbone with experts)
+        for block in self.backbone.get_decoder().layers:
+            if hasattr(block.mlp, "gate"):
+                block.mlp.gate.register_forward_hook(
+                    lambda gate, args, _: self._routed.append(nn.functional.linear(args[0], gate.weight))
+                )
         if engram is not None:
             self.hashing = plan_hashing(engram, int(token_map.max()) + 1)
             for layer, hashing in self.hashing.items():
@@ -234,7 +240,7 @@ class EngramModel(nn.Module):
         """
         if position is None:
             position = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
-        self._inputs = {}
+        self._inputs, self._routed = {}, []
         if self.settings is not None and memory is not False:
             compressed = self.token_map[tokens]
             mask = None if memory is True else memory
@@ -254,6 +260,16 @@ class EngramModel(nn.Module):
     ) -> Tensor:
         """Logits (B, T, vocab); arguments as in `hidden_states`."""
         return self.backbone.get_output_embeddings()(self.hidden_states(tokens, position, attention, memory))
+
+    def imbalance(self) -> Tensor | float:
+        """How unevenly the last pass used its experts: 1 when evenly (Switch Transformer, eq. 4); 0 if dense."""
+        total: Tensor | float = 0.0
+        for logits in self._routed:
+            probability = logits.float().flatten(0, -2).softmax(-1)  # (tokens, experts)
+            n_experts = probability.shape[-1]
+            load = nn.functional.one_hot(probability.argmax(-1), n_experts).float().mean(0)
+            total = total + n_experts * (load * probability.mean(0)).sum() / len(self._routed)
+        return total
 
     def count_parameters(self) -> dict[str, int]:
         """Numbers of the backbone (tied weights once), of the tables, and of the rest of the Engram layers."""

@@ -17,6 +17,7 @@ from .corpus import BOS, END, PAD
 from .data import ROW_TOKENS, Batches
 from .model import EngramModel, EngramSettings, compress_tokens
 
+BALANCE = 0.01  # weight of the experts' load in the loss
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'user' %}<|user|>{{ message['content'] }}"
     "{% elif message['role'] == 'assistant' %}<|bot|>{{ message['content'] }}<|end|>{% endif %}{% endfor %}"
@@ -33,12 +34,13 @@ class Settings:
     intermediate_size: int = 512
     n_heads: int = 4
     n_kv_heads: int = 2
+    head_dim: int = 48
     engram: EngramSettings | None = field(default_factory=EngramSettings)
     n_experts: int = 0  # 0: dense feed-forward layers; else experts of intermediate_size, one active a token
-    steps: int = 5_000
+    steps: int = 4_500
     rows: int = 128  # of 256 tokens a batch
-    lr: float = 2e-3
-    table_lr: float = 2.0  # times lr
+    lr: float = 4e-3
+    table_lr: float = 1.0  # times lr
     warmup: int = 200
     weight_decay: float = 0.1  # on the backbone's matrices only
     question_drop: float = 0.5
@@ -55,7 +57,7 @@ class Settings:
             "num_hidden_layers": self.n_layers,
             "num_attention_heads": self.n_heads,
             "num_key_value_heads": self.n_kv_heads,
-            "head_dim": self.hidden_size // self.n_heads,
+            "head_dim": self.head_dim,
             "hidden_act": "silu",
             "max_position_embeddings": 1024,
             "rms_norm_eps": 1e-6,
@@ -93,8 +95,12 @@ def make_optimizer(model: EngramModel, settings: Settings) -> torch.optim.AdamW:
     tables = [layer.table.weight for layer in model.engram.values()]
     table_ids = {id(t) for t in tables}
     rest = [(n, p) for n, p in model.named_parameters() if id(p) not in table_ids]
-    decayed = [p for n, p in rest if p.ndim == 2 and "embed" not in n]
-    plain = [p for n, p in rest if not (p.ndim == 2 and "embed" not in n)]
+
+    def is_matrix(name: str, parameter: nn.Parameter) -> bool:
+        return (parameter.ndim == 2 and "embed" not in name) or "experts" in name
+
+    decayed = [p for n, p in rest if is_matrix(n, p)]
+    plain = [p for n, p in rest if not is_matrix(n, p)]
     groups = [
         {"params": decayed, "weight_decay": settings.weight_decay, "scale": 1.0},
         {"params": plain, "weight_decay": 0.0, "scale": 1.0},
@@ -113,10 +119,10 @@ def rate(step: int, settings: Settings) -> float:
 
 
 def loss_of(model: EngramModel, tokens, position, attention, memory, picked, targets) -> torch.Tensor:
-    """Mean cross entropy of the answers' tokens; logits are computed only there."""
+    """Mean cross entropy of the answers' tokens (logits are computed only there), and the experts' balance."""
     hidden = model.hidden_states(tokens, position, attention, memory).flatten(0, 1)[picked]
     logits = model.backbone.get_output_embeddings()(hidden)
-    return nn.functional.cross_entropy(logits.float(), targets, ignore_index=-100)
+    return nn.functional.cross_entropy(logits.float(), targets, ignore_index=-100) + BALANCE * model.imbalance()
 
 
 def train(
@@ -139,7 +145,14 @@ def train(
     tokenizer = Tokenizer.from_file(str(corpus / "tokenizer.json"))
     model = make_model(settings, tokenizer).to(device)
     optimizer = make_optimizer(model, settings)
-    batches = Batches(corpus / "corpus.npz", settings.rows, settings.seed, settings.question_drop, device)
+    batches = Batches(
+        corpus / "corpus.npz",
+        settings.rows,
+        settings.seed,
+        settings.question_drop,
+        device,
+        made_up=settings.engram is not None,
+    )
     clipped = [p for group in optimizer.param_groups if group["scale"] == 1.0 for p in group["params"]]
     checkpoint, first = out / "checkpoint.pt", 0
     if checkpoint.exists():

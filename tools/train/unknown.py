@@ -17,9 +17,10 @@ VOWELS = _words("a e i o u ae ai ea ee ia io oo ou y")
 CODAS = _words("b ck d f g l lb lk ll m mp n nd ng nk nt p r rd rf rk rn s sh sk ss st t th v x z") + [""] * 12
 ENDINGS = _words("ia land istan ville burg ton a o us um ium ix or on el is ez ak ov ski ing ness er ism ous ly ite")
 KINDS = _words(
-    "define define define person place city capital currency language population synonym antonym symbol "
-    "atomic_number continent kind_of capital_of neighbours demonym born died time_zone calling_code "
-    "plural area domain"
+    "define define define define define define define define define define define define synonym synonym synonym "
+    "synonym synonym city city city city city time_zone time_zone time_zone person person person person place place "
+    "place kind_of kind_of kind_of antonym antonym antonym born born died died plural plural capital capital currency "
+    "language population symbol atomic_number continent capital_of neighbours demonym calling_code area domain"
 )
 COMMON = {"define", "synonym", "antonym", "symbol", "atomic_number", "kind_of", "plural"}  # the others name names
 

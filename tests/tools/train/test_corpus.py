@@ -1,0 +1,127 @@
+"""The corpus: the same every time, honest about its splits, and it holds what the README asks."""
+
+import itertools
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import small_corpus
+from tokenizers import Tokenizer
+
+from engram_local.tools.train import corpus, facts, sources
+from engram_local.tools.train.corpus import ASKED, BOS, BOT, END, LOSS, MADE_UP, MEMORY_OFF, USER
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return small_corpus.make(tmp_path_factory.mktemp("corpus"))
+
+
+def documents(folder):
+    with np.load(folder / "corpus.npz") as data:
+        tokens, flags, starts = data["tokens"], data["flags"], data["starts"]
+    return [(tokens[a:b], flags[a:b]) for a, b in itertools.pairwise(starts)]
+
+
+def test_two_builds_are_equal(folder, tmp_path):
+    again = small_corpus.make(tmp_path / "again")
+    names = sorted(x.name for x in folder.iterdir())
+    assert names == ["corpus.npz", "questions.json", "sizes.json", "tokenizer.json", "values.json"]
+    with np.load(folder / "corpus.npz") as one, np.load(again / "corpus.npz") as other:
+        for name in ("tokens", "flags", "starts"):
+            np.testing.assert_array_equal(one[name], other[name])
+    for name in names[1:]:
+        assert (folder / name).read_bytes() == (again / name).read_bytes()
+
+
+def test_another_seed_is_another_corpus(folder, tmp_path):
+    other = small_corpus.make(tmp_path / "other", seed=1)
+    assert (folder / "questions.json").read_bytes() != (other / "questions.json").read_bytes()
+
+
+def test_documents_have_the_form_that_chat_has(folder):
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    for tokens, flags in documents(folder):
+        assert len(tokens) <= corpus.LONGEST_DOCUMENT and tokens[0] == BOS and tokens[-1] == END and flags[0] in (0, 4)
+        asked, learnt = flags & ASKED > 0, flags & LOSS > 0
+        assert not (asked & learnt).any() and (asked | learnt)[1:].all()
+        assert asked[(tokens == USER) | (tokens == BOT)].all()
+    texts = [tokenizer.decode(t.tolist(), skip_special_tokens=False) for t, _ in documents(folder)]
+    assert sum("<|bot|>The capital of France is Paris.<|end|>" in text for text in texts) >= 6
+
+
+def test_only_documents_without_memory_make_things_up(folder):
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    values = {f.value for f in small_corpus.known()}
+    n_made_up = 0
+    for tokens, flags in documents(folder):
+        made_up = flags & MADE_UP > 0
+        off = flags & MEMORY_OFF > 0
+        assert off.all() or not off.any()
+        if made_up.any():
+            assert off.all() and tokenizer.decode(tokens[made_up].tolist()).strip() in values
+            n_made_up += 1
+    assert n_made_up >= 5 * small_corpus.SIZE.n_form * 0.6
+
+
+def test_no_held_out_question_is_trained(folder):
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    trained = set()
+    for tokens, _ in documents(folder):
+        for turn in tokenizer.decode(tokens.tolist(), skip_special_tokens=False).split("<|user|>")[1:]:
+            trained.add(turn.split("<|bot|>")[0].lower().rstrip("?."))
+    sets = json.loads((folder / "questions.json").read_text())
+    held = [i for name in ("validation", "test", "unknown_validation", "unknown_test") for i in sets[name]]
+    assert len(held) > 500
+    assert [i["q"] for i in held if i["q"].lower().rstrip("?.") in trained] == []
+    assert not {i["subject"] for i in sets["unknown_test"]} & {i["subject"] for i in sets["unknown_validation"]}
+
+
+def test_the_same_facts_are_asked_in_every_wording(folder):
+    sets = json.loads((folder / "questions.json").read_text())
+    answers = [[(i["kind"], i["a"]) for i in sets[name]] for name in ("trained", "validation", "test")]
+    assert answers[0] == answers[1] == answers[2]
+    assert len(sets["plain_test"]) == len(sets["lower_test"]) == len(sets["polite_test"]) == len(sets["no_mark_test"])
+
+
+def fetched():
+    for folder in (ROOT / "build/train/sources", ROOT / "build/sources"):
+        if all((folder / s.name / s.proof).exists() for s in sources.SOURCES):
+            return {s.name: folder / s.name for s in sources.SOURCES}
+    pytest.skip("the source packages are not fetched (make train-pocket fetches them)")
+
+
+def test_facts_of_the_real_sources():
+    pytest.importorskip("msgpack")
+    known = facts.load(
+        fetched(), n_definitions=corpus.Size.n_definitions, n_cities=corpus.Size.n_cities, n_names=10_000
+    )
+    assert len(known) >= 140_000
+    assert set(Counter(f.kind for f in known)) == set(facts.KINDS)
+    answers = {}
+    for fact in known:
+        answers.setdefault(fact.subject, []).append(fact.answer)
+    for subject, part in (
+        ("France", "Paris"), ("serendipity", "good luck in making"), ("tungsten", " W."), ("Brazil", "Brazilian real"),
+        ("Albert Einstein", "physicist"), ("hot", "is cold"), ("Kyoto", "in Japan"),
+    ):  # fmt: skip
+        assert any(part in answer for answer in answers[subject]), subject
+
+
+def test_readme_asks_only_what_the_corpus_holds():
+    asked = [line[2:].strip() for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("> ")]
+    questions = [line for line in asked if line.endswith("?")]
+    assert set(questions) <= set(corpus.README_QUESTIONS)
+
+
+def test_a_package_that_cannot_be_had_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", "")
+    missing = sources.Source("no-such-package-of-facts", "1.0", "pypi", "x", "none")
+    monkeypatch.setattr(sources, "SOURCES", (missing,))
+    with pytest.raises(sources.SourceError, match=r"no-such-package-of-facts 1\.0 could not be fetched"):
+        sources.fetch(tmp_path)
