@@ -18,7 +18,7 @@ from engram_local.model_folder import write_manifest
 from engram_local.table_file import TableWriter
 from engram_local.token_compression import compression_map
 
-HIDDEN, HEADS, FFN, BLOCKS, CONTEXT = 32, 2, 64, 3, 128
+HIDDEN, HEADS, FFN, BLOCKS, CONTEXT = 32, 2, 64, 3, 256
 LAYER_IDS = (0, 2)
 CONV = {"kernel": 3, "dilation": 2}
 N_STATE = 4
@@ -129,6 +129,7 @@ def write_gguf(
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_dimension_count(hidden // HEADS)
     writer.add_vocab_size(VOCAB)
+    writer.add_file_type(0)
     for key, value in (extra or {}).items():
         writer.add_uint16(key, value)
     if pieces is None:

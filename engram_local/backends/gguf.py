@@ -45,15 +45,16 @@ class GgufBackend:
         verbose: bool = False,
         *,
         kv_type: str = "float16",
-        flash_attention: str = "auto",
+        flash_attention: str | None = None,
     ):
-        """`folder`: a ModelFolder. kv_type "float32" and flash_attention "off" give llama.cpp's most exact attention.
-        Raises BackendError."""
+        """`folder`: a ModelFolder; flash_attention: "off", "on" or "auto" (llama.cpp chooses), by default auto with
+        blocks on a GPU and off without, for on CPUs it prefills faster but decodes slower. kv_type "float32" with it
+        off is llama.cpp's most exact attention. Raises BackendError."""
         self.path = folder.file("backbone.gguf")
         self.engram = folder.engram
         self.threads = threads or os.cpu_count() or 1
         self.kv_type = KV_TYPES[kv_type]
-        self.flash_attention = FLASH_ATTENTION[flash_attention]
+        self.flash_attention = FLASH_ATTENTION[flash_attention or ("auto" if n_gpu_layers else "off")]
         self.model = load_model(self.path, n_gpu_layers=n_gpu_layers, verbose=verbose)
         self._contexts: WeakSet[GgufContext] = WeakSet()
         try:

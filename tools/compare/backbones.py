@@ -108,9 +108,8 @@ def _own(backend: str):
 
             engine = {"onnx": "onnxruntime", "gguf": "llama-cpp-python"}[backend]
             label = f"{engine} {_version(engine)}"
-            yield Contender(
-                f"engram_local {backend}", label, _weights(folder, backend), prefill, lambda t: session.forward([t])
-            )
+            weights = _gguf_weights(folder) if backend == "gguf" else _weights(folder, "onnx")
+            yield Contender(f"engram_local {backend}", label, weights, prefill, lambda t: session.forward([t]))
             session.close()
 
     return opener
@@ -132,7 +131,7 @@ def _llama_cpp_python(folder: ModelFolder, threads: int, n_context: int) -> Iter
     yield Contender(
         "llama-cpp-python",
         f"llama-cpp-python {_version('llama-cpp-python')}",
-        _weights(folder, "gguf"),
+        _gguf_weights(folder),
         prefill,
         lambda t: model.eval([t]),
     )
@@ -277,7 +276,25 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _weights(folder: ModelFolder, backend: str) -> str:
+def _weights(folder: ModelFolder, backend: str, encoding: str | None = None) -> str:
     size = sum(x["bytes"] for file, x in folder.manifest["files"].items() if file.startswith(f"backbone.{backend}"))
-    encoding = folder.manifest.get("export", {}).get("weights", "")
+    encoding = encoding or folder.manifest.get("export", {}).get("weights", "")
     return ", ".join(filter(None, (encoding, format_size(size))))
+
+
+def _gguf_weights(folder: ModelFolder) -> str:
+    """What the GGUF says of itself: q8_0, q4_k_m, ..."""
+    import gguf
+
+    from engram_local.backends.llama_library import llama, load_model, metadata
+
+    model = load_model(folder.file(GGUF_FILE), vocab_only=True)
+    try:
+        file_type = metadata(model, "general.file_type")
+    finally:
+        llama().llama_model_free(model)
+    try:
+        name = gguf.LlamaFileType(int(file_type)).name
+    except (TypeError, ValueError):
+        return _weights(folder, "gguf")
+    return _weights(folder, "gguf", name.removeprefix("MOSTLY_").removeprefix("ALL_").lower())

@@ -1,6 +1,7 @@
 """The comparison runs what is installed; its figures are not asserted."""
 
 import json
+from importlib.metadata import version
 
 import numpy as np
 import onnxruntime
@@ -22,6 +23,19 @@ def test_a_comparison_says_what_ran(tiny_path, tmp_path, capsys):
     assert own["engine"] == f"onnxruntime {onnxruntime.__version__}"
     assert set(own["decode_tok_s"]) == {"median", "lowest", "highest"}
     assert "engram_local onnx" in capsys.readouterr().out
+
+
+def test_a_gguf_is_compared_with_stock_llama_cpp(tmp_path, capsys):
+    pytest.importorskip("llama_cpp")
+    from tiny_gguf import make_tiny_gguf
+
+    path = make_tiny_gguf(tmp_path / "model")
+    run_compare(path, 1, 8, 4, 2, str(tmp_path / "figures.json"))
+    own, stock = json.loads((tmp_path / "figures.json").read_text())["contenders"]
+    assert (own["name"], stock["name"]) == ("engram_local gguf", "llama-cpp-python")
+    assert own["engine"] == stock["engine"] == f"llama-cpp-python {version('llama-cpp-python')}"
+    assert own["weights"] == stock["weights"] and own["weights"].startswith("f32, ")
+    assert "left out: engram_local onnx" in capsys.readouterr().out
 
 
 def test_what_does_not_fit_is_refused(tiny_path):
