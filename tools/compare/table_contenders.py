@@ -21,10 +21,10 @@ class Missing(Exception):
     """A contender that cannot take part, and why."""
 
 
-class _Own:
-    def __init__(self, path: Path, access: str, io_uring: bool = True):
-        self.path, self.access, self.io_uring = path, access, io_uring
-        self.table = Table(path, access=access, ram_limit=0 if access == "direct" else None)
+class Own:
+    def __init__(self, path: Path, access: str, io_uring: bool = True, ram_limit: int = 0):
+        self.path, self.access, self.io_uring, self.ram_limit = path, access, io_uring, ram_limit
+        self.table = Table(path, access=access, ram_limit=ram_limit if access == "direct" else None)
         if self.table.access != access:
             raise Missing(self.table.why)
 
@@ -35,7 +35,7 @@ class _Own:
 
     def chill(self) -> None:
         self.table.close()
-        self.__init__(self.path, self.access, self.io_uring)
+        self.__init__(self.path, self.access, self.io_uring, self.ram_limit)
 
     def populate(self) -> None:
         self.table.warm()
@@ -141,16 +141,16 @@ def _engramdb():
 
 
 COLD = {
-    "engram_local direct": lambda path, shards, header: _Own(path, "direct"),
-    "engram_local direct (threads)": lambda path, shards, header: _Own(path, "direct", io_uring=False),
-    "engram_local mmap": lambda path, shards, header: _Own(path, "mmap"),
+    "engram_local direct": lambda path, shards, header: Own(path, "direct"),
+    "engram_local direct (threads)": lambda path, shards, header: Own(path, "direct", io_uring=False),
+    "engram_local mmap": lambda path, shards, header: Own(path, "mmap"),
     "numpy memmap": lambda path, shards, header: _Memmap(path, header, "decode", random=True),
     "mmap, one byte a row": lambda path, shards, header: _Memmap(path, header, "touch", random=True),
     "EngramDB Store.fetch (bytes)": lambda path, shards, header: _EngramDb(path, shards, header, 8),
     "EngramDB IoUringPageReader (pages)": lambda path, shards, header: _EngramDbPages(path, header),
 }
 RESIDENT = {
-    "engram_local resident": lambda path, shards, header: _Own(path, "resident"),
+    "engram_local resident": lambda path, shards, header: Own(path, "resident"),
     "numpy memmap": lambda path, shards, header: _Memmap(path, header, "decode", random=False),
     "torch int8 embedding": lambda path, shards, header: _Torch(path, header),
     "EngramDB Store.fetch (bytes)": lambda path, shards, header: _EngramDb(path, shards, header, 8),
@@ -171,7 +171,7 @@ def contenders(makers: dict, path: Path, shards: Path, header, missing: dict) ->
     values = [
         np.asarray(g(ids))
         for g in gathers.values()
-        if isinstance(g, _Own | _Torch) or getattr(g, "what", "") == "decode"
+        if isinstance(g, Own | _Torch) or getattr(g, "what", "") == "decode"
     ]
     if not all(np.allclose(v, values[0]) for v in values):
         raise AssertionError("the contenders disagree about a row")
@@ -181,5 +181,5 @@ def contenders(makers: dict, path: Path, shards: Path, header, missing: dict) ->
     finally:
         _native.use_io_uring(True)
         for gather in gathers.values():
-            if isinstance(gather, _Own):
+            if isinstance(gather, Own):
                 gather.table.close()

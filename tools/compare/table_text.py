@@ -2,6 +2,7 @@
 
 import ast
 import pydoc_data.topics
+import random
 import sysconfig
 from pathlib import Path
 
@@ -11,7 +12,7 @@ LEAST_CHARACTERS = 200  # shorter docstrings are hardly prose
 
 
 def real_text() -> tuple[np.ndarray, str]:
-    """(token ids int64 [n], what they are of): pydoc's topics, then the standard library's docstrings."""
+    """(token ids int64 [n], what they are of): pydoc's topics and the standard library's docstrings, shuffled."""
     from tokenizers import Tokenizer
 
     from engram_local.model import POCKET
@@ -21,6 +22,7 @@ def real_text() -> tuple[np.ndarray, str]:
     for path in sorted(library.rglob("*.py")):
         if not {"site-packages", "test", "tests", "pydoc_data"} & set(path.parts):
             texts += _docstrings(path)
+    random.Random(0).shuffle(texts)  # every part of the stream is of the same kind
     tokenizer = Tokenizer.from_file(str(Path(POCKET) / "tokenizer.json"))
     ids = np.concatenate([np.array(encoding.ids, np.int64) for encoding in tokenizer.encode_batch(texts)])
     n_characters = sum(map(len, texts))

@@ -22,15 +22,15 @@ from engram_local.memory import available_bytes
 from engram_local.page_cache import drop_pages, resident_share
 from engram_local.row_codecs import row_bytes
 from engram_local.sizes import format_size
-from engram_local.tables import Table
-from engram_local.tools.compare.table_contenders import COLD, RESIDENT, Gather, contenders
+from engram_local.tools.compare.table_contenders import COLD, RESIDENT, Gather, Own, contenders
 from engram_local.tools.compare.table_text import real_text
 
 DIM = 256
 BATCHES = (1, 8, 48, 192, 768, 3072, 12288, 24576)
 GROWTH = (100_000, 1_000_000, 10_000_000, 30_000_000)
 FIO_DEPTHS = (1, 16, 64)
-TEXT_CHUNKS, TEXT_TOKENS = 60, 3000  # measured, behind the half that fills the cache
+TEXT_CHUNKS, TEXT_WINDOWS, TEXT_WINDOW = 30, 60, 50  # measured, behind the half that fills the cache
+STORE = "EngramDB Store.fetch (bytes)"
 
 
 def run(size: int, folder: str | None, keep: bool, rounds: int, json_file: str | None, plot_file: str | None) -> dict:
@@ -68,10 +68,12 @@ def measure(path: Path, shards: Path, rounds: int) -> dict:
         "rounds": rounds,
         "missing": {},
     }
-    figures["fio_iops"] = _fio(path, figures["missing"])
-    rng = np.random.default_rng(0)
+    rng, iops = np.random.default_rng(0), {depth: [] for depth in FIO_DEPTHS}
     with contenders(COLD, path, shards, header, figures["missing"]) as (gathers, files):
-        figures["cold"], figures["page_cache_cold"] = _turns(gathers, header.rows, rng, rounds, files, cold=True)
+        figures["cold"], figures["page_cache_cold"] = _turns(
+            gathers, header.rows, rng, rounds, files, cold=True, in_turn=lambda: _fio(path, iops, figures["missing"])
+        )
+    figures["fio_iops"] = {depth: float(np.median(x)) for depth, x in iops.items() if x}
     if header.data_bytes < 0.6 * available_bytes():
         with contenders(RESIDENT, path, shards, header, figures["missing"]) as (gathers, files):
             for file in files:
@@ -84,17 +86,18 @@ def measure(path: Path, shards: Path, rounds: int) -> dict:
             figures["growth"] = _growth(gathers, header.rows, rng)
     else:
         figures["missing"]["resident"] = f"only {format_size(available_bytes())} of memory are free"
-    figures["text"] = _text(path, header.rows)
+    figures["text"] = _text(path, shards, header, figures["missing"])
     return figures
 
 
 def _turns(
-    gathers: dict[str, Gather], n_rows: int, rng, rounds: int, files: list[Path], cold: bool
+    gathers: dict[str, Gather], n_rows: int, rng, rounds: int, files: list[Path], cold: bool, in_turn=lambda: None
 ) -> tuple[dict, float]:
     """Times of each contender and batch size, and the page-cache share of the table before the turns (their median)."""
     times = {name: {n: [] for n in BATCHES} for name in gathers}
     shares = []
     for _ in range(rounds):
+        in_turn()
         for n in BATCHES:
             repeats = max(1, min(40 if cold else 200, (20_000 if cold else 100_000) // n))
             for name, gather in gathers.items():
@@ -127,58 +130,66 @@ def _growth(gathers: dict[str, Gather], n_rows: int, rng) -> dict:
     return result
 
 
-def _text(path: Path, n_rows: int) -> dict:
+def _text(path: Path, shards: Path, header: table_file.TableHeader, missing: dict) -> dict:
     """Ids of real text: how many rows repeat, and what direct reads with a cache of a twentieth of the table cost."""
     tokens, source = real_text()
-    hasher = make_hasher(n_rows, DIM)
+    hasher = make_hasher(header.rows, DIM)
     ids = np.concatenate([hasher.row_ids(tokens, x) for x in LAYERS], axis=1)
     chunks = [ids[i : i + PREFILL] for i in range(0, len(ids) - PREFILL, PREFILL)]
     half = len(chunks) // 2
+    prefills, rest = chunks[half : half + TEXT_CHUNKS], ids[(half + TEXT_CHUNKS) * PREFILL :]
+    windows = [rest[i : i + TEXT_WINDOW] for i in np.linspace(0, len(rest) - TEXT_WINDOW, TEXT_WINDOWS, dtype=int)]
     result = {
         "source": source,
         "tokens": len(tokens),
         "distinct_share": float(len(np.unique(ids)) / ids.size),
         "distinct_share_in_a_chunk": float(np.mean([len(np.unique(c)) / c.size for c in chunks])),
     }
-    for name, limit in (("no cache", 0), ("5 % cache", n_rows * row_bytes("int8", DIM) // 20 + tables.MOST_READ_BYTES)):
-        drop_pages(path)
-        with Table(path, access="direct", ram_limit=limit) as table:
-            if limit:  # the first half of the text fills the cache
-                for chunk in chunks[:half]:
-                    table.gather(chunk)
-            before = table.stats()["cache"]
-            prefill, decode = [], []
-            for chunk in chunks[half : half + TEXT_CHUNKS]:
-                begin = time.perf_counter()
-                table.gather(chunk)
-                prefill.append(time.perf_counter() - begin)
-            for token in ids[(half + TEXT_CHUNKS) * PREFILL :][:TEXT_TOKENS]:
-                begin = time.perf_counter()
-                table.gather(token)
-                decode.append(time.perf_counter() - begin)
-            after = table.stats()["cache"]
-        result[name] = {"prefill": _spread(prefill), "token": _spread(decode), "token_mean": float(np.mean(decode))}
-        if limit:
-            hits, misses = after["hits"] - before["hits"], after["misses"] - before["misses"]
-            result[name] |= {"bytes": after["bytes"], "hit_rate": hits / max(1, hits + misses)}
+    cache_bytes = header.data_bytes // 20
+    makers = {
+        "no cache": lambda *_: Own(path, "direct"),
+        "5 % cache": lambda *_: Own(path, "direct", ram_limit=cache_bytes + tables.MOST_READ_BYTES),
+        STORE: COLD[STORE],
+    }
+    with contenders(makers, path, shards, header, missing) as (gathers, files):
+        table = gathers["5 % cache"].table
+        for chunk in chunks[:half]:  # the first half of the text fills the cache
+            table.gather(chunk)
+        for file in files:
+            drop_pages(file)
+        before = table.stats()["cache"]
+        times = {name: {"prefill": [], "token": []} for name in gathers}
+        for what, batches in (("prefill", [[x] for x in prefills]), ("token", windows)):
+            for batch in batches:
+                for name, gather in gathers.items():
+                    for rows in batch:
+                        begin = time.perf_counter()
+                        gather(rows.reshape(-1))
+                        times[name][what].append(time.perf_counter() - begin)
+        after = table.stats()["cache"]
+    result["times"] = {
+        name: {what: _spread(x) | {"mean": float(np.mean(x))} for what, x in by_what.items()}
+        for name, by_what in times.items()
+    }
+    if before is not None:  # else this file system has no direct reads
+        hits, misses = after["hits"] - before["hits"], after["misses"] - before["misses"]
+        result |= {"cache_bytes": after["bytes"], "hit_rate": hits / max(1, hits + misses)}
     return result
 
 
-def _fio(path: Path, missing: dict) -> dict[int, float]:
-    """4 KiB random reads a second past the page cache, by queue depth: the disk's own speed."""
+def _fio(path: Path, iops: dict[int, list[float]], missing: dict) -> None:
+    """4 KiB random reads a second past the page cache, by queue depth: the disk's own speed. Appends to iops."""
     if not shutil.which("fio"):
         missing["fio"] = "fio is not installed"
-        return {}
-    result = {}
-    for depth in FIO_DEPTHS:
+        return
+    for depth, found in iops.items():
         command = ["fio", "--name=floor", f"--filename={path}", "--rw=randread", "--bs=4k", "--direct=1", "--readonly"]
-        command += [f"--iodepth={depth}", "--runtime=4", "--time_based", "--ioengine=io_uring", "--output-format=json"]
+        command += [f"--iodepth={depth}", "--runtime=2", "--time_based", "--ioengine=io_uring", "--output-format=json"]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             missing["fio"] = done.stderr.strip().splitlines()[-1][:100] if done.stderr.strip() else "fio failed"
-            return result
-        result[depth] = json.loads(done.stdout[done.stdout.index("{") :])["jobs"][0]["read"]["iops"]
-    return result
+            return
+        found.append(json.loads(done.stdout[done.stdout.index("{") :])["jobs"][0]["read"]["iops"])
 
 
 def _read_through(path: Path) -> None:
@@ -228,15 +239,25 @@ def print_figures(figures: dict) -> None:
     if floor:
         own = figures["cold"]["engram_local direct"]
         ratios = [own[n]["median"] * floor / n for n in (48, 24576)]
-        print(f"engram_local direct / fio depth 64: token {ratios[0]:.2f}, prefill {ratios[1]:.2f}")
+        print(
+            f"engram_local direct takes {ratios[0]:.2f} (token) and {ratios[1]:.2f} (prefill) of what depth 64 implies"
+        )
+    if STORE in figures["cold"]:
+        own, store = (figures["cold"][x] for x in ("engram_local direct", STORE))
+        ratios = [store[n]["median"] / own[n]["median"] for n in (48, 24576)]
+        print(f"{STORE} takes {ratios[0]:.1f} (token) and {ratios[1]:.1f} (prefill) times as long")
     text = figures["text"]
     print(f"\nreal text: {text['tokens']} tokens of {text['source']}")
     distinct = text["distinct_share"], text["distinct_share_in_a_chunk"]
     print(f"distinct rows: {distinct[0]:.1%} of all, {distinct[1]:.1%} within {PREFILL} tokens")
-    for name in ("no cache", "5 % cache"):
-        figure = text[name]
-        hits = f", hit rate {figure['hit_rate']:.1%} ({format_size(figure['bytes'])})" if "hit_rate" in figure else ""
+    if "hit_rate" in text:
+        size = format_size(text["cache_bytes"])
+        print(f"hit rate {text['hit_rate']:.1%} of a cache of {size}, filled by half of the text")
+    print(f"{'':<38}{'one token: mean':>16}{'median µs':>11}{'512 tokens: mean':>18}{'median ms':>11}")
+    for name, figure in text["times"].items():
+        token, prefill = figure["token"], figure["prefill"]
+        label = name if name == STORE else f"engram_local direct, {name}"
         print(
-            f"direct, {name}: token {figure['token']['median'] * 1e6:.0f} µs (mean {figure['token_mean'] * 1e6:.0f}), "
-            f"prefill {figure['prefill']['median'] * 1e3:.1f} ms{hits}"
+            f"{label:<38}{token['mean'] * 1e6:>16.0f}{token['median'] * 1e6:>11.0f}"
+            f"{prefill['mean'] * 1e3:>18.1f}{prefill['median'] * 1e3:>11.1f}"
         )
