@@ -10,7 +10,7 @@ import numpy as np
 from engram_local.config import EngramConfig
 from engram_local.errors import CheckpointError
 from engram_local.tools.checkpoints.blocks import engram_block, layer_block
-from engram_local.tools.checkpoints.tensors import Tensors, read_json
+from engram_local.tools.checkpoints.tensors import Tensors, backbone_sizes, read_json
 from engram_local.tools.checkpoints.view import CheckpointView, LayerWeights
 
 LAYOUT = "trained"
@@ -47,6 +47,14 @@ def read(path: Path, base: Path | None = None) -> CheckpointView:
 
     tensors = Tensors(path, "engram.")
     token_map = tensors.numpy("token_map").astype(np.int32)
+    sizes = backbone_sizes(base or path)
+    if token_map.shape != (sizes["vocab_size"],) or int(token_map.min()) < 0 or int(token_map.max()) != n_ids - 1:
+        raise CheckpointError(
+            f"{path}: engram.token_map {list(token_map.shape)} maps to {int(token_map.max()) + 1} ids; the config says "
+            f"{n_ids} ids and {sizes['vocab_size']} tokens: they do not belong together"
+        )
+    if sizes["hidden_size"] != d or engram.layers[-1].layer_id >= sizes["num_hidden_layers"]:
+        raise CheckpointError(f"{base or path}: has other sizes than {path} was trained with; give its own base model")
     layers, tables = {}, {}
     for layer in engram.layers:
         p = f"{layer.layer_id}."

@@ -26,7 +26,7 @@ class EngramBuilder(Model):
     """Mixed in before a family's builder class."""
 
     engram: dict[int, tuple[LayerConfig, LayerWeights]]
-    engram_bits: int | None
+    engram_bits: int
     torch_model: torch.nn.Module
     rows_selected = False
 
@@ -165,7 +165,7 @@ def build(
         "hf_token": None,
         "windowed_kv_cache": False,
         "shared_embeddings": bool(config.tie_word_embeddings),
-        "moe_quant_type": "none" if bits is None else f"int{bits}",
+        "moe_quant_type": "none" if bits >= 16 else f"int{bits}",
     }
     cls = type(
         f"Engram{family.__name__}",
@@ -182,7 +182,7 @@ def build(
             f"{name}: the ONNX builder cannot express this config ({type(e).__name__}: {str(e)[:160]}); "
             "use --backend gguf, or another base model"
         ) from e
-    if bits is not None:
+    if bits < 16:
         quantize_graph(built.model.graph, bits, keep=built.kept_matmuls)
     built.model.graph.sort()
     return built.model

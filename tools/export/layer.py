@@ -14,13 +14,13 @@ from engram_local.tools.export.nbits import BLOCK, quantize_blocks
 
 OPSETS = {"": 22, "com.microsoft": 1}
 IR_VERSION = 10
-WEIGHT_BITS = {"float32": None, "float16": None, "int8": 8, "int4": 4}
+WEIGHT_BITS = {"float32": 32, "float16": 16, "int8": 8, "int4": 4}
 
 
 class LayerGraph:
     """Emits one layer's nodes onto `self.tape`; value names start with `engram.{id}`, so they fit into any graph."""
 
-    def __init__(self, config: LayerConfig, weights: LayerWeights, bits: int | None):
+    def __init__(self, config: LayerConfig, weights: LayerWeights, bits: int):
         self.config, self.weights, self.bits = config, weights, bits
         self.tape = ir.tape.Tape()
         self._prefix = f"engram.{config.layer_id}"
@@ -76,8 +76,12 @@ class LayerGraph:
     def _linear(self, x: ir.Value, weight: np.ndarray, bias: np.ndarray | None, name: str) -> ir.Value:
         """x [1, S, K] times weight [N, K] transposed, plus bias [N]."""
         bias = None if bias is None else self._const(f"{name}.bias", bias)
-        if self.bits is None:
-            out = self._op("MatMul", [x, self._const(f"{name}.weight", np.ascontiguousarray(weight.T))])
+        if self.bits >= 16:
+            transposed = np.ascontiguousarray(weight.T, np.float16 if self.bits == 16 else np.float32)
+            weight = self._const(f"{name}.weight", transposed)
+            if self.bits == 16:  # ONNX Runtime casts once, when it loads the model, and computes in float32
+                weight = self._op("Cast", [weight], to=ir.DataType.FLOAT)
+            out = self._op("MatMul", [x, weight])
             return out if bias is None else self._op("Add", [out, bias])
         codes, scales = quantize_blocks(weight, self.bits)
         n, k = weight.shape
@@ -125,7 +129,7 @@ def layer_inputs(config: LayerConfig, d: int) -> tuple[ir.Value, ir.Value | None
     return rows, value(past_name(config.layer_id), [1, config.conv.n_state, config.streams * d])
 
 
-def save_layer(path: Path, config: LayerConfig, weights: LayerWeights, bits: int | None) -> None:
+def save_layer(path: Path, config: LayerConfig, weights: LayerWeights, bits: int) -> None:
     """Write engram_layer_{id}.onnx: hidden, rows (and the convolution's past) -> hidden_out (and its new inputs)."""
     d = weights.value_proj.shape[0]
     rows, past = layer_inputs(config, d)
