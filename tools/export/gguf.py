@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from engram_local.tools.checkpoints.tensors import Tensors, read_json
 
 from engram_local.errors import CheckpointError
+from engram_local.tools.checkpoints.tensors import Tensors, read_json
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def write_backbone_gguf(
     """Write the backbone in `hf_folder` (config.json, weights, tokenizer.json) to `out_path`.
 
     Parameters: weights: float32, float16, q8_0 (= int8) or q4_k (= int4; llama.cpp's Q4_K_M mixture);
-                overrides: float32 arrays that replace the folder's own tensors, by Hugging Face name;
+                overrides: float32 arrays that replace the folder's own tensors, by the names that they have there;
                 prefixes: tensors that are no part of the backbone.
     Raises:     CheckpointError for an unknown family or option, or a tensor without a place; leaves nothing behind.
     Cost:       one tensor in memory at a time (the experts of one block together); a quantized type writes the whole
@@ -100,9 +100,13 @@ def _write(
     folder: Path, config: dict, family: Family, path: Path, dtype: str, overrides: dict, prefixes: tuple
 ) -> None:
     import gguf
+
     from engram_local.tools.export.gguf_vocab import add_vocab
 
     tensors = Tensors(folder)
+    unknown = [x for x in overrides if x not in tensors and x != "lm_head.weight"]  # which is tied where it is missing
+    if unknown:
+        raise CheckpointError(f"{folder}: has no tensor {unknown[0]}, which was to be replaced; save the merged model")
     plan = _plan(tensors, config, family, prefixes, folder)
     extra = _rope_tensors(config, family)
     writer = gguf.GGUFWriter(path, family.arch)
