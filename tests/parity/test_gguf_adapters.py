@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 
 import engram_local
+from engram_local.backends import gguf
+from engram_local.errors import EngramError
+from engram_local.tools.attach import attach
 from engram_local.tools.export import export_model
 
 llama_cpp = pytest.importorskip("llama_cpp")
@@ -89,13 +92,20 @@ def test_rewind_is_exact(case):
     assert np.array_equal(again, fresh.forward(case.ids[12:], "all"))
 
 
+def test_a_growing_cache_keeps_what_it_holds(case, monkeypatch):
+    monkeypatch.setattr(gguf, "FIRST_CAPACITY", 8)
+    session = case.model.session()
+    parts = [session.forward(part, "all") for part in np.split(case.ids, [6, 20, 21])]
+    assert np.abs(np.concatenate(parts) - case.memory).max() < 1e-2
+
+
 def test_onnx_agrees(case, tmp_path):
     """The ONNX backend on an export of the same adapter."""
-    manifest = case.model.folder.path.parent
+    source = case.model.folder.path.parent
     export_model(
-        manifest / "adapter",
+        source / "adapter",
         tmp_path / "onnx",
-        base=manifest / "base",
+        base=source / "base",
         backend="onnx",
         tables="float32",
         weights="float32",
@@ -103,3 +113,26 @@ def test_onnx_agrees(case, tmp_path):
     with engram_local.load(tmp_path / "onnx", threads=1) as model:
         onnx = model.session().forward(case.ids, "all")
     assert np.abs(case.model.session().forward(case.ids, "all") - onnx).max() < 1e-2
+
+
+def test_a_lora_adapter_is_merged(tmp_path):
+    """Engram layers trained together with LoRA: the GGUF holds the merged weights."""
+    import peft
+    import torch
+    import transformers
+
+    base, adapter = make_adapter(tmp_path, "llama")
+    model = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    lora = peft.get_peft_model(model, peft.LoraConfig(r=4, target_modules=["q_proj", "down_proj"]))
+    torch.manual_seed(1)
+    for name, weight in lora.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.1)
+    lora.save_pretrained(adapter)
+    export_model(adapter, tmp_path / "model", base=base, backend="gguf", tables="float32", weights="float32")
+    ids = prompts(1)[0]
+    expected = reference_logits(base, adapter, ids)
+    with engram_local.load(tmp_path / "model", **EXACT) as model:
+        assert np.abs(model.session().forward(ids, "all") - expected).max() < 1e-2
+    with pytest.raises(EngramError, match=r"changes the backbone's own weights too, .* export --backend gguf"):
+        attach(tmp_path / "model" / "backbone.gguf", adapter, tmp_path / "out", base=base)
