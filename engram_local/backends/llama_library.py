@@ -17,6 +17,7 @@ LLAMA_FUNCTIONS = (
     "llama_decode",
     "llama_get_logits_ith",
 )
+CONTEXT_FIELDS = ("n_ubatch", "flash_attn_type", "cb_eval", "cb_eval_user_data", "type_k", "type_v", "swa_full")
 LEVEL_ERROR, LEVEL_CONTINUE = 4, 5  # ggml_log_level
 
 
@@ -61,6 +62,10 @@ def llama():
     for name in LLAMA_FUNCTIONS:
         if not hasattr(lib, name):
             raise BackendError(f"llama-cpp-python {version()} has no {name}; install {REQUIREMENT}")
+    fields = {field[0] for field in lib.llama_context_params._fields_}
+    for name in CONTEXT_FIELDS:
+        if name not in fields:
+            raise BackendError(f"llama-cpp-python {version()} has no context parameter {name}; install {REQUIREMENT}")
     log.pointer = lib.llama_log_callback(log)  # ctypes must not let go of it
     lib.llama_log_set(log.pointer, ctypes.c_void_p(0))
     lib.llama_backend_init()

@@ -338,6 +338,20 @@ def test_a_missing_function_says_which_release_has_it(monkeypatch):
         llama_library.ggml_functions.cache_clear()
 
 
+@pytest.mark.parametrize(
+    ("names", "match"),
+    [("LLAMA_FUNCTIONS", "has no llama_of_old; install"), ("CONTEXT_FIELDS", "has no context parameter llama_of_old")],
+)
+def test_another_release_says_which_one_is_needed(monkeypatch, names, match):
+    monkeypatch.setattr(llama_library, names, ("llama_of_old",))
+    llama_library.llama.cache_clear()
+    try:
+        with pytest.raises(BackendError, match=match):
+            llama_library.llama()
+    finally:
+        llama_library.llama.cache_clear()
+
+
 def test_loading_is_quiet_unless_asked(path):
     script = (
         "import sys, engram_local\nwith engram_local.load(sys.argv[1], verbose=len(sys.argv) > 2) as m:\n m.session()"

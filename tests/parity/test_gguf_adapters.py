@@ -22,6 +22,8 @@ CASES = {
     "gemma3": {"target_layers": [0, 1]},
     "qwen3moe": {"target_layers": [1, 2], "ngram_sizes": [2, 4], "engram_vocab_size_per_ngram": [900, 1100]},
     "mixtral": {"target_layers": [1], "hc_mult": 4},
+    "qwen2": {"target_layers": [0, 1]},
+    "phi3": {"target_layers": [0, 1]},
 }
 
 
