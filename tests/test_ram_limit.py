@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import engram_local
 from engram_local import memory
+from engram_local.errors import EngramError
 from engram_local.page_cache import drop_pages, resident_share
 from engram_local.table_file import TableWriter
 from engram_local.tables import Table
@@ -159,6 +161,15 @@ def test_mapped_pages_are_dropped(paths):
             seen.append(resident_share(path) * size)
         assert table.warm() == 0
         assert 0.2 * LIMIT < max(seen) <= LIMIT
+
+
+def test_a_limit_that_reading_alone_exceeds_is_refused(tiny_path):
+    with pytest.raises(
+        EngramError, match=r"a RAM limit of 500 B is too little: reading rows from disk takes 16\.0 MiB"
+    ):
+        engram_local.load(tiny_path, ram_limit=500)
+    with engram_local.load(tiny_path, ram_limit=5000) as model:  # the table fits
+        assert model.tables[0].access == "resident"
 
 
 def test_free_memory_is_what_a_container_has(monkeypatch, tmp_path):
