@@ -26,11 +26,7 @@ LISTS = {"engram_vocab_size": 1, "layer_ids": 0}
 
 def matches(path: Path) -> bool:
     """Whether `path`, a file or a folder, holds such layers. Raises CheckpointError for a file that cannot be read."""
-    try:
-        weight_files(path)
-    except CheckpointError:
-        return False
-    return bool(find_layers(Tensors(path)))
+    return bool(weight_files(path)) and bool(find_layers(Tensors(path)))
 
 
 def find_layers(tensors: Tensors) -> list[str]:

@@ -8,7 +8,7 @@ from itertools import accumulate
 import numpy as np
 
 INT64_MAX = 2**63 - 1
-WITNESSES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37)  # decide every number below 3.3e24
+WITNESSES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41)  # decide every number below 3.3e24
 
 
 def multipliers(seed: int, layer_id: int, n_ids: int, n: int) -> list[int]:

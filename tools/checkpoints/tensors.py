@@ -58,7 +58,10 @@ class Tensors:
         self._prefix = prefix
         self._where: dict = {}  # name -> an open safetensors file, or a dict of torch tensors
         self._files: dict[str, Path] = {}
-        for file in weight_files(self.path):
+        files = weight_files(self.path)
+        if not files:
+            raise CheckpointError(f"{path}: holds no .safetensors, .bin or .pt file; is this the checkpoint's folder?")
+        for file in files:
             store = _open(file)
             for name in store.keys():  # noqa: SIM118 (safe_open is no mapping)
                 if name.startswith(prefix):
@@ -123,7 +126,9 @@ class TensorRows:
 
 
 def weight_files(path: Path) -> list[Path]:
-    """The weight files of a checkpoint: one file, or a folder's safetensors (by its index if it has one) or pickles."""
+    """The weight files of a checkpoint: the file itself, or a folder's safetensors (by its index if it has one) or
+    pickles; none where it has neither.
+    """
     if path.is_file():
         return [path]
     index = path / "model.safetensors.index.json"
@@ -138,8 +143,6 @@ def weight_files(path: Path) -> list[Path]:
             files = sorted(file for pattern in patterns for file in path.glob(pattern))
             if files:
                 break
-    if not files:
-        raise CheckpointError(f"{path}: holds no .safetensors, .bin or .pt file; is this the checkpoint's folder?")
     return files
 
 

@@ -25,7 +25,9 @@ def matches(path: Path) -> bool:
 def read(path: Path, base: Path | None = None) -> CheckpointView:
     """`base` replaces the folder's own backbone. Raises CheckpointError."""
     config = read_json(path / "config.json")
-    block = config["engram"]
+    block = config.get("engram")
+    if not isinstance(block, dict):
+        raise CheckpointError(f'{path / "config.json"}: has no "engram" block; this is another layout')
     try:
         d, streams, heads = int(config["hidden_size"]), int(block["hc_mult"]), int(block["n_heads"])
         orders, kernel = [int(n) for n in block["ngram_sizes"]], int(block["kernel_size"])
