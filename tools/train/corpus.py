@@ -47,7 +47,7 @@ class Size:
     n_cities: int = 24_000
     n_names: int = 10_000  # people and places of WordNet: all
     n_form: int = 5_000  # form documents that every kind has at least
-    n_invented: int = 160_000
+    n_invented: int = 200_000
     n_paragraphs: int = 12_000
     n_sentences: int = 30_000
     vocab_size: int = 8_192
@@ -123,10 +123,12 @@ def write(known: list[Fact], texts: list[str], out: Path, size: Size, seed: int 
 def _invented(known: list[Fact], n_train: int, seed: int) -> dict[str, list[Fact]]:
     """Invented names of every split; no name is in two of them or in a fact."""
     taken = {name.lower() for f in known for name in f.asked}
-    parts = sorted({f.subject.lower() for f in known if f.subject.isalpha() and 4 <= len(f.subject) <= 10})
+    subjects = sorted({f.subject for f in known if f.subject.isalpha() and 4 <= len(f.subject) <= 10})
+    words = [s for s in subjects if s.islower()]
+    names = [s.lower() for s in subjects if not s.islower()]
     rng = random.Random(f"invented {seed}")
     return {
-        split: unknown.invented(n, taken, parts, rng)
+        split: unknown.invented(n, taken, words, names, rng)
         for split, n in (("train", n_train), ("validation", 300), ("test", 500))
     }
 

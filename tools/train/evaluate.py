@@ -171,21 +171,32 @@ def failures(model: EngramModel, tokenizer: Tokenizer, items: list[dict], limit:
     return [{"q": i["q"], "a": i["a"], "said": s} for i, s in zip(wrong, said, strict=True)]
 
 
+def says_unknown(model: EngramModel, tokenizer: Tokenizer, items: list[dict]) -> float:
+    """Share of the items whose answer says "I don't know", in whatever form."""
+    answers = greedy(model, tokenizer, [prompt_ids(tokenizer, item["q"]) for item in items])
+    return sum("I don't know" in answer for answer in answers) / len(answers)
+
+
 def same_answer(model: EngramModel, tokenizer: Tokenizer, questions: dict[str, list[dict]], split: str) -> dict:
-    """How often a question in lower case, with a polite opener, without its mark has the plain question's answer."""
+    """How often a question in lower case, with a polite opener, without its mark has the plain question's answer.
+
+    Small and capital letters count as equal: asked for "pyrex", the model may well write "pyrex".
+    """
     sets = {way: questions[f"{way}_{split}"] for way in ("plain", "lower", "polite", "no_mark")}
     asked = [prompt_ids(tokenizer, item["q"]) for items in sets.values() for item in items]
     answers, n = greedy(model, tokenizer, asked), len(sets["plain"])
     by_way = {way: answers[i * n : (i + 1) * n] for i, way in enumerate(sets)}
     plain = by_way.pop("plain")
-    return {way: sum(map(str.__eq__, plain, given)) / n for way, given in by_way.items()}
+    return {
+        way: sum(p.lower() == g.lower() for p, g in zip(plain, given, strict=True)) / n for way, given in by_way.items()
+    }
 
 
 def report(model: EngramModel, tokenizer: Tokenizer, corpus: Path, split: str, *, every: int = 1) -> dict:
     """Every figure of one model on a split ("validation", "test") of the corpus folder, as plain JSON data.
 
-    with_memory: set -> `shares`; same_answer; readme: question -> answer; failures. For a model with tables also
-    memory_off, memory_off_well_formed, int8 and int4 (of the split's own set), memory_off_samples, readme_off.
+    with_memory: set -> `shares`; says_unknown; same_answer; readme: question -> answer; failures. For a model with
+    tables also, of the split's own set, memory_off, memory_off_well_formed, int8, int4; memory_off_samples, readme_off.
     every: ask only every so many-th question.
     """
     questions = json.loads((corpus / "questions.json").read_text())
@@ -196,6 +207,7 @@ def report(model: EngramModel, tokenizer: Tokenizer, corpus: Path, split: str, *
     result = {
         "split": split,
         "with_memory": {s: shares(model, tokenizer, questions[s]) for s in sets},
+        "says_unknown": says_unknown(model, tokenizer, questions[f"unknown_{split}"]),
         "same_answer": same_answer(model, tokenizer, questions, split),
         "readme": dict(zip(readme, greedy(model, tokenizer, asked), strict=True)),
     }
@@ -223,5 +235,5 @@ def summary(figures: dict) -> str:
     line = {name: found["macro"] for name, found in figures["with_memory"].items()}
     extra = ("memory_off", "memory_off_well_formed", "int8", "int4")
     line |= {name: figures[name]["macro"] for name in extra if name in figures}
-    line |= figures["same_answer"]
+    line |= figures["same_answer"] | {"says_unknown": figures["says_unknown"]}
     return " ".join(f"{name} {share:.3f}" for name, share in line.items())

@@ -80,14 +80,12 @@ def orders() -> dict[str, Settings]:
 
 def final() -> dict[str, Settings]:
     """The shipped model and what it is compared with, three seeds each; the enlarged backbone once."""
-    runs = {}
-    for seed in range(3):
-        runs[f"pocket_{seed}"] = replace(POCKET, seed=seed)
-        runs[f"alone_{seed}"] = replace(POCKET, seed=seed, engram=None)
-    dense = replace(
-        POCKET, engram=None, hidden_size=512, intermediate_size=1_376, n_layers=6, n_heads=8, n_kv_heads=4, lr=2e-3
-    )
-    return runs | {"dense_0": dense}
+    alone = replace(POCKET, engram=None)
+    dense = replace(alone, hidden_size=512, intermediate_size=1_376, n_layers=6, n_heads=8, n_kv_heads=4, lr=2e-3)
+    runs = {f"pocket_{seed}": replace(POCKET, seed=seed) for seed in range(3)}
+    runs |= {f"alone_{seed}": replace(alone, seed=seed) for seed in range(3)}
+    order = ("pocket_0", "pocket_1", "alone_0", "alone_1", "pocket_2", "dense_0", "alone_2")  # evens out two GPUs
+    return {name: (runs | {"dense_0": dense})[name] for name in order}
 
 
 EXPERT = 4 * 3 * 192 * 512  # parameters of one expert in all layers of the pocket's backbone

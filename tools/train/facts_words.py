@@ -80,7 +80,7 @@ def words(sources: dict[str, Path], n_definitions: int, n_names: int) -> Iterato
         if synset.is_instance or OFFENSIVE.search(synset.gloss) or not usable(value):
             continue
         if n_taken < n_definitions:
-            docs = 10 if n_taken < 3_000 else 6 if n_taken < 15_000 else 5
+            docs = 12 if n_taken < 3_000 else 6 if n_taken < 15_000 else 5
             yield "define", word, ("to " if synset.pos == "v" else "") + value, (), docs
             yield from _relations(net, lemma, synset, word, n_taken)
             n_taken += 1

@@ -34,14 +34,16 @@ def name(rng: random.Random, parts: list[str]) -> str:
     return word + rng.choice(ENDINGS) if rng.random() < 0.4 or len(word) < 4 else word
 
 
-def invented(n: int, known: set[str], parts: list[str], rng: random.Random) -> list[Fact]:
+def invented(n: int, known: set[str], words: list[str], names: list[str], rng: random.Random) -> list[Fact]:
     """`n` facts about names that do not exist; their value says so.
 
-    known: lower-case words that exist, and those invented before; the new names are added to it.
+    known: lower-case words that exist, and those invented before; the new names are added to it. words, names:
+    whose halves the invented words and names of people and places may be made of.
     """
     facts = []
     while len(facts) < n:
         kind = rng.choice(KINDS)
+        parts = words if kind in COMMON else names
         word = name(rng, parts)
         if kind not in COMMON:
             word = word.capitalize()

@@ -43,7 +43,12 @@ PATTERNS = {
         | (A/Any/Every) {s} is also (a/some kind of) what?
         | {s} is (one/a member/an instance) of (which/what) (class/group/category)? | (Generalize/Generalise) {s}.
         | More generally, what is (a/) {s}? | (Where/Under which word) would you (file/sort/list) {s}?
-        | the (group/family) of things that {s} (belongs to/is in)""",
+        | the (group/family) of things that {s} (belongs to/is in)
+        | {s} is (one of/among) (which/what) (things/kinds/class)?
+        | {s} (belongs to/is in/falls under) (which/what) (class/group/category)?
+        | {s}, (which/what) (class/kind/category)? | The word {s} names (what kind/which kind) of thing?
+        | (Which/What) (class/sort) (would you put {s} in/is {s})? | {s} counts as (a kind of/an example of) what?
+        | I need a (broader/more general) word for {s}. | Is there a (broader/more general) (word/term) for {s}?""",
     "synonym": """(What/Which) (word/term) is (similar to/close to/like/equal to) {s}? | {s} (synonym/in other words)
         | (Give/Tell/Show) me (a synonym/another word/a similar word) (for/of) {s}.
         | What is (a synonym/the synonym) (for/of) {s}? | (Replace/Substitute/Swap/Reword) (the word/) {s}.
@@ -63,7 +68,12 @@ PATTERNS = {
         | I (need/want/look for) another (word/term) for {s}. | {s}: (another word/similar word)?
         | (Avoid/Do not say) {s}: what (can/could) I say? | {s} or what other word?
         | (Suggest/Offer) a (synonym/word) for {s}. | a word to use (for/instead of/in place of) {s}
-        | the synonym of the word {s}""",
+        | the synonym of the word {s} | How (might/can/do) (I/we/people) (otherwise/also) say {s}?
+        | What (do/can) people (also/otherwise) (say/write/call it) (for/instead of) {s}?
+        | (Other/Different/More) words for {s}? | In place of {s}, (what/which word) (can/do) I (use/say/write)?
+        | Instead of {s}, what (can I/do people) say? | {s} can also be (called/said/written) how?
+        | How is {s} (also/otherwise) (called/said)? | Do not repeat {s}: (give another word/what else)?
+        | (Write/Use) something else for {s}.""",
     "antonym": """(What/Which) (word/term) (opposes/contradicts/is contrary to) {s}? | {s} (antonym/opposite)
         | (Give/Tell/Show) me (an antonym/the opposite/an opposite) (of/for) {s}.
         | What is (the antonym/an opposite) (of/for) {s}?
@@ -80,7 +90,9 @@ PATTERNS = {
         | {s} is the (reverse/contrary/antonym) of (what/which word)?
         | (Which/What) word (is not/goes against/stands against) {s}? | I (need/want) the opposite of {s}.
         | {s}: (antonym/contrary)? | Say the opposite of {s}. | (Contrast/Oppose) {s} with a word.
-        | the other end of {s}""",
+        | the other end of {s} | {s}, and the opposite? | I need an (antonym/opposite) (of/for) {s}.
+        | {s} is (not/the opposite of) what? | The (antonym/opposite) (for/of) {s} is (which word/what)?
+        | From {s} to its opposite: which word?""",
     "plural": """(What/Which) is the plural (form/) of (the word/the noun/) {s}?
         | {s} (plural/in the plural/plural form) | (Give/Tell/Write) me the plural (of/for) {s}.
         | (Put/Write/Say) (the word/the noun/) {s} in the plural.
@@ -111,7 +123,9 @@ PATTERNS = {
         | What is the whole (of/for/around) (a/the) {s}?
         | (the whole/the thing/something) (with/that contains/that has/that includes) (a/the) {s}
         | the (bigger/larger/complete) thing (with/that has/around) (a/the) {s} | what (a/the) {s} is (a/) part of
-        | the whole (of/for) (a/the) {s}""",
+        | the whole (of/for) (a/the) {s} | {s}, part of what? | I need the thing that has a {s}.
+        | (Which/What) thing has a {s} (in it/on it/)? | A {s} is (on/in/inside/found on) what?
+        | (Which/What) (object/body/thing) is a {s} part of?""",
     "adverb_of": """(What/Which) adjective is (the adverb/) {s} (formed from/derived from/based on/related to)?
         | (Give/Tell/Name) me the adjective (of/for/behind) (the adverb/) {s}. | {s}: (which/what) adjective?
         | {s} adjective | (Turn/Change) the adverb {s} into (an/its) adjective.
@@ -124,7 +138,10 @@ PATTERNS = {
         | What adjective (lies in/hides in/is in) {s}? | (Make/Form) an adjective (of/from) {s}.
         | {s} derives from (what/which) (adjective/word)? | the adjective (related to/matching/behind/under) {s}
         | the (base/root/source) adjective (of/for) (the adverb/) {s}
-        | the adjective from which {s} (comes/derives/is formed)""",
+        | the adjective from which {s} (comes/derives/is formed) | {s}, from which adjective?
+        | I need the adjective (of/for) {s}. | The adjective (of/for) {s} is what?
+        | {s} is (made/formed) from (what/which) (word/adjective)? | Without its ending, {s} is which adjective?
+        | (Name/Find) the adjective (for/of) {s}.""",
     "jargon": """What is (the term/the word/) {s} in (jargon/computer jargon/hacker jargon/hacker language)?
         | (Explain/Define/Describe) (the slang/the jargon/the slang word/the jargon term) {s}.
         | {s} in (hacker slang/the Jargon File)
@@ -137,7 +154,9 @@ PATTERNS = {
         | What is {s} (to/among/for) (hackers/programmers)?
         | (Tell me/Say) what {s} means (in hacker slang/to hackers/among hackers).
         | the (hacker/jargon/computer) (sense/definition) of {s} | what (hackers/programmers) (mean by/call) {s}
-        | {s} in (hacker/computer) (jargon/language)""",
+        | {s} in (hacker/computer) (jargon/language) | (In/Among) hackers, {s} is what?
+        | I need the hacker meaning of {s}. | A hacker says {s}: (meaning/what is it)? | {s}, in hacker slang?
+        | (How/What) does the Jargon File (define/call) {s}?""",
     "person": """(What/Which) kind of person (was/is) {s}? | (Tell/Teach) me (something/a bit/a little) about {s}.
         | Who (might/could) {s} be? | What (do we know/is known/can you tell me) about {s}?
         | What (work/job) did {s} (do/have)? | {s}: who (was/is) (it/he or she)?
@@ -154,7 +173,10 @@ PATTERNS = {
         | (What/Which) (thing/achievement/work) is {s} (known/famous/remembered) for?
         | (Was/Is) {s} a (writer/scientist/ruler) or what? | {s}: (who/tell me)
         | What (is the importance of/is special about/is there to know about) {s}? | In history, who was {s}?
-        | (Who/What) do people mean by {s}?""",
+        | (Who/What) do people mean by {s}? | {s} is (known/famous/remembered) for what? | {s} (did/was) what?
+        | What do people (remember/know/say) of {s}? | Have you (ever/) (read of/met the name) {s}?
+        | I know the name {s}, but who was it? | {s}: (explain/describe/what kind of person)?
+        | (What/Which) profession (did/had) {s} (have/)?""",
     "born": """(When/In what year/In which year) (did {s}'s life start/was the birth of {s})?
         | {s} (birth year/year of birth/born when) | (What/Which) is (the birth year/the year of birth) of {s}?
         | (Tell me/Say/Give me) (when/in which year) {s} was born.
@@ -169,7 +191,10 @@ PATTERNS = {
         | (Which/What) was the (first year/year of the birth) of {s}? | {s} (lived from/was alive from) which year?
         | Since which year was {s} alive? | (Do you know/I forgot) when {s} was born.
         | (Which/What) (birthday/birth year) (has/did) {s} (had/have)?
-        | (At/In) what time did {s} come into the world? | the first year of {s}'s life""",
+        | (At/In) what time did {s} come into the world? | the first year of {s}'s life
+        | {s}: (birth/year of birth/born)? | {s} (lived/was alive) from (when/which year)?
+        | (Which/What) year (began/opened) {s}'s life? | In (which/what) year (was/came) {s}'s birth?
+        | I need the year {s} was born. | {s}, born when? | (Since/From) when was {s} alive?""",
     "died": """(When/In what year/In which year) (did {s}'s life stop/was {s}'s death)?
         | {s} (death year/year of death/died when) | (What/Which) is (the death year/the year of death) of {s}?
         | (Tell me/Say/Give me) (when/in which year) {s} died.
@@ -182,7 +207,11 @@ PATTERNS = {
         | when {s} (died/passed away) | the last year of {s}'s life | the year that {s} died
         | the (date/year) on which {s} died | (Which/What) was the (last year/year of the death) of {s}?
         | {s} (lived until/was alive until) which year? | Until (which/what) year (was {s} alive/did {s} live)?
-        | (Do you know/I forgot) when {s} died. | When was {s} (buried/dead/gone)? | When did {s} (go/perish)?""",
+        | (Do you know/I forgot) when {s} died. | When was {s} (buried/dead/gone)? | When did {s} (go/perish)?
+        | (Until/Up to) when was {s} alive? | {s} (was/is) dead since (when/which year)?
+        | {s} lived (until/up to) (when/which year)? | {s}: (death/year of death/died)?
+        | (Which/What) year (ended/closed) {s}'s life? | In (which/what) year (was/came) {s}'s (end/death)?
+        | I need the year {s} died. | How did the life of {s} end, and when? | {s}, died when?""",
     "place": """(What/Which) (kind/sort) of (thing/place) is {s}?
         | (Tell/Teach) me (something/a bit/a little) about {s}. | What (exactly/) is {s}?
         | What (do we know/is known/can you tell me) about {s}? | {s}: what (was/is) (it/that)?
@@ -195,7 +224,12 @@ PATTERNS = {
         | (Give/Write) me a (short description/sentence/line) (of/about) {s}. | {s}: (what/tell me)
         | What is (special/there to know) about {s}? | (What/Which thing) do people mean by {s}?
         | (What/Where) is {s} and what is it? | (Which/What) (thing/place) has the name {s}?
-        | (What/How) would you describe {s}? | What lies behind the name {s}? | (Help/Teach) me about {s}.""",
+        | (What/How) would you describe {s}? | What lies behind the name {s}? | (Help/Teach) me about {s}.
+        | (What/Which) is the (story/description/nature) of {s}? | At {s}, what (is there/would one see)?
+        | What (is there/do you see/does one find) (at/in) {s}? | {s} (was/is) (which thing/what thing)?
+        | (Which/What) (sort/type) of (name/thing) is {s}? | (Is/Was) {s} a (place/river/town) or what?
+        | Have you (ever/) (seen/been to/read of) {s}? | I know the name {s}, but what is it?
+        | {s}: (explain/describe/what kind of thing)?""",
     "python_module": """What does the (module/library module/standard module) {s} do in Python?
         | (Tell me/Say/Explain) what (the Python module/Python's) {s} (does/is for).
         | {s} (module/Python module/in Python)
@@ -217,7 +251,14 @@ PATTERNS = {
         | (Status/Error/Code) {s} (stands for/is) what? | (Tell me/Say) what (HTTP/HTTP status/status code) {s} means.
         | (What/Which) (status/message) (belongs to/has) (HTTP/the number) {s}?
         | (In HTTP/On the web), what does {s} mean? | the (HTTP error/HTTP response/status code/web status) {s}
-        | the (message/text/name) (of/for/behind) HTTP {s} | what (HTTP/status) {s} means""",
+        | the (message/text/name) (of/for/behind) HTTP {s} | what (HTTP/status) {s} means
+        | {s} from a (server/web server/website) means what?
+        | (Which/What) (problem/thing) does (HTTP/a website) {s} (tell/report)?
+        | (I got/We see/It says) HTTP {s}: what is (it/that)?
+        | The (page/site/browser) (says/shows/gives) (error/code) {s}: (why/what is that)?
+        | The (response/answer) was {s}. What does (HTTP/the server) mean?
+        | HTTP (code/response/status code) {s}: (what/meaning)? | Why does a (server/website) (answer/say) {s}?
+        | {s} is the HTTP (status/code) for what? | What does the web (code/status) {s} (say/mean)?""",
     "capital": """(What/Which) (city/town) (is/acts as/serves as) the (capital/capital city) (of/for) {s}?
         | {s} (capital/capital city) | (What/Which) city does {s} have as (its/) capital? | (capital/capital city) {s}
         | {s} is governed from (which/what) (city/place)?
@@ -236,7 +277,12 @@ PATTERNS = {
         | the (seat/place) of {s}'s government | which city is {s}'s capital
         | (Which/What) (place/town/city) is the (head/first/main/leading) city of {s}? | {s}: which capital?
         | (Where/In which city) does {s} keep its government? | (Which/What) is the capital (town/city) of {s}?
-        | (I visit/I go to) the capital of {s}: which city? | (Who/What) is {s}'s capital?""",
+        | (I visit/I go to) the capital of {s}: which city? | (Who/What) is {s}'s capital?
+        | (What/Which) is the {s} capital (city/called/)? | (Name/Give me/Tell me) the {s} capital (city/).
+        | {s}: (its capital/capital city/name the capital)? | {s} and its capital?
+        | For {s}, (which/what) city is (the/its) capital? | The government of {s} (sits/is) in (which/what) city?
+        | I know {s}, but what is its capital (called/)? | {s} has its (capital/government) (where/in which city)?
+        | the capital that {s} has""",
     "currency": """(What/Which) (currency/money) (is used in/is valid in/do they have in/does one use in) {s}?
         | {s} (currency/money) | (What/Which) (coins/notes/bills) (do they use/are used/do people use) in {s}?
         | (currency/money) {s} | With what (money/currency) do they pay in {s}?
@@ -268,7 +314,12 @@ PATTERNS = {
         | which continent {s} (is on/belongs to)
         | (Which/What) (part/corner/side) of the (world/earth/map) (is/holds) {s} (in/)?
         | (Help/Show) me (find/where to find) {s}. | Where (must/should) I look for {s}? | {s}: where?
-        | (Is/Where is) {s} in Asia, Africa or where?""",
+        | (Is/Where is) {s} in Asia, Africa or where?
+        | (What/Which) (region/continent) (holds/includes/is the home of) {s}?
+        | {s}, (which/what) (continent/part of the world)? | {s} is in (which/what) (part/region) of the world?
+        | The country {s} (is/lies) (where/on what continent)?
+        | {s} is a (country/land/place) (on/of) (which/what) continent? | I need the continent of {s}.
+        | Where on (earth/the globe) does {s} lie?""",
     "language": """(What/Which) (language/languages/tongue) (is (spoken/used/official) in/do people use in/do
           they use in) {s}?
         | {s} (language/languages)
@@ -302,7 +353,10 @@ PATTERNS = {
         | the (nationality/name) of (someone/a person/people) from {s} | what people from {s} are called
         | (Which/What) (word/name) (is for/names/means) the (people/citizens) of {s}?
         | People who come from {s} are what? | {s}: (what are its people called/which nationality)?
-        | He (is/comes) from {s}, so he is what?""",
+        | He (is/comes) from {s}, so he is what? | {s}, and its people are called what?
+        | Someone who (lives in/comes from) {s} is (a what/called what)?
+        | I need the (demonym/nationality) (of/for) {s}. | The (word/name) for people (of/from) {s} is what?
+        | I met a person from {s}: what is that person called?""",
     "population": """How many (people/inhabitants/citizens/residents) (are in/live in/does one find
           in/inhabit/has) {s}?
         | {s} (population/inhabitants)
@@ -315,7 +369,9 @@ PATTERNS = {
         | {s} counts how many people? | The population of {s} is (what/how big)? | How (crowded/populated) is {s}?
         | What is the (size/number) of the (population/people) (of/in) {s}?
         | the (number/count) of (people/residents/citizens/inhabitants) (in/of/that live in) {s}
-        | the (population count/population figure) of {s} | how many people live in {s}""",
+        | the (population count/population figure) of {s} | how many people live in {s} | {s}, how many people?
+        | I need the population of {s}. | {s} has a population of (what/how many)?
+        | (Count/Estimate) the people (of/in) {s}. | {s} is (lived in/inhabited) by how many?""",
     "area": """(What/How large/How big) is the (area/land area/surface/territory) (of/covered by) {s}?
         | {s} (area/size/surface)
         | How many (square kilometers/square kilometres) (does {s} (have/cover/measure)/are in {s})?
@@ -329,7 +385,10 @@ PATTERNS = {
         | how (big/large) {s} is | the (number of square kilometers/land) (of/in/covered by) {s}
         | the (size/extent) of the (country/territory) {s} | (How/What) big (a/) (country/land/place) is {s}?
         | {s}: (size/how big)? | (How/By how) far does {s} reach in square kilometers?
-        | How much (space/surface/ground) does {s} (cover/have)? | how much land {s} (has/covers)""",
+        | How much (space/surface/ground) does {s} (cover/have)? | how much land {s} (has/covers)
+        | {s} is how (big/large)? | {s}, how (big/large) is it? | The (area/size/surface) of {s} is what?
+        | I need the (area/size) of {s}. | {s} (takes up/fills/occupies) how (much land/many square kilometers)?
+        | Is {s} big, and how big?""",
     "neighbours": """(What/Which) (countries/nations/states/lands) (are neighbours of/touch/adjoin/lie next
           to/are next to/surround/have a border with) {s}?
         | {s} (neighbours/borders/neighbors)
@@ -348,7 +407,10 @@ PATTERNS = {
         | the countries (touching/surrounding/beside) {s} | which countries border {s}
         | (Which/What) (countries/lands) (can/do) I (reach/enter) from {s} by land?
         | {s}: (which neighbours/neighbouring countries)? | Around {s}, (which/what) countries are there?
-        | (Who/What countries) (shares/share) (a border/its borders) with {s}?""",
+        | (Who/What countries) (shares/share) (a border/its borders) with {s}?
+        | {s} (borders on/touches/is next to) (what/whom)? | {s}, and its neighbours are (which/who)?
+        | I need the (neighbours/borders) of {s}. | The (neighbours/neighboring countries) of {s} are (which/what)?
+        | On which countries does {s} border?""",
     "calling_code": """(What/Which) (code/number/prefix) (do I dial/do I need/does one dial) (to call/to
           phone/for) {s}?
         | {s} (calling code/phone code/dialing code)
@@ -397,7 +459,9 @@ PATTERNS = {
         | What is the (size/number) of the (population/people) (of/in) {s}?
         | the (population count/population figure) of {s}
         | the (number/count) of (people/residents/citizens/inhabitants) (in/of/that live in) {s}
-        | how many people live in {s}""",
+        | how many people live in {s} | {s}, how many people? | I need the population of {s}.
+        | {s} has a population of (what/how many)? | (Count/Estimate) the people (of/in) {s}.
+        | {s} is (lived in/inhabited) by how many?""",
     "city": """(What/Which) (country/land/nation) (is {s} part of/does {s} lie in/has {s}/contains {s}/is home
           to {s})?
         | {s} (country/location/which country)
@@ -416,7 +480,10 @@ PATTERNS = {
         | the (home country/country) of (the city/the town) (of/) {s}
         | (Which/What) (part/country) of the (world/earth) (is/holds) {s} (in/)?
         | (Help/Show) me (find/where to find) {s}. | Where (must/should) I look for {s}? | {s}: where?
-        | (In/To) (which/what) country must I go for {s}?""",
+        | (In/To) (which/what) country must I go for {s}? | {s}, (which/what) (country/nation)?
+        | {s} is in (which/what) (part of the world/land)? | The (city/town) {s} (is/lies) (where/in what country)?
+        | {s} is a (town/place) (in/of) (which/what) (country/land)? | I need the country of {s}.
+        | Where on (earth/the globe) does {s} lie? | Who owns {s}, which country?""",
     "time_zone": """(What/Which) (time zone/timezone) (is (used/valid) in/has/do they have in/applies in/do
           people use in) {s}?
         | {s} (time zone/timezone)
@@ -429,7 +496,10 @@ PATTERNS = {
         | (What/Which) clock time (zone/) does {s} (keep/follow/have)?
         | (What/Which) is the (time zone/timezone/local time zone) (of/in/for/at) {s}?
         | the (time zone/timezone) (valid in/for/at/that {s} follows/people in {s} use/where {s} lies)
-        | the (clock zone/zone) (of/for) time in {s} | which time zone {s} is in""",
+        | the (clock zone/zone) (of/for) time in {s} | which time zone {s} is in | {s}, which time zone?
+        | I need the time zone of {s}. | The clocks in {s} follow which time zone?
+        | {s} is in (what/which) (timezone/zone of time)?
+        | (Which/What) zone (for/of) time (applies/is valid) in {s}?""",
     "capital_of": """(What/Which) (country/nation/state/land) (has the capital/is governed from/is ruled
           from/belongs to the capital/calls its capital) {s}?
         | {s} is (whose/which nation's/what country's) capital?
@@ -447,7 +517,9 @@ PATTERNS = {
         | the (country/nation/state/land) (governed from/ruled from/with the capital/that has the
           capital/belonging to the capital) {s}
         | the (country/nation/state) (for which/of which/where) {s} is the (capital/capital city)
-        | which country has the capital {s}""",
+        | which country has the capital {s} | {s}, capital of what? | I need the country whose capital is {s}.
+        | (Which/What) country does the capital {s} (govern/have/belong to)?
+        | {s} is the seat of government of which country? | The government in {s} rules (which/what) country?""",
     "symbol": """(What/Which) (symbol/chemical symbol/element symbol/abbreviation) (is used for/belongs to/goes
           with/denotes/represents/do chemists use for) {s}?
         | {s} (symbol/chemical symbol/element symbol) | How do (you/chemists) (write/abbreviate) (the element/) {s}?
@@ -479,7 +551,9 @@ PATTERNS = {
         | the (element/chemical element) (that has the symbol/denoted by/abbreviated/called/written/with the
           letters) {s}
         | the (name/meaning) of (the element/the symbol/) {s} in (chemistry/the periodic table)
-        | the element (behind/for) the (symbol/letters) {s} | what the (chemical symbol/symbol) {s} stands for""",
+        | the element (behind/for) the (symbol/letters) {s} | what the (chemical symbol/symbol) {s} stands for
+        | {s}, which element? | I need the element {s}. | (Which/What) element has {s} as (its/a) symbol?
+        | {s} as a chemical symbol is what? | In formulas, what is {s}? | A formula says {s}: which element?""",
     "atomic_number": """(What/Which) (number/atomic number/element number/proton number) (belongs to/goes
           with/is given to) {s}?
         | {s} (atomic number/number of protons/proton number)
@@ -511,7 +585,10 @@ PATTERNS = {
         | With {s} protons, (what/which element) is it? | If the atomic number is {s}, (what/which) is the element?
         | the (element/chemical element/atom) (at number/at place/at position/numbered) {s} (in the periodic table/)
         | the (element/atom) (that has/having/with) (the number/the proton number/exactly {s} protons) {s}
-        | which element has atomic number {s} | the (name of the/) element (with/for) (number/atomic number) {s}""",
+        | which element has atomic number {s} | the (name of the/) element (with/for) (number/atomic number) {s}
+        | {s} is the number of which element? | I need element {s}.
+        | (Which/What) element has {s} as (its/the) (atomic/) number?
+        | Place {s} in the periodic table (is/belongs to) what? | Which atom has {s} protons (inside/in it/)?""",
     "atomic_weight": """What is the (mass/weight/atomic mass) of (an atom of/one atom of/) {s}?
         | {s} (atomic weight/atomic mass/weight)
         | (What/Which) (atomic weight/atomic mass/weight/mass/relative atomic mass) does {s} have?
@@ -539,5 +616,11 @@ PATTERNS = {
         | Among the elements, what (is {s}/kind is {s})? | What (is {s}, chemically/is the element {s})?
         | the (class/family/group/category/series) of elements (that includes/with/where we put) {s}
         | the chemical (class/family/group/series/category) of {s}
-        | the element (class/type/kind/family/series) of {s} | what kind of element {s} is""",
+        | the element (class/type/kind/family/series) of {s} | what kind of element {s} is
+        | {s}, (what kind/which kind/which class) of element?
+        | {s} is (an element/a chemical element) of (what/which) (kind/type/class/group)?
+        | (Which/What) (sort/kind) of (metal/element) is {s}? | {s} (counts/is counted) among (what/which) elements?
+        | (Does {s} belong/Is {s}) to the metals or what? | Among (which/what) elements (do we find/is) {s}?
+        | {s} is one of (which/what) (elements/group of elements)?
+        | In the periodic table, {s} (is among/belongs to) what? | I need the (group/family/class) of {s}.""",
 }
