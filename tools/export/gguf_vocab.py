@@ -22,8 +22,10 @@ PRE_TOKENIZERS = {
 
 
 def add_vocab(writer, folder: Path, n_vocab: int) -> set[str]:
-    """Add the tokenizer of `folder` to a GGUFWriter; n_vocab rows, as the embedding has. Returns its pieces. A tokenizer
-    that llama.cpp cannot express (or none at all) is left out: such a file loads and runs, on token ids."""
+    """Add the tokenizer of `folder` to a GGUFWriter; n_vocab rows, as the embedding has. Returns its pieces.
+
+    A tokenizer that llama.cpp cannot express (or none at all) is left out: such a file loads and runs, on token ids.
+    """
     path = folder / "tokenizer.json"
     tokenizer = read_json(path) if path.is_file() else {}
     model = tokenizer.get("model", {})
