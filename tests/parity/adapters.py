@@ -35,12 +35,15 @@ ENGRAM = {
 }
 
 
-def make_adapter(folder: Path, family: str, safe: bool = True, added_tokens=(), base_options=None, **peft_options):
+def make_adapter(
+    folder: Path, family: str, safe: bool = True, added_tokens=(), base_options=None, base_dtype=None, **peft_options
+):
     """Write a random base model and an adapter for it into `folder`; returns (base path, adapter path).
 
-    family: a name of FAMILIES; base_options: fields of its config that replace the usual ones; safe: the adapter as
-    safetensors, else as engram_weights.pt; added_tokens: texts that join the tokenizer behind its vocabulary;
-    peft_options: fields of EngramConfig that replace those of ENGRAM. No weight is zero.
+    family: a name of FAMILIES; base_options: fields of its config that replace the usual ones; base_dtype: what the
+    base is stored as, by default float32; safe: the adapter as safetensors, else as engram_weights.pt; added_tokens:
+    texts that join the tokenizer behind its vocabulary; peft_options: fields of EngramConfig that replace those of
+    ENGRAM. No weight is zero.
     """
     base, adapter = Path(folder) / "base", Path(folder) / "adapter"
     make, fields = FAMILIES[family]
@@ -49,6 +52,9 @@ def make_adapter(folder: Path, family: str, safe: bool = True, added_tokens=(), 
         with torch.no_grad():
             model.get_input_embeddings().weight.mul_(0.1)
         model.save_pretrained(base)
+    if base_dtype is not None:
+        model.to(base_dtype).save_pretrained(base)
+        model.float()
     tokenizer = transformers.AutoTokenizer.from_pretrained(base)
     if added_tokens:
         tokenizer.add_tokens(list(added_tokens))

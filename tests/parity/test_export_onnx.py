@@ -4,7 +4,12 @@ transformers'."""
 import numpy as np
 import onnx
 import pytest
+import torch
 from parity.adapters import FAMILIES, prompts, reference_logits
+from typer.testing import CliRunner
+
+from engram_local.cli import app
+from engram_local.verification import verify
 
 NAMED = ("llama", "qwen3", "gemma3", "qwen3moe", "mixtral")
 BOUND = 2e-4  # measured: 3e-5; logits spread over several units
@@ -83,6 +88,13 @@ def test_configs_of_the_base(exported, family, fields):
     base, adapter, model = exported(family, base_options=fields)
     assert errors(base, adapter, model, memory=True) < BOUND
     assert errors(base, adapter, model, memory=False) < BOUND
+
+
+@pytest.mark.parametrize("family", ["gemma3", "qwen3moe", "granite"])
+def test_a_base_stored_as_bfloat16(exported, family):
+    """The graph computes in float32 from the stored values, as torch does with dtype=torch.float32."""
+    base, adapter, model = exported(family, base_dtype=torch.bfloat16)
+    assert errors(base, adapter, model, memory=True) < BOUND
 
 
 @pytest.mark.parametrize("options", ADAPTERS.values(), ids=ADAPTERS)
@@ -184,3 +196,23 @@ def test_longrope_serves_its_original_length(exported):
     *_, model = exported("phi3-longrope")
     make, fields = FAMILIES["phi3-longrope"]
     assert model.context_length == make(**fields).original_max_position_embeddings
+
+
+@pytest.mark.parametrize("family", NAMED)
+def test_commands(adapter_of, tmp_path, family):
+    base, adapter = adapter_of(family)
+    out = tmp_path / "model"
+    for arguments in (
+        ("export", adapter, out, "--base", base, "--weights", "float32", "--tables", "float32"),
+        ("verify", out),
+        ("generate", out, "--prompt", "The memory of a model", "--temperature", "0", "--max-tokens", "4"),
+    ):
+        result = CliRunner().invoke(app, [str(x) for x in arguments])
+        assert result.exit_code == 0, result.output
+
+
+def test_added_tokens_pass_verification(exported):
+    *_, model = exported("llama", **ADAPTERS["added tokens"])
+    findings = list(verify(model.folder.path))
+    assert all(x.ok is not False for x in findings)
+    assert any("3 keep their own id" in x.text for x in findings)

@@ -172,6 +172,9 @@ def build(
         (EngramBuilder, family),
         {"engram": engram, "engram_bits": bits, "torch_model": model},
     )
+    for weight in model.parameters():
+        if weight.ndim == 1:  # Gemma's norms get 1 added, which bfloat16 would round
+            weight.data = weight.data.float()
     try:
         with contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
             built = cls(config, ir.DataType.FLOAT, ir.DataType.FLOAT, "cpu", str(scratch), options)
