@@ -1,7 +1,8 @@
 """Every command in README.md runs, and prints what the README says it prints.
 
 Fences: ```console holds `$ command` lines and their expected output (a line of `...` stands for any lines);
-```python is run as a script; ```sh holds set-up that CI runs itself. A fence marked `export` needs the export extra.
+```python is run as a script; ```sh holds set-up that CI runs itself. "console export" fences need a checkpoint:
+tests/parity/test_readme_export.py runs them.
 """
 
 import os
@@ -11,6 +12,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+import engram_local
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -53,8 +56,10 @@ def run_block(block: str, folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """One folder for all blocks: what an earlier command wrote, a later one reads."""
-    return tmp_path_factory.mktemp("readme")
+    """One folder for all blocks: what an earlier command wrote, a later one reads. The package lies there as in a clone."""
+    folder = tmp_path_factory.mktemp("readme")
+    (folder / "engram_local").symlink_to(Path(engram_local.__file__).parent)
+    return folder
 
 
 def test_commands(folder):
