@@ -23,10 +23,20 @@ headers = glob("ext/*.h")
 llama_sources = ["ext/llama_callback.c"]
 native_sources = sorted(set(glob("ext/*.c")) - set(llama_sources) - {"ext/_native.c", "ext/_llama_callback.c"})
 extensions = [
-    Extension("engram_local._native", ["ext/_native.pyx", *native_sources], depends=headers,
-              extra_compile_args=flags, extra_link_args=link),
-    Extension("engram_local._llama_callback", ["ext/_llama_callback.pyx", *llama_sources], depends=headers,
-              extra_compile_args=flags, extra_link_args=link),
+    Extension(
+        "engram_local._native",
+        ["ext/_native.pyx", *native_sources],
+        depends=headers,
+        extra_compile_args=flags,
+        extra_link_args=link,
+    ),
+    Extension(
+        "engram_local._llama_callback",
+        ["ext/_llama_callback.pyx", *llama_sources],
+        depends=headers,
+        extra_compile_args=flags,
+        extra_link_args=link,
+    ),
 ]
 extensions = [e for e in extensions if os.path.exists(e.sources[0])]
 
@@ -37,7 +47,13 @@ setup(
     ext_modules=cythonize(
         extensions,
         build_dir="build",
-        compiler_directives={"language_level": 3, "boundscheck": checked, "wraparound": False, "cdivision": True,
-                             "initializedcheck": False, "embedsignature": True},
+        compiler_directives={
+            "language_level": 3,
+            "boundscheck": checked,
+            "wraparound": False,
+            "cdivision": True,
+            "initializedcheck": False,
+            "embedsignature": True,
+        },
     ),
 )

@@ -56,7 +56,7 @@ def run_block(block: str, folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """One folder for all blocks: what an earlier command wrote, a later one reads. The package lies there as in a clone."""
+    """One folder for all blocks: a later one reads what an earlier one wrote. The package lies there as in a clone."""
     folder = tmp_path_factory.mktemp("readme")
     (folder / "engram_local").symlink_to(Path(engram_local.__file__).parent)
     return folder
