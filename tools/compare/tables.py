@@ -29,7 +29,7 @@ DIM = 256
 BATCHES = (1, 8, 48, 192, 768, 3072, 12288, 24576)
 GROWTH = (100_000, 1_000_000, 10_000_000, 30_000_000)
 FIO_DEPTHS = (1, 16, 64)
-TEXT_CHUNKS, TEXT_WINDOWS, TEXT_WINDOW = 30, 60, 50  # measured, behind the half that fills the cache
+TEXT_CHUNKS, TEXT_WINDOWS, TEXT_WINDOW = 30, 10, 500  # measured, behind the half that fills the cache
 STORE = "EngramDB Store.fetch (bytes)"
 
 
