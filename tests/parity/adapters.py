@@ -14,11 +14,13 @@ from parity.tiny_bases import CONFIGS, DENSE, EXPERTS, VOCAB, write_base
 
 NO_HEAD_DIM = {k: v for k, v in DENSE.items() if k != "head_dim"}
 FAMILIES = CONFIGS | {
+    "ernie4_5": (transformers.Ernie4_5Config, DENSE),
     "gemma": (transformers.GemmaConfig, DENSE | {"tie_word_embeddings": True}),
     "gemma2": (transformers.Gemma2Config, DENSE | {
         "query_pre_attn_scalar": 64, "sliding_window": 16, "tie_word_embeddings": True}),
     "granite": (transformers.GraniteConfig, NO_HEAD_DIM | {
         "embedding_multiplier": 2.0, "attention_multiplier": 0.1, "residual_multiplier": 0.5, "logits_scaling": 2.0}),
+    "nemotron": (transformers.NemotronConfig, NO_HEAD_DIM),
     "smollm3": (transformers.SmolLM3Config, NO_HEAD_DIM | {"no_rope_layer_interval": 2}),
     "qwen2moe": (transformers.Qwen2MoeConfig, NO_HEAD_DIM | EXPERTS | {
         "num_experts": 4, "moe_intermediate_size": 256, "shared_expert_intermediate_size": 128}),

@@ -80,7 +80,9 @@ def test_every_family_computes_what_engram_peft_computes(exported, family):
     assert errors(base, adapter, model, memory=True) < BOUND
     assert errors(base, adapter, model, memory=False) < BOUND
     ids = prompts()[0]
-    assert np.abs(forward(model, ids) - forward(model, ids, memory=False)).max() > 1  # so the first line says something
+    assert (
+        np.abs(forward(model, ids) - forward(model, ids, memory=False)).max() > 0.1
+    )  # so the first line says something
 
 
 @pytest.mark.parametrize(("family", "fields"), BASES.values(), ids=BASES)

@@ -3,12 +3,14 @@
 from onnxruntime_genai import models  # noqa: F401  (puts the package `builders` on the path)
 
 from builders import (  # isort: skip
+    ErnieModel,
     Gemma2Model,
     GemmaModel,
     GraniteModel,
     LlamaModel,
     MistralModel,
     Model,
+    NemotronModel,
     Phi3MiniModel,
     Qwen3Model,
     QwenModel,
@@ -145,6 +147,7 @@ class Qwen2MoeModel(RoutedExperts, QwenModel):
 
 
 FAMILIES = {
+    "Ernie4_5ForCausalLM": ErnieModel,
     "GemmaForCausalLM": GemmaModel,
     "Gemma2ForCausalLM": Gemma2Model,
     "Gemma3ForCausalLM": Gemma3Model,
@@ -152,6 +155,7 @@ FAMILIES = {
     "LlamaForCausalLM": LlamaModel,
     "MistralForCausalLM": MistralModel,
     "MixtralForCausalLM": MixtralModel,
+    "NemotronForCausalLM": NemotronModel,
     "OlmoeForCausalLM": OlmoeModel,
     "Phi3ForCausalLM": Phi3MiniModel,
     "Qwen2ForCausalLM": QwenModel,

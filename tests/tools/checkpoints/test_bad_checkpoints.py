@@ -158,7 +158,7 @@ CASES = {
     "config that is no JSON": (lambda folder: (folder / CONFIG).write_text("{"), "is not JSON"),
     "unknown family": (
         edit_json("base/config.json", architectures=["MambaForCausalLM"], model_type="mamba"),
-        "architecture 'MambaForCausalLM' is not supported; the supported ones are Gemma2ForCausalLM, ",
+        "architecture 'MambaForCausalLM' is not supported; the supported ones are Ernie4_5ForCausalLM, ",
     ),
     "base without sizes": (edit_json("base/config.json", vocab_size="absent"), "lacks vocab_size"),
     "unreadable adapter": (truncate(ADAPTER), "engram_adapters.safetensors: cannot be read"),
