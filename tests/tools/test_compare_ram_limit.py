@@ -38,5 +38,5 @@ def test_run(small, tmp_path, capsys, monkeypatch):
     assert json.loads(json_file.read_text())["ratio"] == figures["ratio"]
     assert figures["access"] == "direct" and set(figures["split"]) == {"whole", "pieces", "early", "both"}
     assert all(x > 0 for kind in figures["times"].values() for x in kind["token"])
-    assert "limited / resident: prefill" in capsys.readouterr().out
+    assert "limited / resident, medians: prefill" in capsys.readouterr().out
     assert [p.name for p in tmp_path.iterdir()] == ["f.json"]

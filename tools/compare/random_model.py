@@ -16,7 +16,7 @@ VOCAB = 32_000
 DIM = 256  # of a row
 
 
-def make_random_model(path: Path, table_bytes: int, hidden: int = 1536, n_layers: int = 18) -> None:
+def make_random_model(path: Path, table_bytes: int, hidden: int = 1536, n_layers: int = 22) -> None:
     """Write the folder: int8 weights, int8 tables at layers 1 and 14 of table_bytes together. Needs torch."""
     import tokenizers
     import torch
