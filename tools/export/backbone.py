@@ -18,11 +18,13 @@ def check_family(base: Path) -> None:
     from engram_local.tools.export.families import FAMILIES
 
     config = read_json(base / "config.json")
-    if MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(config.get("model_type")) not in FAMILIES:
-        names = config.get("architectures")
-        name = names[0] if isinstance(names, list) and names else config.get("model_type")
+    family = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(str(config.get("model_type")))  # what transformers will load
+    names = config.get("architectures")
+    name = str(names[0] if isinstance(names, list) and names else family)
+    # A trainer of Engram layers may have named a class of its own: EngramQwenForCausalLM.
+    if family not in FAMILIES or (name != family and "engram" not in name.lower()):
         raise CheckpointError(
-            f"{base / 'config.json'}: architecture {str(name)[:60]!r} is not supported; the supported ones are "
+            f"{base / 'config.json'}: architecture {name[:60]!r} is not supported; the supported ones are "
             f"{', '.join(sorted(FAMILIES))}"
         )
 

@@ -180,7 +180,7 @@ def build(
             built = cls(config, ir.DataType.FLOAT, ir.DataType.FLOAT, "cpu", str(scratch), options)
             built.load_weights = lambda _: model
             built.make_model("")
-    except (NotImplementedError, ValueError, KeyError, AttributeError, AssertionError) as e:
+    except (RuntimeError, ValueError, KeyError, AttributeError, AssertionError) as e:
         raise CheckpointError(
             f"{name}: the ONNX builder cannot express this config ({type(e).__name__}: {str(e)[:160]}); "
             "use --backend gguf, or another base model"

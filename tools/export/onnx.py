@@ -30,15 +30,19 @@ def write_layers(view: CheckpointView, folder: Path, weights: str) -> None:
 
 
 def store_as_float16(graph: ir.Graph) -> None:
-    """Store the large float32 constants as float16 with a Cast behind each. ONNX Runtime folds the casts when it loads
-    the model and computes in float32, as its CPU kernels do best; the file is half as large.
+    """Store the weights as float16 with a Cast behind each. ONNX Runtime folds the casts when it loads the model and
+    computes in float32, as its CPU kernels do best; the file is half as large. A weight that float16 cannot hold stays.
     """
     first = graph[0]
     for value in list(graph.initializers.values()):
         if value.dtype != ir.DataType.FLOAT or len(value.shape) < 2 or value.const_value.size < INLINE_BYTES:
             continue
+        with np.errstate(over="ignore"):
+            array = value.const_value.numpy().astype(np.float16)
+        if value.name.endswith(("cos_cache", "sin_cache")) or not np.isfinite(array).all():
+            continue
         uses = list(value.uses())
-        half = ir.tensor(value.const_value.numpy().astype(np.float16), name=f"{value.name}.float16")
+        half = ir.tensor(array, name=f"{value.name}.float16")
         stored = ir.Value(name=half.name, type=ir.TensorType(half.dtype), shape=half.shape, const_value=half)
         cast = ir.node("Cast", [stored], {"to": ir.DataType.FLOAT}, name=f"{value.name}.Cast")
         cast.outputs[0].name = f"{value.name}.float32"
