@@ -47,7 +47,7 @@ class Size:
     n_cities: int = 24_000
     n_names: int = 10_000  # people and places of WordNet: all
     n_form: int = 5_000  # form documents that every kind has at least
-    n_invented: int = 200_000
+    n_invented: int = 260_000
     n_paragraphs: int = 12_000
     n_sentences: int = 30_000
     vocab_size: int = 8_192

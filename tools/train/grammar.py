@@ -226,6 +226,7 @@ PINNED = {
     "the atomic number of {s}",
     "the population of {s}",
 }
+SALT = 2  # another number, another draw of the held-out frames
 SHARES = {"test": 0.1, "validation": 0.06}  # of a kind's families, about
 AN = re.compile(r"\b([Aa]) (?=[aeioAEIO])")
 
@@ -337,7 +338,7 @@ def split_frames() -> dict[str, dict[str, list[list[str]]]]:
             around.setdefault(frame, set()).update(others)
             kinds_of.setdefault(frame, []).append(kind)
     split_of: dict[str, str] = {frame: "train" for frame in around if frame in PINNED}
-    order = sorted(around, key=lambda frame: hashlib.sha256(frame.encode()).hexdigest())
+    order = sorted(around, key=lambda frame: hashlib.sha256(f"{SALT} {frame}".encode()).hexdigest())
     for split, share in SHARES.items():
         missing = {kind: share * len(listed) for kind, listed in families().items()}
         for frame in order:
@@ -402,7 +403,7 @@ def question(kind: str, subject: str, split: str, rng: random.Random) -> str:
     if split == "train" and rng.random() < 0.15:
         frame = _disturb(frame, kind, rng)
     frame = _fill(frame, source, rng)
-    if rng.random() < 0.12 and kind in ("define", "synonym", "antonym", "jargon"):
+    if rng.random() < (0.25 if split == "train" else 0.12) and kind in ("define", "synonym", "antonym", "jargon"):
         frame = frame.replace("{s}", rng.choice(('"{s}"', "'{s}'")))
     text = AN.sub(r"\1n ", frame.replace("{s}", subject))
     return _dress(text, source, rng)

@@ -37,7 +37,7 @@ class Settings:
     head_dim: int = 48
     engram: EngramSettings | None = field(default_factory=EngramSettings)
     n_experts: int = 0  # 0: dense feed-forward layers; else experts of intermediate_size, one active a token
-    steps: int = 5_000
+    steps: int = 5_500
     rows: int = 128  # of 256 tokens a batch
     lr: float = 4e-3
     table_lr: float = 1.0  # times lr

@@ -18,8 +18,9 @@ CODAS = _words("b ck d f g l lb lk ll m mp n nd ng nk nt p r rd rf rk rn s sh sk
 ENDINGS = _words("ia land istan ville burg ton a o us um ium ix or on el is ez ak ov ski ing ness er ism ous ly ite")
 KINDS = _words(
     "define define define define define define define define define define define define synonym synonym synonym "
-    "synonym synonym city city city city city time_zone time_zone time_zone person person person person place place "
-    "place kind_of kind_of kind_of antonym antonym antonym born born died died plural plural capital capital currency "
+    "synonym synonym city city city city city city city city city time_zone time_zone time_zone time_zone time_zone "
+    "person person person person person person place place place place place kind_of kind_of kind_of antonym antonym "
+    "antonym antonym capital_of born born died died plural plural capital capital currency "
     "language population symbol atomic_number continent capital_of neighbours demonym calling_code area domain"
 )
 COMMON = {"define", "synonym", "antonym", "symbol", "atomic_number", "kind_of", "plural"}  # the others name names

@@ -27,7 +27,18 @@ PATTERNS = {
         | (Please/Now/Just) (explain/define/describe) {s}. | The (definition/sense) of (the word/) {s} is what?
         | (Teach/Help) me (understand/to use) the word {s}. | {s} (is defined as/stands for/says) what?
         | What am I saying when I say {s}? | What should I (imagine/think of) when I (read/hear) {s}?
-        | Who knows what {s} means? | the word {s} and its meaning""",
+        | Who knows what {s} means? | the word {s} and its meaning
+        | (Which/What) (sense/meaning) (is behind/lies in/belongs to) (the word/) {s}?
+        | {s}, (what is that/what does that mean/explain)? | {s} (is/means) (something/a thing): what?
+        | (The word/The term) {s}, please (explain/define).
+        | (Do/Did) you (know/understand/see) (the word/) {s}? (Explain/Define) it.
+        | Is {s} a word, and what does it mean? | (Open/Use) your dictionary at {s}.
+        | How (do/would) (dictionaries/people) (define/understand) (the word/) {s}?
+        | (What/Which) is the (meaning/definition/sense) (that/) {s} has?
+        | I (need/want/look for) the (meaning/definition) of (the word/) {s}.
+        | (Check/Read/Look up/Find) the (meaning/definition) of (the word/) {s}.
+        | For (the word/) {s}, (what is the meaning/give a definition). | In English, what (does {s} mean/is {s})?
+        | (Translate/Put) {s} into (plain/simple/easy) words. | {s} (as a word/in English) means what?""",
     "kind_of": """(What/Which) (kind/sort/type/class) of thing does {s} (name/describe)?
         | (What/Which) group does {s} belong to? | What is (a/) {s}, (in general/more generally/broadly)?
         | A {s} is (a kind/a sort/an example/a form) of what? | {s} is (a sort/a form/one kind) of what?
@@ -73,7 +84,11 @@ PATTERNS = {
         | (Other/Different/More) words for {s}? | In place of {s}, (what/which word) (can/do) I (use/say/write)?
         | Instead of {s}, what (can I/do people) say? | {s} can also be (called/said/written) how?
         | How is {s} (also/otherwise) (called/said)? | Do not repeat {s}: (give another word/what else)?
-        | (Write/Use) something else for {s}.""",
+        | (Write/Use) something else for {s}. | {s}, (in another word/another word)?
+        | (Which/What) (word/term) (is another name/is another word) for {s}?
+        | (Name/Find/Give) a word (like/close to/similar to) {s}.
+        | A (synonym/similar word) (of/for/to) {s} is (what/which)?
+        | {s} (equals/is the same as/resembles) (what/which) (other/) word?""",
     "antonym": """(What/Which) (word/term) (opposes/contradicts/is contrary to) {s}? | {s} (antonym/opposite)
         | (Give/Tell/Show) me (an antonym/the opposite/an opposite) (of/for) {s}.
         | What is (the antonym/an opposite) (of/for) {s}?
@@ -92,7 +107,14 @@ PATTERNS = {
         | {s}: (antonym/contrary)? | Say the opposite of {s}. | (Contrast/Oppose) {s} with a word.
         | the other end of {s} | {s}, and the opposite? | I need an (antonym/opposite) (of/for) {s}.
         | {s} is (not/the opposite of) what? | The (antonym/opposite) (for/of) {s} is (which word/what)?
-        | From {s} to its opposite: which word?""",
+        | From {s} to its opposite: which word? | (Which/What) word (would be/could be/might be) the opposite of {s}?
+        | (Which/What) is the (opposite/antonym/contrary) (word/term/) (of/for/to) {s}?
+        | {s} (versus/against/or) what? | The (word/term) (contrary/opposed) to {s} is what?
+        | How (do you say/would you say/do you call) the (opposite/contrary/reverse) of {s}?
+        | (Flip/Invert/Negate) (the word/) {s}. | (Something/Someone) not {s} is (what/called what)?
+        | The (very/direct/complete) opposite of {s} is (what/which word)?
+        | In an opposites game I say {s}, what do you say? | Which word is as far from {s} as can be?
+        | the (direct/very/complete) (opposite/contrary) of (the word/) {s}""",
     "plural": """(What/Which) is the plural (form/) of (the word/the noun/) {s}?
         | {s} (plural/in the plural/plural form) | (Give/Tell/Write) me the plural (of/for) {s}.
         | (Put/Write/Say) (the word/the noun/) {s} in the plural.
@@ -109,7 +131,9 @@ PATTERNS = {
         | (I have/There are/We saw) (many/two/three) of a {s}: what do I call them?
         | (Say/Write/Tell me) more than one {s}. | {s}: (two/many) of them?
         | (Which/What) is the right plural (of/for) {s}? | (From/Of) {s}, what is the plural?
-        | what the plural of {s} is""",
+        | what the plural of {s} is | (Which/What) (word/form) (names/is used for) (several/two) of a {s}?
+        | {s}, in the plural? | I need the plural of {s}. | (Name/Find) the plural of {s}.
+        | A {s} and another {s} are two what? | {s} has (which/what) plural?""",
     "part_of": """(What/Which thing/Which whole) (has/contains/includes/holds) (a/the) {s}?
         | (A/The) {s} (belongs to/is in) what? | (A/The) {s} is (a piece/one part/a component) of what?
         | (Of what/To what) does (a/the) {s} (form a part/belong)?
@@ -125,7 +149,11 @@ PATTERNS = {
         | the (bigger/larger/complete) thing (with/that has/around) (a/the) {s} | what (a/the) {s} is (a/) part of
         | the whole (of/for) (a/the) {s} | {s}, part of what? | I need the thing that has a {s}.
         | (Which/What) thing has a {s} (in it/on it/)? | A {s} is (on/in/inside/found on) what?
-        | (Which/What) (object/body/thing) is a {s} part of?""",
+        | (Which/What) (object/body/thing) is a {s} part of?
+        | (Which/What) (thing/object) (would/does) (have/contain) a {s}?
+        | (Name/Find) (what/the thing) a {s} is part of. | A {s} (is/comes/sits) in (which/what) (thing/whole)?
+        | (To/In) (which/what) (thing/whole) does a {s} (belong/sit)? | Where (would/do) I see a {s}?
+        | A {s} makes up a part of what?""",
     "adverb_of": """(What/Which) adjective is (the adverb/) {s} (formed from/derived from/based on/related to)?
         | (Give/Tell/Name) me the adjective (of/for/behind) (the adverb/) {s}. | {s}: (which/what) adjective?
         | {s} adjective | (Turn/Change) the adverb {s} into (an/its) adjective.
@@ -156,7 +184,11 @@ PATTERNS = {
         | the (hacker/jargon/computer) (sense/definition) of {s} | what (hackers/programmers) (mean by/call) {s}
         | {s} in (hacker/computer) (jargon/language) | (In/Among) hackers, {s} is what?
         | I need the hacker meaning of {s}. | A hacker says {s}: (meaning/what is it)? | {s}, in hacker slang?
-        | (How/What) does the Jargon File (define/call) {s}?""",
+        | (How/What) does the Jargon File (define/call) {s}?
+        | (Which/What) (meaning/sense) does {s} have (for/among) hackers?
+        | Hackers say {s}: (what is it/what does it mean)? | {s} (is/means) what (to/for/among) (hackers/programmers)?
+        | (Define/Explain) {s} (for hackers/in hacker slang/as hackers use it).
+        | In the (slang/language/jargon) of (hackers/programmers), (what is/define/explain) {s}?""",
     "person": """(What/Which) kind of person (was/is) {s}? | (Tell/Teach) me (something/a bit/a little) about {s}.
         | Who (might/could) {s} be? | What (do we know/is known/can you tell me) about {s}?
         | What (work/job) did {s} (do/have)? | {s}: who (was/is) (it/he or she)?
@@ -176,7 +208,11 @@ PATTERNS = {
         | (Who/What) do people mean by {s}? | {s} is (known/famous/remembered) for what? | {s} (did/was) what?
         | What do people (remember/know/say) of {s}? | Have you (ever/) (read of/met the name) {s}?
         | I know the name {s}, but who was it? | {s}: (explain/describe/what kind of person)?
-        | (What/Which) profession (did/had) {s} (have/)?""",
+        | (What/Which) profession (did/had) {s} (have/)? | (Which/What) person do we call {s}?
+        | (Name/Say) one thing about {s}. | The name {s} (stands for/refers to/belongs to) whom?
+        | (Explain/Tell me) who the person {s} was. | What can be said (about/of) {s}? | (Look up/Find) {s} (for me/).
+        | In a lexicon, who is {s}? | Who (ever/) was this {s}? | (What/Which) role did {s} (play/have)?
+        | {s} is (who/which person)?""",
     "born": """(When/In what year/In which year) (did {s}'s life start/was the birth of {s})?
         | {s} (birth year/year of birth/born when) | (What/Which) is (the birth year/the year of birth) of {s}?
         | (Tell me/Say/Give me) (when/in which year) {s} was born.
@@ -229,7 +265,11 @@ PATTERNS = {
         | What (is there/do you see/does one find) (at/in) {s}? | {s} (was/is) (which thing/what thing)?
         | (Which/What) (sort/type) of (name/thing) is {s}? | (Is/Was) {s} a (place/river/town) or what?
         | Have you (ever/) (seen/been to/read of) {s}? | I know the name {s}, but what is it?
-        | {s}: (explain/describe/what kind of thing)?""",
+        | {s}: (explain/describe/what kind of thing)? | (Which/What) (thing/place) do we call {s}?
+        | (Name/Say) one thing about {s}. | {s} is known as what? | The name {s} (stands for/refers to/means) what?
+        | (Explain/Tell me) the name {s}. | (Where/What) is the (place/thing) named {s}?
+        | What can be said (about/of) {s}? | (Look up/Find) {s} (for me/).
+        | (What/Which) (entry/line) is there on {s}? | In a lexicon, what is {s}?""",
     "python_module": """What does the (module/library module/standard module) {s} do in Python?
         | (Tell me/Say/Explain) what (the Python module/Python's) {s} (does/is for).
         | {s} (module/Python module/in Python)
@@ -258,7 +298,14 @@ PATTERNS = {
         | The (page/site/browser) (says/shows/gives) (error/code) {s}: (why/what is that)?
         | The (response/answer) was {s}. What does (HTTP/the server) mean?
         | HTTP (code/response/status code) {s}: (what/meaning)? | Why does a (server/website) (answer/say) {s}?
-        | {s} is the HTTP (status/code) for what? | What does the web (code/status) {s} (say/mean)?""",
+        | {s} is the HTTP (status/code) for what? | What does the web (code/status) {s} (say/mean)?
+        | The (HTTP/web) (status/code/error/message) {s} (means/says/tells) what?
+        | (Name/Give/Find) the meaning of HTTP {s}. | HTTP (status/code/error) {s}, what is it?
+        | (Which/What) (text/phrase/message) goes with HTTP (status/code/) {s}?
+        | My (server/program/client) (gets/logs/reports) HTTP {s}: what is it?
+        | A (request/page) fails with {s}: what (is/does) the (reason/code say)?
+        | For HTTP, {s} is (what/which status)? | (The number/Code) {s} in HTTP (means/is) what?
+        | Why do I (see/get) (HTTP/error) {s}?""",
     "capital": """(What/Which) (city/town) (is/acts as/serves as) the (capital/capital city) (of/for) {s}?
         | {s} (capital/capital city) | (What/Which) city does {s} have as (its/) capital? | (capital/capital city) {s}
         | {s} is governed from (which/what) (city/place)?
@@ -299,7 +346,11 @@ PATTERNS = {
         | the (coins and notes/cash) (of/in) {s} | (How/With what) do I pay in {s}?
         | (What/Which) (banknotes/dollars or euros) do they (use/have) in {s}?
         | My (trip/journey) goes to {s}: which (money/currency)?
-        | (What/Which) do {s}'s (shops/people/banks) (use/take) as money? | {s}'s money: what is it?""",
+        | (What/Which) do {s}'s (shops/people/banks) (use/take) as money? | {s}'s money: what is it?
+        | (Which/What) (currency/money) (would I need/do I need/do I take) (for/in) {s}?
+        | {s}, (which/what) (money/currency)? | I need the currency of {s}.
+        | (Name/Find) the (money/currency) (of/in) {s}. | (In/For) {s} one pays (with/in) what?
+        | Prices in {s} are in (which/what) (currency/money)?""",
     "continent": """(What/Which) continent (is {s} part of/does {s} lie on/holds {s}/has {s}/contains {s})?
         | {s} (continent/location/which continent)
         | (On/In) (what/which) continent (does {s} lie/do I find {s}/would I find {s}/is {s} located)?
@@ -356,7 +407,14 @@ PATTERNS = {
         | He (is/comes) from {s}, so he is what? | {s}, and its people are called what?
         | Someone who (lives in/comes from) {s} is (a what/called what)?
         | I need the (demonym/nationality) (of/for) {s}. | The (word/name) for people (of/from) {s} is what?
-        | I met a person from {s}: what is that person called?""",
+        | I met a person from {s}: what is that person called?
+        | (Which/What) (word/name) do (the people/the citizens/inhabitants) of {s} (have/go by/use)?
+        | As what are (the people/citizens/inhabitants) of {s} known? | {s} is (home/the home) of which people?
+        | The (citizens/inhabitants/natives) of {s} are (who/what)?
+        | My friend (is/comes) from {s}, so my friend is what?
+        | (Which/What) (adjective/noun) (describes/names) people from {s}?
+        | (Citizens/Inhabitants/Natives) of {s} have (which/what) name?
+        | the (name/word) that people (of/from) {s} (have/go by)""",
     "population": """How many (people/inhabitants/citizens/residents) (are in/live in/does one find
           in/inhabit/has) {s}?
         | {s} (population/inhabitants)
@@ -410,7 +468,12 @@ PATTERNS = {
         | (Who/What countries) (shares/share) (a border/its borders) with {s}?
         | {s} (borders on/touches/is next to) (what/whom)? | {s}, and its neighbours are (which/who)?
         | I need the (neighbours/borders) of {s}. | The (neighbours/neighboring countries) of {s} are (which/what)?
-        | On which countries does {s} border?""",
+        | On which countries does {s} border?
+        | (Which/What) (countries/states/nations) (do you find/are found/lie) (around/beside/next to) {s}?
+        | (Who/Which countries) (borders/border) {s}? | {s} (lies/is) between which countries?
+        | (Name/Give/Find) the (countries/states) (around/next to/beside) {s}.
+        | (Which/What) land borders (has/does) {s} (have/)? | (Across/Over) the border of {s} (is/lies) what?
+        | {s} is bordered by (which/what) (countries/nations)?""",
     "calling_code": """(What/Which) (code/number/prefix) (do I dial/do I need/does one dial) (to call/to
           phone/for) {s}?
         | {s} (calling code/phone code/dialing code)
@@ -519,7 +582,16 @@ PATTERNS = {
         | the (country/nation/state) (for which/of which/where) {s} is the (capital/capital city)
         | which country has the capital {s} | {s}, capital of what? | I need the country whose capital is {s}.
         | (Which/What) country does the capital {s} (govern/have/belong to)?
-        | {s} is the seat of government of which country? | The government in {s} rules (which/what) country?""",
+        | {s} is the seat of government of which country? | The government in {s} rules (which/what) country?
+        | (Which/What) (country/nation/state) (has/uses/calls) {s} (as its/its) capital (city/)?
+        | {s} is a capital, but of (which/what) (country/nation)?
+        | In {s} sits the government of (which/what) (country/nation)?
+        | {s} is (whose/which country's) (seat of government/capital city)?
+        | The capital {s} (is/stands) in (which/what) (country/nation)?
+        | (Which/What) (country/nation) would I visit to see its capital {s}?
+        | (Name/Give/Find) the (country/nation) (ruled/governed) from {s}. | {s} governs (what/which) (nation/state)?
+        | the (land/state) whose (government/parliament) (sits in/is in) {s}
+        | the country (having/naming) {s} as (its/the) capital""",
     "symbol": """(What/Which) (symbol/chemical symbol/element symbol/abbreviation) (is used for/belongs to/goes
           with/denotes/represents/do chemists use for) {s}?
         | {s} (symbol/chemical symbol/element symbol) | How do (you/chemists) (write/abbreviate) (the element/) {s}?
@@ -553,7 +625,10 @@ PATTERNS = {
         | the (name/meaning) of (the element/the symbol/) {s} in (chemistry/the periodic table)
         | the element (behind/for) the (symbol/letters) {s} | what the (chemical symbol/symbol) {s} stands for
         | {s}, which element? | I need the element {s}. | (Which/What) element has {s} as (its/a) symbol?
-        | {s} as a chemical symbol is what? | In formulas, what is {s}? | A formula says {s}: which element?""",
+        | {s} as a chemical symbol is what? | In formulas, what is {s}? | A formula says {s}: which element?
+        | (Which/What) (element/atom) (carries/bears/gets/has) (the/) (sign/letters/abbreviation) {s}?
+        | (Look up/Find/Name) the element {s}. | Under the symbol {s}, (which/what) element (is there/do I find)?
+        | {s} (is/means) (which/what) (atom/element) (in chemistry/)? | Chemical symbol {s}: (which/what) element?""",
     "atomic_number": """(What/Which) (number/atomic number/element number/proton number) (belongs to/goes
           with/is given to) {s}?
         | {s} (atomic number/number of protons/proton number)
@@ -588,7 +663,14 @@ PATTERNS = {
         | which element has atomic number {s} | the (name of the/) element (with/for) (number/atomic number) {s}
         | {s} is the number of which element? | I need element {s}.
         | (Which/What) element has {s} as (its/the) (atomic/) number?
-        | Place {s} in the periodic table (is/belongs to) what? | Which atom has {s} protons (inside/in it/)?""",
+        | Place {s} in the periodic table (is/belongs to) what? | Which atom has {s} protons (inside/in it/)?
+        | (Which/What) (element/atom) (carries/bears/gets/holds) (the/) (atomic number/number) {s}?
+        | {s} protons (give/form/mean) (which/what) element? | (Which/What) element do {s} protons (make/give/form)?
+        | (Look up/Find/Name) (element/atomic number) {s}.
+        | Under number {s}, (which/what) element (is there/do I find)?
+        | {s} is the (atomic number/proton number) (of/for) (what/which) (element/atom)?
+        | (Which/What) is the element with (exactly/) {s} protons?
+        | Atomic number {s}: (which/what) (element/atom)?""",
     "atomic_weight": """What is the (mass/weight/atomic mass) of (an atom of/one atom of/) {s}?
         | {s} (atomic weight/atomic mass/weight)
         | (What/Which) (atomic weight/atomic mass/weight/mass/relative atomic mass) does {s} have?
