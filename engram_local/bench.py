@@ -14,10 +14,9 @@ from statistics import median
 import numpy as np
 
 from engram_local.errors import EngramError
-from engram_local.model import Model
+from engram_local.model import Model, open_tables
 from engram_local.page_cache import drop_pages, resident_share
 from engram_local.sizes import format_size
-from engram_local.tables import Table
 
 KINDS = ("no_memory", "resident", "cold")
 ANY_SIZE = 2**62  # a RAM limit under which every table is resident
@@ -69,19 +68,17 @@ def run_bench(
 def measure(model: Model, n_prompt: int, n_decode: int, rounds: int, cold_access: str) -> dict[str, Rounds]:
     """All rounds of all kinds; one unrecorded round first warms code and buffers."""
     figures = {kind: Rounds() for kind in KINDS}
-    before = {i: table.access for i, table in model.tables.items()}
     for i in range(-1, rounds):
         tokens = np.random.default_rng(i + 1).integers(0, model.tokenizer.vocab_size, n_prompt + n_decode)
         for kind in KINDS:
             if kind == "resident":
-                for layer_id in model.tables:
-                    _reopen(model, layer_id, "auto", ANY_SIZE)
-                    model.tables[layer_id].warm()
-            chill = (lambda: [_chill(model, x, cold_access) for x in model.tables]) if kind == "cold" else None
+                _reopen(model, "auto", ANY_SIZE)
+                for table in model.tables.values():
+                    table.warm()
+            chill = (lambda: _reopen(model, cold_access, model.ram_limit, drop=True)) if kind == "cold" else None
             target = figures[kind] if i >= 0 else Rounds()
             _measure_once(model, tokens[:n_prompt], tokens[n_prompt:], kind != "no_memory", chill, target)
-    for layer_id, access in before.items():
-        _reopen(model, layer_id, access)
+    _reopen(model, model.table_access, model.ram_limit)
     return figures
 
 
@@ -107,18 +104,13 @@ def _measure_once(model: Model, prompt, answer, memory: bool, chill, out: Rounds
     session.close()
 
 
-def _chill(model: Model, layer_id: int, access: str) -> None:
-    """Close the table (mapped pages would stay, and so would its cache of hot rows), drop its pages, open it anew."""
-    path = model.tables[layer_id].path
-    model.tables[layer_id].close()
-    drop_pages(path)
-    model.tables[layer_id] = Table(path, access=access)
-
-
-def _reopen(model: Model, layer_id: int, access: str, ram_limit: int | None = None) -> None:
-    path = model.tables[layer_id].path
-    model.tables[layer_id].close()
-    model.tables[layer_id] = Table(path, access=access, ram_limit=ram_limit)
+def _reopen(model: Model, access: str, ram_limit: int | None, drop: bool = False) -> None:
+    """Open the tables anew: mapped pages would stay, and so would the cache of hot rows. drop: the page cache's too."""
+    for table in model.tables.values():
+        table.close()
+        if drop:
+            drop_pages(table.path)
+    model.tables.update(open_tables(model.folder, access, ram_limit))
 
 
 def summary(model: Model, figures: dict[str, Rounds]) -> dict:

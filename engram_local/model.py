@@ -109,6 +109,7 @@ class Model:
         self.config = folder.engram
         self.threads = threads
         self.memory = memory
+        self.table_access, self.ram_limit = table_access, ram_limit
         self.hasher = NgramHasher(folder.engram, folder.token_map)
         self.tables: dict[int, Table] = {}
         self.reader: RowReader | None = None

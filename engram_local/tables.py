@@ -270,8 +270,8 @@ class _File:
     def __init__(self, fd: int):
         self.fd, self.map = fd, None
 
-    def __del__(self):
-        os.close(self.fd)
+    def __del__(self, close=os.close):  # the module may be gone when the interpreter leaves
+        close(self.fd)
 
 
 class RowReader:
