@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 SOURCES := setup.py pyproject.toml $(wildcard ext/*.pyx ext/*.c ext/*.h)
 CONSTRAINTS := -c tests/constraints.txt
 CHECKPOINT ?= build/pocket-checkpoint
-.PHONY: chat test lint bench parity sanitize pocket train-pocket compare docs clean
+.PHONY: chat test lint bench parity sanitize fuzz pocket train-pocket compare docs clean
 
 # Talk to the small trained model that ships in the package; one message a line when stdin is no terminal.
 chat: $(VENV)/.installed
@@ -15,7 +15,7 @@ chat: $(VENV)/.installed
 
 # The whole suite, both backends. The first call builds llama.cpp (3 to 7 minutes on 2 cores).
 test: $(VENV)/.test
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest tests --ignore=tests/parity $(ARGS)
 
 # Style of Python and Cython, and whether docs/cli.md still says what --help says.
 lint: $(VENV)/.lint
@@ -36,9 +36,14 @@ parity: $(VENV)/.parity
 sanitize:
 	@PYTHON=$(PYTHON) sh tests/sanitize.sh
 
+# Search the parsers of files that come from others, guided by coverage: make fuzz ARGS=600 (seconds a parser).
+fuzz: $(VENV)/.test
+	@$(PIP) install atheris >&2
+	@$(BIN)/python tests/fuzz $(ARGS)
+
 # Side-by-side measurements against other software, with plots.
 compare: $(VENV)/.parity
-	@$(PIP) install engramdb-python matplotlib
+	@$(PIP) install engramdb-python >&2
 	@$(BIN)/python -m engram_local.tools.compare $(ARGS)
 
 # The shipped model from a trained checkpoint: make pocket CHECKPOINT=folder

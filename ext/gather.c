@@ -96,9 +96,10 @@ void el_multiply(float *values, int64_t n, float factor) {
 el_result el_gather(const uint8_t *rows, int64_t row_bytes, int64_t dim, int encoding, const int64_t *ids, int64_t n,
                     float *out) {
     el_decode_fn *decode = el_decode[encoding];
-    volatile int status = EL_OK;
+    volatile int status = EL_OK, zeros = 0;
     volatile int64_t position = -1;
     GUARDED(status = EL_FAULT, {
+        int found = 0;
         int64_t ahead = n <= AHEAD_ALL ? n : AHEAD;
         for (int64_t i = 0; i < ahead; i++) prefetch_row(rows + ids[i] * row_bytes, row_bytes);
         for (int64_t i = 0; i < n; i++) {
@@ -108,9 +109,11 @@ el_result el_gather(const uint8_t *rows, int64_t row_bytes, int64_t dim, int enc
                 position = i;
                 break;
             }
+            found |= !rows[(ids[i] + 1) * row_bytes - 1];
         }
+        zeros = found;
     });
-    return (el_result){.status = status, .position = position};
+    return (el_result){.status = status, .position = position, .zeros = zeros};
 }
 
 static inline const uint8_t *mapped(const el_column *column, int64_t row) {
@@ -122,9 +125,10 @@ static inline const uint8_t *mapped(const el_column *column, int64_t row) {
 static el_result gather_scattered(const el_table *table, const int64_t *ids, int64_t n, float *out, uint8_t *row) {
     el_decode_fn *decode = el_decode[table->encoding];
     const uint8_t *parts[AHEAD_ALL][2];
-    volatile int status = EL_OK;
+    volatile int status = EL_OK, zeros = 0;
     volatile int64_t position = -1;
     GUARDED(status = EL_FAULT, {
+        int found = 0;
         for (int64_t start = 0; start < n && status == EL_OK; start += AHEAD_ALL) {
             int64_t group = n - start < AHEAD_ALL ? n - start : AHEAD_ALL;
             for (int64_t i = 0; i < group; i++)
@@ -145,10 +149,12 @@ static el_result gather_scattered(const el_table *table, const int64_t *ids, int
                     position = start + i;
                     break;
                 }
+                for (int32_t c = 0; c < table->n_columns; c++) found |= !parts[i][c][table->columns[c].width - 1];
             }
         }
+        zeros = found;
     });
-    return (el_result){.status = status, .position = position};
+    return (el_result){.status = status, .position = position, .zeros = zeros};
 }
 
 void el_prefetch_table(const el_table *table, const int64_t *ids, int64_t n) {
@@ -158,8 +164,8 @@ void el_prefetch_table(const el_table *table, const int64_t *ids, int64_t n) {
                      table->row_bytes);
 }
 
-// The part of the last page that lies behind the end of a file reads as zeros, without any fault: a cut that is seen here
-// may have reached the rows just gathered.
+// The part of the last page that lies behind the end of a file reads as zeros, without any fault. A row that was cut so
+// ends in a zero byte: only where one does, the sizes are asked for, which costs more than the gather of a token.
 static el_result check_sizes(const el_table *table) {
 #ifndef _WIN32
     for (int32_t i = 0; i < table->n_files; i++) {
@@ -186,7 +192,7 @@ el_result el_gather_table(const el_table *table, const int64_t *ids, int64_t n, 
         free(row);
     }
     if (table->scale != 1.0f) el_multiply(out, n * table->dim, table->scale);
-    if (result.status != EL_OK && result.status != EL_FAULT) return result;
+    if (result.status != EL_FAULT && (result.status != EL_OK || !result.zeros)) return result;
     el_result sizes = check_sizes(table); // names the file that was cut
     return sizes.status == EL_OK ? result : sizes;
 }

@@ -19,6 +19,7 @@ enum {
 typedef struct {
     int status, error, file;
     int64_t position;
+    int zeros; // a row's last byte is 0
 } el_result;
 
 // The first position of ids (n) that is no row of the table, or -1.
