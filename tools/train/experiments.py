@@ -69,7 +69,7 @@ def shapes() -> dict[str, Settings]:
 
 def orders() -> dict[str, Settings]:
     """Orders at equal table size on the final corpus, and whether experts train."""
-    short = replace(POCKET, steps=4_000)
+    short = replace(POCKET, steps=4_000, engram=replace(POCKET.engram, rows=16_500))
     return {
         "orders_2345": short,
         "alone": replace(short, engram=None),
@@ -105,12 +105,45 @@ def allocation() -> dict[str, Settings]:
     return runs
 
 
-GROUPS = {"sweep": sweep, "shapes": shapes, "orders": orders, "final": final, "allocation": allocation}
+def allocation_small() -> dict[str, Settings]:
+    """The allocation at a twentieth of the size, for a CPU and the small corpus."""
+    small = Settings(
+        hidden_size=64,
+        n_layers=3,
+        intermediate_size=128,
+        n_heads=2,
+        n_kv_heads=1,
+        head_dim=32,
+        engram=EngramSettings(head_dim=16),
+        steps=300,
+        rows=16,
+        warmup=50,
+    )
+    expert = 3 * 3 * 64 * 128
+    runs = {}
+    for seed in range(2):
+        for n_experts in (1, 3, 5, 7, 9):
+            rows = round((9 - n_experts) * expert / (2 * 8 * 16))  # 2 layers, 8 heads of 16
+            engram = replace(small.engram, rows=rows) if rows else None
+            n = 0 if n_experts == 1 else n_experts
+            runs[f"experts_{n_experts}_{seed}"] = replace(small, seed=seed, n_experts=n, engram=engram)
+    return runs
+
+
+GROUPS = {
+    "sweep": sweep,
+    "shapes": shapes,
+    "orders": orders,
+    "final": final,
+    "allocation": allocation,
+    "allocation_small": allocation_small,
+}
 CHOOSING = (
     "sweep",
     "shapes",
     "orders",
     "allocation",
+    "allocation_small",
 )  # groups that settings are chosen by: validation wordings, never test
 KEEP = ("pocket_0",)  # runs whose checkpoint is kept
 
@@ -119,9 +152,11 @@ def run(name: str, settings: Settings, corpus: Path, out: Path, device: str, com
     """Train and evaluate one run; writes NAME.json, and the checkpoint if its group keeps it."""
     began = time.perf_counter()
     speeds: list[float] = []
+    losses: dict[int, float] = {}
 
     def log(step: int, loss: float, tokens_a_second: float) -> None:
         speeds.append(tokens_a_second)
+        losses[step] = loss
         if step % 200 == 0 or step == 20:
             seconds = time.perf_counter() - began
             print(f"{name} {step} loss {loss:.4f} {tokens_a_second / 1e6:.2f} M tok/s {seconds:.0f} s", flush=True)
@@ -136,8 +171,15 @@ def run(name: str, settings: Settings, corpus: Path, out: Path, device: str, com
         "settings": asdict(settings),
         "parameters": model.count_parameters(),
         "train_seconds": trained,
+        "train_loss": {step: loss for step, loss in losses.items() if step % 200 == 0},
         "tokens_per_second": sorted(speeds)[len(speeds) // 2] if speeds else 0,
-        **evaluate.report(model.eval(), tokenizer, corpus, "validation" if group in CHOOSING else "test"),
+        **evaluate.report(
+            model.eval(),
+            tokenizer,
+            corpus,
+            "validation" if group in CHOOSING else "test",
+            every=10 if device == "cpu" else 1,
+        ),
     }
     (out / f"{name}.json").write_text(json.dumps(figures))
     print(name, "done", evaluate.summary(figures), f"{time.perf_counter() - began:.0f} s", flush=True)
