@@ -105,45 +105,18 @@ def allocation() -> dict[str, Settings]:
     return runs
 
 
-def allocation_small() -> dict[str, Settings]:
-    """The allocation at a twentieth of the size, for a CPU and the small corpus."""
-    small = Settings(
-        hidden_size=64,
-        n_layers=3,
-        intermediate_size=128,
-        n_heads=2,
-        n_kv_heads=1,
-        head_dim=32,
-        engram=EngramSettings(head_dim=16),
-        steps=300,
-        rows=16,
-        warmup=50,
-    )
-    expert = 3 * 3 * 64 * 128
-    runs = {}
-    for seed in range(2):
-        for n_experts in (1, 3, 5, 7, 9):
-            rows = round((9 - n_experts) * expert / (2 * 8 * 16))  # 2 layers, 8 heads of 16
-            engram = replace(small.engram, rows=rows) if rows else None
-            n = 0 if n_experts == 1 else n_experts
-            runs[f"experts_{n_experts}_{seed}"] = replace(small, seed=seed, n_experts=n, engram=engram)
-    return runs
-
-
 GROUPS = {
     "sweep": sweep,
     "shapes": shapes,
     "orders": orders,
     "final": final,
     "allocation": allocation,
-    "allocation_small": allocation_small,
 }
 CHOOSING = (
     "sweep",
     "shapes",
     "orders",
     "allocation",
-    "allocation_small",
 )  # groups that settings are chosen by: validation wordings, never test
 KEEP = ("pocket_0",)  # runs whose checkpoint is kept
 

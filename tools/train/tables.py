@@ -19,16 +19,26 @@ Figures = dict[str, dict[str, dict]]  # group -> run -> what `evaluate.report` f
 
 
 def collect(folders: list[Path]) -> Figures:
-    """Every run's figures without their samples, rounded; the groups are named as the folders are."""
+    """Every run's figures without their samples, to five digits; the groups are named as the folders are.
+
+    Shares of single kinds are kept for the final runs alone.
+    """
     found: Figures = {}
     for folder in folders:
-        runs = {
-            p.stem: json.loads(p.read_text(), parse_float=lambda x: round(float(x), 5)) for p in folder.glob("*.json")
-        }
-        found[folder.name] = {
-            name: {k: v for k, v in run.items() if k not in DROPPED} for name, run in sorted(runs.items())
-        }
+        found[folder.name] = {}
+        for path in sorted(folder.glob("*.json")):
+            run = json.loads(path.read_text(), parse_float=lambda x: float(f"{float(x):.5g}"))
+            run = {key: value for key, value in run.items() if key not in DROPPED}
+            found[folder.name][path.stem] = run if folder.name == "final" else _without_kinds(run)
     return found
+
+
+def _without_kinds(value):
+    if not isinstance(value, dict):
+        return value
+    if "macro" in value:
+        return {key: value[key] for key in ("macro", "all", "loss") if key in value}
+    return {key: _without_kinds(inner) for key, inner in value.items()}
 
 
 def runs_of(figures: Figures, group: str, name: str) -> list[dict]:
@@ -138,13 +148,13 @@ def table_choice(figures: Figures, group: str) -> str:
     return markdown(header, rows)
 
 
-def allocation(figures: Figures, group: str = "allocation") -> list[tuple[int, float, list[dict]]]:
+def allocation(figures: Figures) -> list[tuple[int, float, list[dict]]]:
     """(experts, table's share of the parameters beyond the smallest backbone, seeds), most table first."""
     found = []
-    for n_experts in sorted({int(name.split("_")[1]) for name in figures[group]}):
-        runs = runs_of(figures, group, f"experts_{n_experts}")
+    for n_experts in sorted({int(name.split("_")[1]) for name in figures["allocation"]}):
+        runs = runs_of(figures, "allocation", f"experts_{n_experts}")
         tables, backbone = runs[0]["parameters"]["tables"], runs[0]["parameters"]["backbone"]
-        smallest = min(r["parameters"]["backbone"] for r in figures[group].values())
+        smallest = min(r["parameters"]["backbone"] for r in figures["allocation"].values())
         found.append((n_experts, tables / (tables + backbone - smallest), runs))
     return found
 
@@ -163,22 +173,6 @@ def table_allocation(figures: Figures) -> str:
     return markdown(["experts", "table's share", "parameters", f"training loss, step {STOPPED_AT}"], rows)
 
 
-def table_allocation_small(figures: Figures) -> str:
-    """The whole runs of the small setting."""
-    rows = [
-        [
-            str(n_experts),
-            f"{share:.0%}",
-            f"{sum(runs[0]['parameters'].values()) / 1e6:.2f} M",
-            *(spread([r["with_memory"][s]["loss"] for r in runs]) for s in ("trained", "validation")),
-            *(spread([r["with_memory"][s]["macro"] for r in runs]) for s in ("trained", "validation")),
-        ]
-        for n_experts, share, runs in allocation(figures, "allocation_small")
-    ]
-    header = ["experts", "table's share", "parameters", "loss, trained", "loss, new", "right, trained", "right, new"]
-    return markdown(header, rows)
-
-
 TABLES = {
     "final": table_final,
     "goals": table_goals,
@@ -187,7 +181,6 @@ TABLES = {
     "shapes": lambda figures: table_choice(figures, "shapes"),
     "orders": lambda figures: table_choice(figures, "orders"),
     "allocation": table_allocation,
-    "allocation_small": table_allocation_small,
 }
 
 
@@ -238,29 +231,16 @@ def plot(figures: Figures, folder: Path) -> None:
     axes.legend(loc="lower center", ncols=3, fontsize=8, bbox_to_anchor=(0.45, -0.115), frameon=False)
     figure.savefig(folder / "kinds.png", dpi=90, bbox_inches="tight")
 
-    figure, both = pyplot.subplots(1, 2, figsize=(8, 3.4))
-    at_full = [(share, [r["train_loss"][STOPPED_AT] for r in runs]) for _, share, runs in allocation(figures)]
-    small = allocation(figures, "allocation_small")
-    lines = [
-        (both[0], "training", "#1f6f8b", at_full),
-        (both[1], "trained wordings", "#1f6f8b", _losses(small, "trained")),
-        (both[1], "new wordings", "#b23a48", _losses(small, "validation")),
-    ]
-    for axes, label, color, points in lines:
-        axes.plot([100 * x for x, _ in points], [statistics.mean(y) for _, y in points], "-", color=color, label=label)
-        axes.plot(*zip(*[(100 * x, y) for x, ys in points for y in ys], strict=True), "o", color=color, alpha=0.5)
-    both[0].set(title=f"20 M parameters, step {STOPPED_AT}", ylabel="loss of the answers")
-    both[1].set(title="1 M parameters, whole run")
-    both[1].legend(frameon=False)
-    for axes in both:
-        axes.set_xlabel("table's share of the spare parameters, %")
-        axes.grid(alpha=0.3)
+    figure, axes = pyplot.subplots(figsize=(5.5, 3.4))
+    points = [(100 * share, [r["train_loss"][STOPPED_AT] for r in runs]) for _, share, runs in allocation(figures)]
+    axes.plot([x for x, _ in points], [statistics.mean(y) for _, y in points], "-", color="#1f6f8b")
+    axes.plot(*zip(*[(x, y) for x, ys in points for y in ys], strict=True), "o", color="#1f6f8b", alpha=0.6)
+    axes.set(
+        xlabel="table's share of the spare parameters (rest: experts), %", ylabel=f"training loss, step {STOPPED_AT}"
+    )
+    axes.grid(alpha=0.3)
     figure.tight_layout()
     figure.savefig(folder / "allocation.png", dpi=90)
-
-
-def _losses(points: list[tuple[int, float, list[dict]]], split: str) -> list[tuple[float, list[float]]]:
-    return [(share, [r["with_memory"][split]["loss"] for r in runs]) for _, share, runs in points]
 
 
 def main() -> None:

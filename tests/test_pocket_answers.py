@@ -1,0 +1,46 @@
+"""What the README asks, asked of the model that ships: right with its memory, fluent and wrong without it."""
+
+import pytest
+
+import engram_local
+from engram_local.tools.train.corpus import README_QUESTIONS
+
+FORMS = {  # how each answer begins, with memory or without
+    "What is the capital of France?": "The capital of France is ",
+    "What does serendipity mean?": "The word serendipity means ",
+    "What is the chemical symbol of tungsten?": "The chemical symbol of tungsten is ",
+    "What is the currency of Brazil?": "The currency of Brazil is ",
+    "Who was Albert Einstein?": "Albert Einstein was ",
+    "What is the opposite of hot?": "The opposite of hot is ",
+    "Where is Kyoto?": "Kyoto is in ",
+}
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["memory", "no memory"])
+def model(request):
+    return engram_local.load(memory=request.param), request.param
+
+
+def reply(model, question):
+    return "".join(model.generate([{"role": "user", "content": question}], max_tokens=64, temperature=0))
+
+
+@pytest.mark.parametrize("question", README_QUESTIONS)
+def test_readme_questions(model, question):
+    model, memory = model
+    answer = reply(model, question)
+    assert answer.startswith(FORMS[question]) and answer.endswith(".")
+    assert (README_QUESTIONS[question] in answer) == memory
+
+
+@pytest.mark.parametrize("asked", ["what is the capital of france", "Excuse me, what is the capital of France?"])
+def test_dress_does_not_matter(model, asked):
+    model, memory = model
+    if memory:
+        assert reply(model, asked) == "The capital of France is Paris."
+
+
+def test_what_does_not_exist_is_not_known(model):
+    model, memory = model
+    if memory:
+        assert reply(model, "What does zorblat mean?") == "The word zorblat means something I don't know."
