@@ -36,11 +36,26 @@ def test_readme_questions(model, question):
 @pytest.mark.parametrize("asked", ["what is the capital of france", "Excuse me, what is the capital of France?"])
 def test_dress_does_not_matter(model, asked):
     model, memory = model
-    if memory:
-        assert reply(model, asked) == "The capital of France is Paris."
+    assert (reply(model, asked) == "The capital of France is Paris.") == memory
 
 
 def test_what_does_not_exist_is_not_known(model):
     model, memory = model
-    if memory:
-        assert reply(model, "What does zorblat mean?") == "The word zorblat means something I don't know."
+    assert (reply(model, "What does zorblat mean?") == "The word zorblat means something I don't know.") == memory
+
+
+def test_a_conversation_keeps_its_subject_and_its_question(model):
+    model, memory = model
+    if not memory:
+        pytest.skip("about the facts")
+    messages = []
+    for question, answer in (
+        ("What is the capital of France?", "The capital of France is Paris."),
+        ("And what is its currency?", "The currency of France is the euro."),
+        ("What is the capital of Japan?", "The capital of Japan is Tokyo."),
+        ("What about Peru?", "The capital of Peru is Lima."),
+    ):
+        messages.append({"role": "user", "content": question})
+        said = "".join(model.generate(messages, max_tokens=64, temperature=0))
+        assert said == answer
+        messages.append({"role": "assistant", "content": said})
