@@ -15,7 +15,8 @@ class Conversation:
 
     Overflow policy: where the messages, and a quarter of the context for the answer, no longer fit, the oldest turns
     are dropped until half of the context is free (a system message stays). So a long chat re-reads its context once
-    in many turns and not at each of them.
+    in many turns and not at each of them. A tokenizer's model_max_length below the context's is the limit then: a model
+    may take more tokens than it was trained to follow.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class Conversation:
 
     def overflow(self, text: str | None = None) -> int:
         """Drop the oldest turns where the context is too full for an answer to `text`; returns how many."""
-        limit = self.model.context_length
+        limit = min(self.model.context_length, self.model.tokenizer.max_length or self.model.context_length)
         messages = self.messages if text is None else [*self.messages, {"role": "user", "content": text}]
         if self._length(messages) + limit // 4 <= limit:
             return 0

@@ -82,6 +82,8 @@ def _strftime_now(form: str) -> str:
 class Tokenizer:
     """A tokenizer.json with what stands beside it: special tokens and the chat template."""
 
+    max_length: int | None = None  # tokens that the model was trained to follow, where that is told
+
     def __init__(self, folder: str | Path):
         """Read tokenizer.json, tokenizer_config.json and chat_template.jinja of `folder` (the last two may be missing).
         Raises ModelFolderError."""
@@ -102,6 +104,9 @@ class Tokenizer:
         settings_path = folder / "tokenizer_config.json"
         settings = read_json(settings_path) if settings_path.is_file() else {}
         self.special = {key: _content(settings[key]) for key in SPECIAL_KEYS if settings.get(key) is not None}
+        longest = settings.get("model_max_length")
+        if type(longest) is int and 0 < longest < 2**31:  # Hugging Face writes 1e30 where nobody knows
+            self.max_length = longest
         self.template = self._open_template(folder, settings)
 
     def _open_template(self, folder: Path, settings: dict) -> ChatTemplate | None:

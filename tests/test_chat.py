@@ -76,11 +76,18 @@ def test_a_seeded_chat_repeats_and_regenerates_another_answer(pocket):
 
 def test_a_full_context_drops_the_oldest_turns():
     with engram_local.load(context_length=512) as model:
-        fill_the_context(Conversation(model, max_tokens=8))
+        model.tokenizer.max_length = None
+        fill_the_context(Conversation(model, max_tokens=8), 512)
 
 
-def fill_the_context(conversation):
-    limit, dropped = 512, 0
+def test_a_chat_stays_as_short_as_the_model_was_trained_to_follow():
+    with engram_local.load(context_length=512) as model:
+        model.tokenizer.max_length = 256
+        fill_the_context(Conversation(model, max_tokens=8), 256)
+
+
+def fill_the_context(conversation, limit):
+    dropped = 0
     for i in range(40):
         message = f"{FRANCE} number {i} " + "and so on " * 5
         dropped_now = conversation.overflow(message)

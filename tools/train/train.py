@@ -203,7 +203,7 @@ def finish(model: EngramModel, corpus: Path, out: Path) -> None:
                 "eos_token": "<|end|>",
                 "pad_token": "<|pad|>",
                 "clean_up_tokenization_spaces": False,
-                "model_max_length": 1024,
+                "model_max_length": 160,  # few conversations of the corpus are longer
             },
             indent=1,
         )
