@@ -59,7 +59,8 @@ def test_encode_inspect_verify(tiny_path, tmp_path, encoding):
 def test_the_command_on_the_pocket_model(tmp_path):
     result = CliRunner().invoke(app, ["quantize", str(POCKET), str(tmp_path / "out"), "--tables", "int4"])
     assert result.exit_code == 0, result.output
-    assert "tables/layer_1.safetensors: 264,574 rows as int4, relative RMS error" in result.stdout
+    layer = ModelFolder.open(POCKET).engram.layers[0]
+    assert f"{layer.table}: {layer.n_rows:,} rows as int4, relative RMS error" in result.stdout
     assert faults(tmp_path / "out") == []
     with engram_local.load(tmp_path / "out", threads=2) as model:
         assert "Paris" in "".join(model.generate("What is the capital of France?"))
