@@ -17,10 +17,9 @@ from engram_local.backends.llama_library import ggml_functions, llama, load_mode
 from engram_local.config import EngramConfig
 from engram_local.errors import BackendError, ModelFolderError
 from engram_local.model_folder import GGUF_FILE, MANIFEST, ModelFolder, read_json, write_manifest
-from engram_local.tools.checkpoints.view import TOKENIZER_FILES
+from engram_local.tools.checkpoints.view import KEPT_FILES, TOKENIZER_FILES
 from engram_local.tools.new_folder import check_space, new_folder, refuse_existing
 
-KEPT_FILES = ("NOTICE", "LICENSE", "LICENSE.txt")
 TOKEN_MAP = "token_map.safetensors"
 FICLONE = 0x40049409  # Linux: share the blocks, copy on write
 

@@ -20,6 +20,7 @@ TOKENIZER_FILES = (
     "generation_config.json",
     "chat_template.jinja",
 )
+KEPT_FILES = ("NOTICE", "LICENSE", "LICENSE.txt")  # what others ask to be shipped with their work
 
 
 class RowSource(Protocol):

@@ -18,13 +18,12 @@ from engram_local.progress import Progress
 from engram_local.table_links import write_link
 from engram_local.tools.checkpoints import open_checkpoint
 from engram_local.tools.checkpoints.tensors import Tensors, read_json
-from engram_local.tools.checkpoints.view import TOKENIZER_FILES, CheckpointView
+from engram_local.tools.checkpoints.view import KEPT_FILES, TOKENIZER_FILES, CheckpointView
 from engram_local.tools.export.tables import convert_table
 from engram_local.tools.new_folder import NewFolder, check_space, new_folder, refuse_existing
 
 WEIGHTS = ("float32", "float16", "int8", "int4")
 BACKENDS = ("onnx", "gguf", "both")
-KEPT_FILES = ("NOTICE", "LICENSE", "LICENSE.txt")  # what others ask to be shipped with their work
 
 
 def export_model(

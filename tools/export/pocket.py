@@ -8,7 +8,8 @@ from pathlib import Path
 import engram_local
 from engram_local.errors import EngramError
 from engram_local.model_folder import GGUF_FILE, write_manifest
-from engram_local.tools.export import KEPT_FILES, export_model
+from engram_local.tools.checkpoints.view import KEPT_FILES
+from engram_local.tools.export import export_model
 
 LIMIT_BYTES = 25 << 20
 
