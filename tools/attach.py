@@ -20,7 +20,6 @@ from engram_local.model_folder import GGUF_FILE, MANIFEST, ModelFolder, read_jso
 from engram_local.tools.checkpoints.view import KEPT_FILES, TOKENIZER_FILES
 from engram_local.tools.new_folder import check_space, new_folder, refuse_existing
 
-TOKEN_MAP = "token_map.safetensors"
 FICLONE = 0x40049409  # Linux: share the blocks, copy on write
 
 Progress = Callable[..., None]  # see progress.py

@@ -44,10 +44,6 @@ class GgufTokenizer(Tokenizer):
         """The token as the vocabulary spells it (byte-level and SentencePiece spellings as they are)."""
         return self._lib.llama_vocab_get_text(self._vocab, token_id).decode("utf-8", "replace")
 
-    def is_special(self, token_id: int) -> bool:
-        """Whether the token is a control token, or a byte of the byte fallback."""
-        return bool(self._attributes[token_id] & (CONTROL | BYTE))
-
     def is_text(self, token_id: int) -> bool:
         """Whether text is made of the token: no control token, and none that was added or only pads the vocabulary."""
         return bool(self._attributes[token_id] & (NORMAL | BYTE))
