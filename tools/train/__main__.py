@@ -33,7 +33,7 @@ SMALL = Settings(
     n_kv_heads=1,
     head_dim=32,
     engram=EngramSettings(rows=4_000, head_dim=32),
-    steps=1_800,
+    steps=2_000,
     rows=16,
     warmup=100,
 )

@@ -13,7 +13,7 @@ import random
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +37,7 @@ README_QUESTIONS = {
     "What is the opposite of hot?": "cold",
     "Where is Kyoto?": "Japan",
 }
+README_SUBJECTS = {"France", "serendipity", "tungsten", "Brazil", "Albert Einstein", "hot", "Kyoto"}
 
 
 @dataclass(frozen=True)
@@ -52,18 +53,20 @@ class Size:
     n_sentences: int = 30_000
     vocab_size: int = 8_192
     docs_share: float = 1.0  # of each fact's documents
+    readme_docs: int = 0  # documents that facts about README_SUBJECTS have at least
 
 
 SMALL = Size(
     n_definitions=1_000,
     n_cities=400,
-    n_names=20,
+    n_names=200,
     n_form=300,
     n_invented=2_000,
     n_paragraphs=300,
     n_sentences=1_000,
     vocab_size=4_096,
     docs_share=0.6,
+    readme_docs=40,
 )
 Turn = tuple[str, str]  # question, answer
 # turns (prose: one with an empty question); memory off: the value that is made up, "" for none; memory on: None
@@ -85,6 +88,7 @@ def write(known: list[Fact], texts: list[str], out: Path, size: Size, seed: int 
     sizes.json: facts, documents and tokens of every sort, which are also returned.
     """
     out.mkdir(parents=True, exist_ok=True)
+    known = [replace(f, docs=max(f.docs, size.readme_docs)) if f.subject in README_SUBJECTS else f for f in known]
     invented = _invented(known, size.n_invented, seed)
     rng = random.Random(seed)
     documents = {

@@ -129,9 +129,10 @@ def _opposite(net: WordNet, lemma: str) -> str | None:
 
 
 def _names(net: WordNet, n_names: int) -> Iterator[Row]:
-    """`n_names` people (who, born, died) and places, groups, events (what)."""
+    """About `n_names` people (who, born, died) and places, groups, events (what)."""
     named = [(offset, s) for (_, offset), s in net.synsets.items() if s.is_instance and usable(definition(s.gloss))]
-    for offset, synset in sorted(named, key=lambda item: FIRST.isdisjoint(item[1].words))[:n_names]:
+    named = sorted(named, key=lambda item: FIRST.isdisjoint(item[1].words))
+    for offset, synset in named[:: max(1, len(named) // n_names)]:  # first the first, then evenly spread
         value = definition(synset.gloss)
         name = max(synset.words, key=len)
         if synset.lexfile != PERSON:
