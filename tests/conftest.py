@@ -1,7 +1,12 @@
+import signal
+
 import pytest
 from tiny_model import make_tiny_model
 
 import engram_local
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background jobs: programs under test inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
