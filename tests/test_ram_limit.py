@@ -129,8 +129,8 @@ def test_the_control_group_counts_what_has_no_limit(paths):
 
 
 def test_direct_reads_under_an_rlimit(paths):
-    """Needs no rights: anonymous memory under RLIMIT_DATA, page cache by mincore. Address space is what the system counts,
-    so there is a quarter on top for the part of it that the allocator does not use."""
+    """Needs no rights: anonymous memory under RLIMIT_DATA, page cache by mincore. The limit counts address space, so
+    there is a quarter on top for the part of it that the allocator does not use."""
     program = """
 def anonymous():
     return [int(x.split()[1]) << 10 for x in open('/proc/self/status') if x.startswith('VmData')][0]
