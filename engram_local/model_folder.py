@@ -50,7 +50,7 @@ def read_json(path: str | Path, error: type[EngramError] = ModelFolderError) -> 
     except OSError as problem:
         raise error(f"{path}: cannot be read: {problem.strerror or problem}") from problem
     except (ValueError, RecursionError) as problem:
-        raise error(f"{path}: not JSON: {str(problem)[:120]}") from problem
+        raise error(f"{path}: is not JSON ({str(problem)[:120]}); fetch it again") from problem
 
 
 def read_token_map(path: str | Path) -> np.ndarray:

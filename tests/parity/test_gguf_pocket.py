@@ -16,12 +16,12 @@ from safetensors.numpy import save_file
 import engram_local
 from engram_local.model import POCKET
 from engram_local.model_folder import GGUF_FILE, ModelFolder, write_manifest
-from engram_local.tables import Table
 from engram_local.tools.checkpoints.view import TOKENIZER_FILES, CheckpointView, LayerWeights
 from engram_local.tools.export import write_backbones, write_config
 from engram_local.tools.export.backbone import load_backbone
 from engram_local.tools.export.nbits import dequantize_blocks
 from engram_local.tools.export.tables import convert_table
+from engram_local.tools.quantize import TableRows
 
 pytest.importorskip("llama_cpp")
 pytestmark = pytest.mark.skipif(
@@ -44,17 +44,6 @@ NAMES = {
     "ffn_down": "mlp.down_proj",
 }
 QUESTIONS = ("What is the capital of France?", "What does volcano mean?", "Who are you?")
-
-
-class TableRows:
-    """A table's decoded rows, as an exporter reads them."""
-
-    def __init__(self, path: Path):
-        self._table = Table(path)
-        self.n_rows, self.dim = self._table.n_rows, self._table.dim
-
-    def read(self, start: int, stop: int) -> np.ndarray:
-        return self._table.gather(np.arange(start, stop))
 
 
 def write_base(folder: ModelFolder, base: Path) -> None:

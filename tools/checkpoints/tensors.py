@@ -1,22 +1,17 @@
 """Reads tensors of checkpoints that others wrote: safetensors lazily, pickles with weights_only=True."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 
+from engram_local import model_folder
 from engram_local.config import inside
 from engram_local.errors import CheckpointError
 
 
 def read_json(path: Path) -> dict:
     """A JSON object; CheckpointError names the file otherwise."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as e:
-        raise CheckpointError(f"{path}: cannot be read ({e.strerror}); is this the checkpoint's folder?") from e
-    except ValueError as e:
-        raise CheckpointError(f"{path}: is not JSON ({str(e)[:80]}); download the checkpoint again") from e
+    value = model_folder.read_json(path, CheckpointError)
     if not isinstance(value, dict):
         raise CheckpointError(f"{path}: holds a {type(value).__name__}, not a JSON object")
     return value

@@ -236,7 +236,9 @@ def write_config(view: CheckpointView, folder: Path) -> None:
         config["max_position_embeddings"] = context_length(view.base)
     (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
     if view.token_map is not None:
-        write_token_map(folder / view.engram.token_map, view.token_map)
+        from safetensors.numpy import save_file
+
+        save_file({"token_map": view.token_map.astype(np.int32)}, folder / view.engram.token_map)
     for name in TOKENIZER_FILES:
         if (view.base / name).is_file():
             shutil.copyfile(view.base / name, folder / name)
@@ -244,12 +246,3 @@ def write_config(view: CheckpointView, folder: Path) -> None:
         for name in KEPT_FILES:
             if (source / name).is_file():
                 shutil.copyfile(source / name, folder / name)
-
-
-def write_token_map(path: Path, token_map: np.ndarray) -> None:
-    """A safetensors file with one tensor, `token_map` int32 [vocab]."""
-    data = token_map.astype("<i4").tobytes()
-    tensor = {"dtype": "I32", "shape": [len(token_map)], "data_offsets": [0, len(data)]}
-    header = json.dumps({"token_map": tensor}, separators=(",", ":")).encode()
-    header += b" " * (-len(header) % 8)
-    path.write_bytes(len(header).to_bytes(8, "little") + header + data)

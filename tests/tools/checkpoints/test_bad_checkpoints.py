@@ -156,6 +156,7 @@ CASES = {
     "other engine": (edit_json(CONFIG, engine="qwen_ple"), "engine is 'qwen_ple'"),
     "table elsewhere": (edit_json(CONFIG, table_source="engramdb:store"), "table_source is 'engramdb:store'"),
     "config that is no JSON": (lambda folder: (folder / CONFIG).write_text("{"), "is not JSON"),
+    "config of nesting": (lambda folder: (folder / CONFIG).write_text("[" * 100_000), "is not JSON"),
     "unknown family": (
         edit_json("base/config.json", architectures=["MambaForCausalLM"], model_type="mamba"),
         "architecture 'MambaForCausalLM' is not supported; the supported ones are Ernie4_5ForCausalLM, ",
