@@ -20,6 +20,7 @@ enum {
     GROUP = 8,          // reads handed over at once: the disk starts on the first while the next are prepared
     N_THREADS = 32,     // the same for preads
     MERGE_BYTES = 16384, // neighbouring rows are read together up to this size
+    RING_BYTES = RING_DEPTH * MERGE_BYTES,
     PAGE = 4096,
     THREAD_STACK = 1 << 18,
     MAX_IDLE = 100,
@@ -50,7 +51,7 @@ typedef struct {
 // A ring and the buffers that its reads go to.
 typedef struct lane {
     el_ring *ring;
-    uint8_t *buffers; // (RING_DEPTH, buffer_bytes)
+    uint8_t *buffers; // (RING_DEPTH, buffer_bytes), fewer of larger ones: RING_BYTES together
     size_t buffer_bytes;
     int64_t requests[RING_DEPTH]; // which request each buffer serves
     int32_t free_buffers[RING_DEPTH], n_free;
@@ -107,12 +108,14 @@ static lane *lane_take(size_t buffer_bytes) {
         taken = calloc(1, sizeof *taken);
         if (!taken) return NULL;
         taken->ring = el_ring_open(RING_DEPTH);
-        for (int32_t i = 0; i < RING_DEPTH; i++) taken->free_buffers[taken->n_free++] = i;
     }
     if (taken->ring && taken->buffer_bytes < buffer_bytes) {
+        int32_t n = buffer_bytes < RING_BYTES ? (int32_t)(RING_BYTES / buffer_bytes) : 1;
+        if (n > RING_DEPTH) n = RING_DEPTH;
         free(taken->buffers);
-        taken->buffers = aligned(RING_DEPTH * buffer_bytes);
+        taken->buffers = aligned((size_t)n * buffer_bytes);
         taken->buffer_bytes = taken->buffers ? buffer_bytes : 0;
+        for (taken->n_free = 0; taken->n_free < n; taken->n_free++) taken->free_buffers[taken->n_free] = taken->n_free;
     }
     if (!taken->ring || !taken->buffers) {
         lane_free(taken);
@@ -406,7 +409,7 @@ el_job *el_job_start(const el_part *parts, int32_t n_parts) {
     if (!job->n_requests) return job;
 
     job->lane = lane_take(job->largest > MERGE_BYTES ? job->largest : MERGE_BYTES);
-    if (job->lane && job->n_requests <= RING_DEPTH) {
+    if (job->lane && job->n_requests <= job->lane->n_free) {
         // The kernel reads while the caller computes; el_job_wait collects.
         for (int64_t i = 0; i < job->n_requests; i++) {
             queue_read(job, job->lane, job->lane->free_buffers[--job->lane->n_free], i);

@@ -6,11 +6,12 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 tree=$root/build/sanitize
 python=${PYTHON:-python3}
 mkdir -p "$tree"
-if ! "$python" -c 'import Cython, setuptools, numpy, pytest, hypothesis, safetensors, gguf, onnxruntime, tokenizers' 2>/dev/null; then
+if ! "$python" -c 'import Cython, setuptools, numpy, pytest, hypothesis, safetensors, gguf, onnxruntime, tokenizers
+assert int(setuptools.__version__.split(".")[0]) >= 77' 2>/dev/null; then
     [ -x "$tree/.venv/bin/python" ] || "$python" -m venv "$tree/.venv"
     python=$tree/.venv/bin/python
     "$python" -m pip --disable-pip-version-check -q install -c "$root/tests/constraints.txt" \
-        setuptools cython numpy pytest hypothesis safetensors gguf onnx onnxruntime tokenizers jinja2 typer rich
+        'setuptools>=77' 'cython>=3.1' numpy pytest hypothesis safetensors gguf onnx onnxruntime tokenizers jinja2 typer rich
 fi
 cd "$root"
 tar -c --exclude=build --exclude=__pycache__ --exclude='*.so' setup.py pyproject.toml engram_local ext tools tests | tar -x -C "$tree"

@@ -110,6 +110,21 @@ def test_a_prefill_cannot_flush_the_cache(stored):
         assert table.stats()["cache"]["rows"] <= capacity
 
 
+def test_rows_larger_than_a_merged_read(tmp_path, way):
+    """Only a few of them fit into the ring's buffers at once."""
+    for dim, n_rows in ((10_000, 200), (60_000, 30)):
+        rows = np.random.default_rng(0).standard_normal((n_rows, dim)).astype(np.float32)
+        with TableWriter(tmp_path / "t.safetensors", "float32", n_rows, dim) as writer:
+            writer.append(rows)
+        with Table(tmp_path / "t.safetensors", access="direct") as table:
+            if table.access != "direct":
+                pytest.skip("this file system refuses direct reads")
+            for n in (1, n_rows):
+                ids = np.random.default_rng(n).permutation(n_rows)[:n]
+                assert np.array_equal(table.gather(ids), rows[ids])
+        (tmp_path / "t.safetensors").unlink()
+
+
 def test_eight_threads(stored, way):
     path, rows = stored
     wrong = []

@@ -1,5 +1,8 @@
 """The simulated cache policies keep their bounds, and the one that was built hits as often as its simulation says."""
 
+from functools import cache
+from itertools import combinations
+
 import numpy as np
 import pytest
 
@@ -7,7 +10,7 @@ from engram_local import tables
 from engram_local.table_file import TableWriter
 from engram_local.tables import Table
 from engram_local.tools.compare import cache_policies
-from engram_local.tools.compare.cache_policies import POLICIES, S3Fifo
+from engram_local.tools.compare.cache_policies import NAMES, POLICIES, Belady, S3Fifo
 
 RNG = np.random.default_rng(0)
 
@@ -31,6 +34,22 @@ def test_no_policy_keeps_more_than_it_may(policy):
     assert 90 <= kept <= 100 and hits > 4000
 
 
+def test_nothing_is_better_than_belady():
+    """Beside every choice of what to keep, tried out."""
+    for seed in range(30):
+        rows = np.random.default_rng(seed).integers(0, 5, 9).tolist()
+
+        @cache
+        def most_hits(i, kept, rows=tuple(rows)):
+            if i == len(rows):
+                return 0
+            there = kept | {rows[i]}
+            choices = [frozenset(x) for n in range(3) for x in combinations(there, n)]
+            return (rows[i] in kept) + max(most_hits(i + 1, x) for x in choices)
+
+        assert sum(map(Belady(2, rows).access, rows)) == most_hits(0, frozenset())
+
+
 def test_the_cache_that_was_built_does_as_simulated(tmp_path):
     path, stream = tmp_path / "t", zipf(30_000)
     with TableWriter(path, "float16", 20_000, 8) as writer:
@@ -52,7 +71,5 @@ def test_run(monkeypatch, capsys):
     monkeypatch.setattr(cache_policies, "PROMPT", 200)
     monkeypatch.setattr(cache_policies, "SHARES", (0.0001,))
     result = cache_policies.run(3000)
-    assert {name for by_share in result.values() for rates in by_share.values() for name in rates} == {
-        x.name for x in POLICIES
-    }
+    assert {name for by_share in result.values() for rates in by_share.values() for name in rates} == {*NAMES}
     assert all(0 < x < 1 for x in result["chat"][0.0001].values()) and "S3-FIFO" in capsys.readouterr().out

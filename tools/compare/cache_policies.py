@@ -1,11 +1,14 @@
 """Which rows a cache in front of the disk should keep: LRU, CLOCK, S3-FIFO and W-TinyLFU on the rows of real text.
 
 The policies are simulated on the row ids that a text reads, one head of each order (all heads of an order repeat
-alike), with a cache of so many percent of the table for each. "text" reads the text once through. "chat" reads a text
-in turns, and before each turn a long prompt of other text passes by once: hits are counted in the turns alone.
+alike), with a cache of so many percent of the table for each. Two bounds stand beside them: Belady's choice, which
+knows the future, and a cache that forgets nothing. "text" reads the text once through. "chat" reads a text in turns,
+and before each turn a long prompt of other text passes by once: hits are counted in the turns alone.
 """
 
+import heapq
 from collections import Counter, OrderedDict, deque
+from itertools import chain
 
 import numpy as np
 
@@ -138,7 +141,32 @@ class TinyLfu:
         self.probation[row] = None
 
 
+class Belady:
+    """The best there can be: drops the row whose next use is furthest away. `rows`: all that will be asked for."""
+
+    name = "Belady"
+
+    def __init__(self, capacity: int, rows: list[int]):
+        self.capacity, self.kept, self.heap, self.next_uses = capacity, {}, [], [len(rows)] * len(rows)
+        seen, self.step = {}, 0
+        for i in range(len(rows) - 1, -1, -1):
+            self.next_uses[i] = seen.get(rows[i], len(rows))
+            seen[rows[i]] = i
+
+    def access(self, row: int) -> bool:
+        next_use, hit = self.next_uses[self.step], row in self.kept
+        self.step += 1
+        self.kept[row] = next_use
+        heapq.heappush(self.heap, (-next_use, row))
+        while len(self.kept) > self.capacity:
+            furthest, victim = heapq.heappop(self.heap)
+            if self.kept.get(victim) == -furthest:  # else it was asked for since
+                del self.kept[victim]
+        return hit
+
+
 POLICIES = (Lru, Clock, S3Fifo, TinyLfu)
+NAMES = (*(x.name for x in POLICIES), Belady.name, "no limit")
 
 
 def run(n_tokens: int = 400_000) -> dict:
@@ -146,13 +174,17 @@ def run(n_tokens: int = 400_000) -> dict:
     tokens, source = real_text()
     rows = text_rows(tokens[:n_tokens])
     print(f"{len(rows)} tokens of {source}; hit rate with a cache of so much of a table of {N_ROWS} rows")
-    print(f"{'':<8}{'cache':<9}{''.join(f'{x.name:>12}' for x in POLICIES)}")
+    print(f"{'':<8}{'cache':<9}{''.join(f'{name:>12}' for name in NAMES)}")
     result = {}
     for workload, stream in (("text", plain(rows)), ("chat", chat(rows))):
         result[workload] = {}
+        rows_in_order = list(chain.from_iterable(part for part, _ in stream))
+        unlimited = hit_rate(Lru(len(rows_in_order)), stream)
         for share in SHARES:
             capacity = int(share * N_ROWS * rows.shape[1] / (len(LAYERS) * len(ORDERS) * HEADS))
-            rates = result[workload][share] = {x.name: hit_rate(x(capacity), stream) for x in POLICIES}
+            found = [hit_rate(x(capacity), stream) for x in POLICIES]
+            found += [hit_rate(Belady(capacity, rows_in_order), stream), unlimited]
+            rates = result[workload][share] = dict(zip(NAMES, found, strict=True))
             print(f"{workload:<8}{share:<9.1%}{''.join(f'{x:>12.1%}' for x in rates.values())}", flush=True)
     return result
 
