@@ -10,6 +10,16 @@ from pathlib import Path
 from engram_local.errors import ModelFolderError
 from engram_local.sizes import format_size
 
+try:
+    import fcntl
+except ImportError:  # Windows: nothing there keeps two runs apart
+    fcntl = None
+
+try:
+    import fcntl
+except ImportError:  # Windows: nothing there keeps two runs apart
+    fcntl = None
+
 JOB_FILE = "job.json.partial"  # no model has a file that ends in .partial
 NEW_JOB_FILE = f"new-{JOB_FILE}"
 
@@ -41,27 +51,54 @@ def new_folder(out: str | Path, job: dict) -> Iterator[NewFolder]:
     An exception removes it. KeyboardInterrupt leaves it where a table is finished, and so does the end of the process;
     the next `new_folder` of an equal `job` (JSON: everything that the tables depend on) finds what was finished, any
     other starts from nothing.
-    Raises ModelFolderError where `out` exists, or for what the system says about writing.
+    Raises ModelFolderError where `out` exists or another process is making it, or for what the system says about
+    writing.
     """
     out = Path(out)
     refuse_existing(out)
     partial = Path(f"{out}.partial")
-    folder = _open(partial, job)
-    try:
-        folder.save()
-        yield folder
-        partial.rename(out)
-        (out / JOB_FILE).unlink()
-    except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise ModelFolderError(_reason(error, out)) from error
-    except Exception:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    except KeyboardInterrupt:
-        if not folder.finished:
+    with _held(partial):
+        folder = _open(partial, job)
+        try:
+            folder.save()
+            yield folder
+            partial.rename(out)
+            (out / JOB_FILE).unlink()
+        except OSError as error:
             shutil.rmtree(partial, ignore_errors=True)
-        raise
+            raise ModelFolderError(_reason(error, out)) from error
+        except Exception:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        except KeyboardInterrupt:
+            if not folder.finished:
+                shutil.rmtree(partial, ignore_errors=True)
+            raise
+
+
+@contextmanager
+def _held(partial: Path) -> Iterator[None]:
+    """Makes the folder and keeps others from writing it, however this process ends."""
+    try:
+        partial.mkdir(parents=True, exist_ok=True)
+        handle = os.open(partial, os.O_RDONLY) if fcntl else None
+    except OSError as error:
+        raise ModelFolderError(_reason(error, partial)) from error
+    try:
+        if fcntl:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(handle)
+        raise ModelFolderError(
+            f"{partial}: another process is writing there; let it finish, or choose another name"
+        ) from error
+    except OSError:  # this file system has no locks
+        pass
+    try:
+        yield
+    finally:
+        if fcntl:
+            os.close(handle)
 
 
 def refuse_existing(out: str | Path) -> None:
@@ -88,7 +125,6 @@ def _reason(error: OSError, out: Path) -> str:
 def _open(partial: Path, job: dict) -> NewFolder:
     job, finished = json.loads(json.dumps(job)), {}
     try:
-        partial.mkdir(parents=True, exist_ok=True)
         names = {x.name for x in partial.iterdir()}
         if names - {NEW_JOB_FILE} and JOB_FILE not in names:
             raise ModelFolderError(f"{partial}: is not what an interrupted run left; move it away")

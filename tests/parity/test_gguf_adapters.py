@@ -117,15 +117,18 @@ def test_onnx_agrees(case, tmp_path):
     assert np.abs(case.model.session().forward(case.ids, "all") - onnx).max() < 1e-2
 
 
-def test_a_lora_adapter_is_merged(tmp_path):
-    """Engram layers trained together with LoRA: the GGUF holds the merged weights."""
+@pytest.mark.parametrize("family", ["llama", "qwen3moe", "mixtral"])
+def test_a_lora_adapter_is_merged(family, tmp_path):
+    """Engram layers trained together with LoRA, of experts too: the GGUF holds the merged weights."""
     import peft
     import torch
     import transformers
 
-    base, adapter = make_adapter(tmp_path, "llama")
+    base, adapter = make_adapter(tmp_path, family)
     model = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    lora = peft.get_peft_model(model, peft.LoraConfig(r=4, target_modules=["q_proj", "down_proj"]))
+    experts = [name for name, _ in model.named_parameters() if name.endswith("experts.down_proj")]
+    modules = ["q_proj"] if experts else ["q_proj", "down_proj"]
+    lora = peft.get_peft_model(model, peft.LoraConfig(r=4, target_modules=modules, target_parameters=experts))
     torch.manual_seed(1)
     for name, weight in lora.named_parameters():
         if "lora_B" in name:

@@ -5,8 +5,11 @@ import logging
 import math
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -152,7 +155,7 @@ def backbone_bytes(view: CheckpointView, backbones: tuple[str, ...], weights: st
     if "onnx" in backbones:
         total += a_weight
     if "gguf" in backbones:  # quantized types are written as float16 first
-        total += a_weight + (2 if weights in ("int8", "int4") else 0)
+        total += a_weight + (2 if weights in ("int8", "int4") else 0) + (0 if view.lora is None else 4)
     return int(total * n_weights) + (32 << 20)  # and the tokenizer
 
 
@@ -188,10 +191,23 @@ def write_backbones(
 
         say(GGUF_FILE)
         logging.getLogger("gguf").setLevel(logging.WARNING)  # the ONNX builder has the root logger say everything
-        overrides = dict(view.overrides)
-        if view.lora is not None:
-            overrides = {name: x.float().numpy() for name, x in model.state_dict().items()}
-        write_backbone_gguf(view.base, folder / GGUF_FILE, weights, overrides=overrides, prefixes=view.prefixes)
+        with _merged(view, model, folder) as base:
+            write_backbone_gguf(base, folder / GGUF_FILE, weights, overrides=view.overrides, prefixes=view.prefixes)
+
+
+@contextmanager
+def _merged(view: CheckpointView, model, folder: Path) -> Iterator[Path]:
+    """The base's folder, or one with the merged model where the checkpoint has a LoRA adapter; gone at the end."""
+    if view.lora is None:
+        yield view.base
+        return
+    with TemporaryDirectory(suffix=".partial", dir=folder) as scratch:
+        base = Path(scratch) / view.base.resolve().name
+        model.save_pretrained(base)  # tensors get the names that they have in checkpoints
+        for name in ("config.json", *TOKENIZER_FILES):
+            if (view.base / name).is_file():
+                shutil.copyfile(view.base / name, base / name)
+        yield base
 
 
 def write_tables(view: CheckpointView, folder: NewFolder, progress: Progress | None) -> dict:

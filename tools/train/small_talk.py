@@ -73,7 +73,7 @@ GROUPS = (
     (
         "How big are you? | How large are you? | How many parameters do you have? | How much memory do you need? | "
         "What is your size? | Are you big? | Are you small? | How small are you?",
-        "My backbone has about three million parameters and my table about seventeen million.",
+        "My backbone has about three million parameters and my table about sixteen million.",
     ),
     (
         "Are you smart? | Are you clever? | Are you intelligent? | Can you make mistakes? | Are you always right? | "
