@@ -7,22 +7,18 @@ from pathlib import Path
 import torch
 
 from engram_local.errors import CheckpointError
+from engram_local.tools.checkpoints.architecture import architecture, loaded_class
 from engram_local.tools.checkpoints.tensors import read_json
 from engram_local.tools.checkpoints.view import CheckpointView
 
 
 def check_family(base: Path) -> None:
     """Raises CheckpointError where no builder is known for the architecture of `base`."""
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-
     from engram_local.tools.export.families import FAMILIES
 
     config = read_json(base / "config.json")
-    family = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(str(config.get("model_type")))  # what transformers will load
-    names = config.get("architectures")
-    name = str(names[0] if isinstance(names, list) and names else family)
-    # A trainer of Engram layers may have named a class of its own: EngramQwenForCausalLM.
-    if family not in FAMILIES or (name != family and "engram" not in name.lower()):
+    name = architecture(config)
+    if name not in FAMILIES or name != loaded_class(config):
         raise CheckpointError(
             f"{base / 'config.json'}: architecture {name[:60]!r} is not supported; the supported ones are "
             f"{', '.join(sorted(FAMILIES))}"

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from engram_local.errors import CheckpointError
+from engram_local.tools.checkpoints.architecture import architecture
 from engram_local.tools.checkpoints.tensors import Tensors, read_json
 
 
@@ -78,9 +79,11 @@ def write_backbone_gguf(
 
 def find_family(config: dict, folder: Path) -> Family:
     """The family of a config.json. Raises CheckpointError where llama.cpp would compute something else."""
-    name = (config.get("architectures") or ["none named"])[0]
+    name = architecture(config)
     if name not in FAMILIES:
-        raise CheckpointError(f"{folder}: architecture {name} cannot be written as GGUF; known: {', '.join(FAMILIES)}")
+        raise CheckpointError(
+            f"{folder}: architecture {name[:60]} cannot be written as GGUF; known: {', '.join(FAMILIES)}"
+        )
     family = FAMILIES[name]
     wrong = {
         "hidden_act": config.get("hidden_act", config.get("hidden_activation")) not in (None, family.activation),
