@@ -15,11 +15,6 @@ try:
 except ImportError:  # Windows: nothing there keeps two runs apart
     fcntl = None
 
-try:
-    import fcntl
-except ImportError:  # Windows: nothing there keeps two runs apart
-    fcntl = None
-
 JOB_FILE = "job.json.partial"  # no model has a file that ends in .partial
 NEW_JOB_FILE = f"new-{JOB_FILE}"
 
