@@ -12,7 +12,7 @@ from engram_local.model import POCKET
 from engram_local.model_folder import GGUF_FILE, ModelFolder
 from engram_local.page_cache import table_share
 from engram_local.sizes import format_size
-from engram_local.table_layout import read_layout
+from engram_local.table_links import read_layout
 from engram_local.tokenization import Tokenizer
 
 

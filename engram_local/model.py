@@ -10,7 +10,7 @@ from engram_local.hashing import NgramHasher
 from engram_local.model_folder import ModelFolder
 from engram_local.session import Session
 from engram_local.sizes import format_size
-from engram_local.table_layout import read_layout
+from engram_local.table_links import read_layout
 from engram_local.tables import LEAST_READ_BYTES, RowReader, Table
 from engram_local.tokenization import Tokenizer
 

@@ -1,9 +1,6 @@
 """Where the bytes of a table's rows lie: one file of our own, or tensors inside other people's files."""
 
-import os
 from dataclasses import dataclass
-
-from engram_local import table_file
 
 
 @dataclass(frozen=True)
@@ -47,15 +44,3 @@ class TableLayout:
         """Bytes that files[file] must have."""
         ends = (x.offset + x.n_rows * c.width for c in self.columns for x in c.extents if x.file == file)
         return max(ends, default=0)
-
-
-def read_layout(path) -> TableLayout:
-    """The layout of a table file, or of the tensors that a `*.link.json` names. Raises TableError."""
-    path = os.fspath(path)
-    if path.endswith(".link.json"):
-        from engram_local import table_links  # which builds on this module
-
-        return table_links.read_link(path)
-    header = table_file.read_header(path)
-    column = Column(header.row_bytes, (Extent(0, 0, header.rows, header.data_offset),))
-    return TableLayout(header.encoding, header.rows, header.dim, (path,), (column,))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from engram_local import table_file
 from engram_local.errors import TableError
 from engram_local.table_layout import Column, Extent, TableLayout
 
@@ -60,7 +61,7 @@ def write_link(path, rows: list[tuple[str, str]], scales: list[tuple[str, str]] 
     partial = path.with_name(path.name + ".partial")
     try:
         partial.write_text(json.dumps(block, indent=1) + "\n", encoding="utf-8")
-        layout = read_link(partial)
+        layout = _read_link(partial)
         os.replace(partial, path)
     except OSError as error:
         raise TableError(f"{path}: cannot be written ({error.strerror})") from error
@@ -69,7 +70,17 @@ def write_link(path, rows: list[tuple[str, str]], scales: list[tuple[str, str]] 
     return layout
 
 
-def read_link(path) -> TableLayout:
+def read_layout(path) -> TableLayout:
+    """The layout of a table file, or of the tensors that a `*.link.json` names. Raises TableError."""
+    path = os.fspath(path)
+    if path.endswith(".link.json"):
+        return _read_link(path)
+    header = table_file.read_header(path)
+    column = Column(header.row_bytes, (Extent(0, 0, header.rows, header.data_offset),))
+    return TableLayout(header.encoding, header.rows, header.dim, (path,), (column,))
+
+
+def _read_link(path) -> TableLayout:
     """The layout of a linked table. Raises TableError, naming file, tensor and value."""
     path = Path(path)
     try:

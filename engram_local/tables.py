@@ -17,7 +17,8 @@ from engram_local import _native
 from engram_local.errors import TableError
 from engram_local.memory import available_bytes
 from engram_local.sizes import format_size
-from engram_local.table_layout import TableLayout, read_layout
+from engram_local.table_layout import TableLayout
+from engram_local.table_links import read_layout
 
 ACCESS = ("auto", "resident", "mmap", "direct")
 _WARM_BYTES = 1 << 20

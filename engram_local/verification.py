@@ -19,7 +19,7 @@ from engram_local.model_folder import (
     read_manifest,
     sha256,
 )
-from engram_local.table_layout import read_layout
+from engram_local.table_links import read_layout
 
 LIMITS = (
     "the manifest is not signed: whoever can write the folder can write its checksums too",

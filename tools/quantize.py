@@ -13,7 +13,7 @@ from engram_local.config import ENCODINGS, LayerConfig
 from engram_local.errors import ModelFolderError
 from engram_local.model_folder import MANIFEST, ModelFolder, save_manifest, sha256, write_manifest
 from engram_local.progress import Progress
-from engram_local.table_layout import read_layout
+from engram_local.table_links import read_layout
 from engram_local.tables import Table
 from engram_local.tools.calibration import calibrate as run_calibration
 from engram_local.tools.calibration import read_tokens
