@@ -47,14 +47,16 @@ class GgufBackend:
         kv_type: str = "float16",
         flash_attention: str | None = None,
     ):
-        """`folder`: a ModelFolder; flash_attention: "off", "on" or "auto" (llama.cpp chooses), by default auto with
-        blocks on a GPU and off without, for on CPUs it prefills faster but decodes slower. kv_type "float32" with it
-        off is llama.cpp's most exact attention. Raises BackendError."""
+        """`folder`: a ModelFolder; n_gpu_layers: blocks on the GPU, which computes nothing without any;
+        flash_attention: "off", "on" or "auto" (llama.cpp chooses), by default auto with blocks on a GPU and off
+        without, for on CPUs it prefills faster but decodes slower. kv_type "float32" with it off is llama.cpp's most
+        exact attention. Raises BackendError."""
         self.path = folder.file("backbone.gguf")
         self.engram = folder.engram
         self.threads = threads or os.cpu_count() or 1
         self.kv_type = KV_TYPES[kv_type]
-        self.flash_attention = FLASH_ATTENTION[flash_attention or ("auto" if n_gpu_layers else "off")]
+        self.uses_gpu = n_gpu_layers != 0
+        self.flash_attention = FLASH_ATTENTION[flash_attention or ("auto" if self.uses_gpu else "off")]
         self.model = load_model(self.path, n_gpu_layers=n_gpu_layers, verbose=verbose)
         self._contexts: WeakSet[GgufContext] = WeakSet()
         try:
@@ -216,6 +218,7 @@ class GgufContext:
         params.n_threads = params.n_threads_batch = backend.threads
         params.type_k = params.type_v = backend.kv_type
         params.flash_attn_type = backend.flash_attention
+        params.op_offload = backend.uses_gpu  # else a GPU would take long prompts, and round them in its own way
         params.swa_full = True  # a sliding-window cache that forgets could not be rewound
         params.no_perf = True
         if self._callback is not None:

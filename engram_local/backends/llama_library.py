@@ -17,7 +17,16 @@ LLAMA_FUNCTIONS = (
     "llama_decode",
     "llama_get_logits_ith",
 )
-CONTEXT_FIELDS = ("n_ubatch", "flash_attn_type", "cb_eval", "cb_eval_user_data", "type_k", "type_v", "swa_full")
+CONTEXT_FIELDS = (
+    "n_ubatch",
+    "flash_attn_type",
+    "cb_eval",
+    "cb_eval_user_data",
+    "type_k",
+    "type_v",
+    "swa_full",
+    "op_offload",
+)
 LEVEL_ERROR, LEVEL_CONTINUE = 4, 5  # ggml_log_level
 
 

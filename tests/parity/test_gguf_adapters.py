@@ -52,6 +52,7 @@ def stock_logits(path, ids) -> np.ndarray:
         n_threads_batch=1,
         logits_all=True,
         verbose=False,
+        op_offload=False,
         type_k=0,
         type_v=0,
         flash_attn=False,

@@ -37,7 +37,15 @@ def bases(tmp_path_factory):
 def stock_logits(path: Path, ids: np.ndarray, n_ctx: int = 256) -> np.ndarray:
     """float32 [n, vocab] of unmodified llama-cpp-python, float32 keys and values."""
     model = llama_cpp.Llama(
-        str(path), n_ctx=n_ctx, n_threads=1, logits_all=True, verbose=False, type_k=0, type_v=0, flash_attn=False
+        str(path),
+        n_ctx=n_ctx,
+        n_threads=1,
+        logits_all=True,
+        verbose=False,
+        op_offload=False,
+        type_k=0,
+        type_v=0,
+        flash_attn=False,
     )
     try:
         model.eval(ids.tolist())
