@@ -3,6 +3,7 @@
 The first input that raises anything but an EngramError ends it with a traceback; libFuzzer writes it to crash-*.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -38,10 +39,12 @@ def main(seconds: str = "60", name: str | None = None) -> int:
         fuzz(name, seconds)  # imports by itself: only what is imported there is instrumented
     from fuzz.targets import SEEDS
 
-    for target in SEEDS:
-        print(f"{target.__name__}: {seconds} s", flush=True)
-        if subprocess.run([sys.executable, __file__, seconds, target.__name__]).returncode:
-            return 1
+    with tempfile.TemporaryDirectory() as folder:  # libFuzzer ends a process without its own cleaning up
+        for target in SEEDS:
+            print(f"{target.__name__}: {seconds} s", flush=True)
+            command = [sys.executable, __file__, seconds, target.__name__]
+            if subprocess.run(command, env=os.environ | {"TMPDIR": folder}).returncode:
+                return 1
     return 0
 
 
