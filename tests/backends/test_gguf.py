@@ -8,9 +8,10 @@ import numpy as np
 import onnx
 import pytest
 
-llama_cpp = pytest.importorskip("llama_cpp")
-from onnx import helper, numpy_helper  # noqa: E402
-from tiny_gguf import (  # noqa: E402
+pytest.importorskip("llama_cpp")
+from onnx import helper, numpy_helper
+from stock_llama import FLOAT32_CACHE, stock_logits
+from tiny_gguf import (
     CONTEXT,
     HIDDEN,
     TEMPLATE,
@@ -21,10 +22,10 @@ from tiny_gguf import (  # noqa: E402
     write_gguf,
 )
 
-import engram_local  # noqa: E402
-from engram_local.backends import gguf, llama_library  # noqa: E402
-from engram_local.errors import BackendError, ContextOverflowError, EngramError  # noqa: E402
-from engram_local.model_folder import write_manifest  # noqa: E402
+import engram_local
+from engram_local.backends import gguf, llama_library
+from engram_local.errors import BackendError, ContextOverflowError, EngramError
+from engram_local.model_folder import write_manifest
 
 EXACT = {"kv_type": "float32", "flash_attention": "off"}
 IDS = np.random.default_rng(0).integers(4, VOCAB - 2, 60)
@@ -50,17 +51,6 @@ def model(path):
 def copy(tmp_path):
     """A folder that a test may damage."""
     return make_tiny_gguf(tmp_path / "model")
-
-
-def stock_logits(path, ids, **options) -> np.ndarray:
-    """op_offload: a llama.cpp built for a GPU would take long prompts there, though no block lies on it."""
-    options = {"n_threads": 1, "logits_all": True, "verbose": False, "op_offload": False} | options
-    llama = llama_cpp.Llama(str(path), n_ctx=CONTEXT, **options)
-    try:
-        llama.eval(ids.tolist())
-        return np.array(llama.scores[: len(ids)], np.float32)
-    finally:
-        llama.close()
 
 
 def test_auto_picks_what_the_folder_holds(model):
@@ -101,7 +91,7 @@ def test_what_a_layer_adds_before_block_0_is_what_the_blocks_compute_with(tmp_pa
     write_gguf(tmp_path / "changed.gguf", add_to_embedding=np.full((VOCAB, HIDDEN), add))
     with load(folder, **EXACT) as model:
         ours = model.session().forward(IDS, "all")
-    expected = stock_logits(tmp_path / "changed.gguf", IDS, type_k=0, type_v=0, flash_attn=False)
+    expected = stock_logits(tmp_path / "changed.gguf", IDS, **FLOAT32_CACHE)
     assert np.array_equal(ours, expected)
 
 

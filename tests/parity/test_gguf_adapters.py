@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from stock_llama import FLOAT32_CACHE, stock_logits
 
 import engram_local
 from engram_local.backends import gguf
@@ -11,9 +12,9 @@ from engram_local.errors import EngramError
 from engram_local.tools.attach import attach
 from engram_local.tools.export import export_model
 
-llama_cpp = pytest.importorskip("llama_cpp")
+pytest.importorskip("llama_cpp")
 pytest.importorskip("engram_peft")
-from parity.adapters import make_adapter, prompts, reference_logits  # noqa: E402
+from parity.adapters import make_adapter, prompts, reference_logits
 
 EXACT = {"kv_type": "float32", "flash_attention": "off", "threads": 1}
 CASES = {
@@ -40,27 +41,8 @@ def case(request, tmp_path_factory):
             model=model,
             memory=reference_logits(base, adapter, ids),
             plain=reference_logits(base, None, ids, memory=False),
-            stock=stock_logits(folder / "model" / "backbone.gguf", ids),
+            stock=stock_logits(folder / "model" / "backbone.gguf", ids, **FLOAT32_CACHE),
         )
-
-
-def stock_logits(path, ids) -> np.ndarray:
-    llama = llama_cpp.Llama(
-        str(path),
-        n_ctx=256,
-        n_threads=1,
-        n_threads_batch=1,
-        logits_all=True,
-        verbose=False,
-        op_offload=False,
-        type_k=0,
-        type_v=0,
-        flash_attn=False,
-    )
-    llama.eval(ids.tolist())
-    logits = np.array(llama.scores[: len(ids)], np.float32)
-    llama.close()
-    return logits
 
 
 def test_logits_are_engram_pefts(case):

@@ -6,11 +6,12 @@ import gguf
 import numpy as np
 import pytest
 import torch
+from stock_llama import FLOAT32_CACHE, stock_logits
 
 from engram_local.tools.export.gguf import write_backbone_gguf
 
-llama_cpp = pytest.importorskip("llama_cpp")
-from parity.tiny_bases import CONFIGS, TEXT, VOCAB, make_base  # noqa: E402
+pytest.importorskip("llama_cpp")
+from parity.tiny_bases import CONFIGS, TEXT, VOCAB, make_base
 
 # Largest error of a logit, in units of the logits' own spread. Rounding alone: float32 sums in another order. Gemma's
 # GELU is a float16 table in llama.cpp.
@@ -34,26 +35,6 @@ def bases(tmp_path_factory):
     return get
 
 
-def stock_logits(path: Path, ids: np.ndarray, n_ctx: int = 256) -> np.ndarray:
-    """float32 [n, vocab] of unmodified llama-cpp-python, float32 keys and values."""
-    model = llama_cpp.Llama(
-        str(path),
-        n_ctx=n_ctx,
-        n_threads=1,
-        logits_all=True,
-        verbose=False,
-        op_offload=False,
-        type_k=0,
-        type_v=0,
-        flash_attn=False,
-    )
-    try:
-        model.eval(ids.tolist())
-        return np.array(model.scores[: len(ids)], np.float32)
-    finally:
-        model.close()
-
-
 def expected_logits(model: torch.nn.Module, ids: np.ndarray) -> np.ndarray:
     with torch.no_grad():
         return model(torch.tensor(ids)[None]).logits[0].numpy()
@@ -65,7 +46,7 @@ def test_float32_computes_what_transformers_computes(bases, tmp_path, name):
     write_backbone_gguf(folder, tmp_path / "backbone.gguf", "float32")
     ids = np.random.default_rng(0).integers(6, VOCAB, 40)
     expected = expected_logits(model, ids)
-    error = np.abs(stock_logits(tmp_path / "backbone.gguf", ids) - expected).max() / expected.std()
+    error = np.abs(stock_logits(tmp_path / "backbone.gguf", ids, **FLOAT32_CACHE) - expected).max() / expected.std()
     assert error < EXACT.get(name, 5e-5)
 
 
@@ -74,8 +55,11 @@ def test_longrope_changes_factors_behind_the_original_context(bases, tmp_path):
     write_backbone_gguf(folder, tmp_path / "backbone.gguf", "float32")
     ids = np.random.default_rng(1).integers(6, VOCAB, 300)
     expected = expected_logits(model, ids)
-    assert np.abs(stock_logits(tmp_path / "backbone.gguf", ids, 512) - expected).max() < 5e-4
-    assert np.abs(stock_logits(tmp_path / "backbone.gguf", ids[:200], 512)[-1] - expected[199]).max() < 5e-4
+    assert np.abs(stock_logits(tmp_path / "backbone.gguf", ids, 512, **FLOAT32_CACHE) - expected).max() < 5e-4
+    assert (
+        np.abs(stock_logits(tmp_path / "backbone.gguf", ids[:200], 512, **FLOAT32_CACHE)[-1] - expected[199]).max()
+        < 5e-4
+    )
 
 
 @pytest.mark.parametrize("weights", COARSE)
@@ -90,7 +74,7 @@ def test_smaller_weights_stay_near(bases, tmp_path, name, weights):
     assert kinds.count(kind) > len(kinds) / 2
     ids = np.random.default_rng(0).integers(6, VOCAB, 40)
     expected = expected_logits(model, ids)
-    errors = np.sqrt(np.square(stock_logits(path, ids) - expected).mean(axis=1))
+    errors = np.sqrt(np.square(stock_logits(path, ids, **FLOAT32_CACHE) - expected).mean(axis=1))
     assert np.quantile(errors, 0.2 if "moe" in name else 0.8) / expected.std() < bound
 
 
