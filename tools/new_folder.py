@@ -81,19 +81,22 @@ def _held(partial: Path) -> Iterator[None]:
         raise ModelFolderError(_reason(error, partial)) from error
     try:
         if fcntl:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(handle, partial)
+        yield
+    finally:
+        if fcntl:
+            os.close(handle)
+
+
+def _lock(handle: int, partial: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        os.close(handle)
         raise ModelFolderError(
             f"{partial}: another process is writing there; let it finish, or choose another name"
         ) from error
     except OSError:  # this file system has no locks
         pass
-    try:
-        yield
-    finally:
-        if fcntl:
-            os.close(handle)
 
 
 def refuse_existing(out: str | Path) -> None:
