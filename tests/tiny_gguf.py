@@ -43,7 +43,7 @@ def make_tiny_gguf(path: Path, layer_ids=LAYER_IDS, **of_gguf) -> Path:
             starts = [offset, offset + moduli[0]]
             orders.append({"order": order, "terms": terms, "moduli": list(moduli), "offsets": starts})
             offset += sum(moduli)
-        layer = {"layer_id": i, "streams": 1, "head_dim": ROW, "n_rows": offset, "encoding": "float32"}
+        layer = {"layer_id": i, "site": "block", "streams": 1, "head_dim": ROW, "n_rows": offset, "encoding": "float32"}
         layers.append(layer | {"table": f"tables/layer_{i}.safetensors", "conv": CONV, "orders": orders})
         with TableWriter(path / layers[-1]["table"], "float32", offset, ROW) as writer:
             writer.append(rng.standard_normal((offset, ROW)).astype(np.float32))
@@ -52,7 +52,9 @@ def make_tiny_gguf(path: Path, layer_ids=LAYER_IDS, **of_gguf) -> Path:
     token_map = compression_map(path / "tokenizer.json")
     save_file({"token_map": token_map.astype(np.int32)}, path / "token_map.safetensors")
     block = {
-        "version": 1,
+        "version": 2,
+        "fuse": "gated",
+        "residual_streams": 1,
         "ids": {"source": "compressed", "n_ids": int(token_map.max()) + 1, "token_map": "token_map.safetensors"},
         "window": {"fill_id": 0, "segment_ids": []},
         "mix": "xor",
