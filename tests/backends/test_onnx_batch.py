@@ -104,7 +104,7 @@ def test_each_gets_the_logits_and_gates_that_it_asked_for(model):
     last, whole, none = model.backend.forward(works)
     assert last.logits.shape == (1, VOCAB) and whole.logits.shape == (5, VOCAB) and none.logits is None
     assert last.gates[0].shape == (5, 1) and whole.gates == {} and none.gates is None
-    assert 0 < last.gates[0].min() and last.gates[0].max() < 1
+    assert last.gates[0].min() > 0 and last.gates[0].max() < 1
     step = model.backend.forward([x.work([1], "last", True) for x in (a, b, c)])
     np.testing.assert_allclose(step[0].logits, a.alone(1), **EXACT)
     fresh = Sequence(model, True)
