@@ -76,14 +76,14 @@ def test_an_interrupted_run_goes_on(old, monkeypatch):
 def test_what_it_refuses(old, tmp_path):
     format2.upgrade(old)
     before = files_of(old)
-    with pytest.raises(ModelFolderError, match="engram.version is 2; only format 1 is brought up to date"):
+    with pytest.raises(ModelFolderError, match=r"engram.version is '2'; only format 1 is brought up to date"):
         format2.upgrade(old)
     config = json.loads((old / "config.json").read_text())
     config["engram"]["version"] = "1"
     (old / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ModelFolderError, match="engram.version is '1'"):
+    with pytest.raises(ModelFolderError, match=r"engram.version is '1'"):
         format2.upgrade(old)
     (old / "config.json").write_bytes(before["config.json"])
     assert files_of(old) == before
-    with pytest.raises(ModelFolderError, match="has no manifest.json"):
+    with pytest.raises(ModelFolderError, match=r"has no manifest.json"):
         format2.upgrade(tmp_path)
