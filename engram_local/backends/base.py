@@ -6,6 +6,8 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from engram_local.errors import ContextOverflowError, UsageError
+
 Logits = Literal["last", "all", "none"]
 
 
@@ -23,6 +25,11 @@ class Context(Protocol):
     UsageError from every method but close."""
 
     memory: bool  # whether the Engram layers are part of it
+
+    @property
+    def closed(self) -> bool:
+        """Whether it, or its backend, was closed."""
+        ...
 
     @property
     def length(self) -> int:
@@ -68,9 +75,42 @@ class Backend(Protocol):
 
     def forward(self, batch: Sequence[Work]) -> list[Output]:
         """Evaluate several sequences' tokens, each behind its own context; contexts are distinct. Returns one Output a
-        Work, equal to evaluating each alone. On an error no context has grown. Raises BackendError, TableError."""
+        Work, equal to evaluating each alone. On an error no context has grown, and one whose backbone cannot go back
+        may have become shorter (see Context.rewind). Raises UsageError, BackendError, TableError."""
         ...
 
     def close(self) -> None:
         """Free the model, and first the contexts that still use it. Closing again does nothing."""
         ...
+
+
+def check_batch(backend: Backend, batch: Sequence[Work]) -> None:
+    """Refuse, in the same words on every backend, what no session asks for. Raises UsageError, ContextOverflowError."""
+    if len({id(x.context) for x in batch}) < len(batch):
+        raise UsageError("one session stands twice in a batch; give each its tokens in one piece")
+    for work in batch:
+        context, n = work.context, len(work.token_ids)
+        _check_open(context)
+        if not 1 <= n <= backend.max_chunk:
+            raise UsageError(f"{n} tokens in one forward; it takes 1 to {backend.max_chunk}")
+        if context.length + n > backend.context_length:
+            raise ContextOverflowError(
+                f"{context.length} + {n} tokens do not fit into the context of {backend.context_length}; "
+                "start a new session or load with a larger context_length"
+            )
+        if (work.rows is not None) != context.memory:
+            raise UsageError("rows belong to a session with memory, and only there")
+        if work.logits not in ("last", "all", "none"):
+            raise UsageError(f"logits is {work.logits!r}; choose last, all or none")
+
+
+def check_rewind(context: Context, length: int) -> None:
+    """The same for Context.rewind."""
+    _check_open(context)
+    if not 0 <= length <= context.length:
+        raise UsageError(f"cannot rewind to {length}: the context has {context.length} tokens")
+
+
+def _check_open(context: Context) -> None:
+    if context.closed:
+        raise UsageError("this session is closed; start a new one")
