@@ -133,8 +133,10 @@ class GgufBackend:
             begun: list[_Sequence] = []
             try:
                 for group in self._groups(batch):
-                    begun += [batch[i].context._sequence for i in group]
-                    outputs |= zip(group, self._evaluate([batch[i] for i in group]), strict=True)
+                    works = [batch[i] for i in group]
+                    self._prepare(works)
+                    begun += [x.context._sequence for x in works]
+                    outputs |= zip(group, self._evaluate(works), strict=True)
             except BaseException:
                 for sequence in begun:  # llama.cpp may have stored keys of unfinished tokens
                     self._go_back(sequence, sequence.length)
@@ -223,12 +225,6 @@ class GgufBackend:
         sequences = [x.context._sequence for x in works]
         parts = [Part(s.id, s.length, x.token_ids, x.logits) for s, x in zip(sequences, works, strict=True)]
         columns = [Columns(s.length, s.states, x.rows, x.gates) for s, x in zip(sequences, works, strict=True)]
-        if self._is_recurrent:
-            for sequence, work in zip(sequences, works, strict=True):
-                self._checkpoint(sequence, n)
-                if work.rows is not None:  # a read that fails half-way through the graph would cost the state
-                    for layer in self.layers:
-                        work.rows.wait(layer.layer_id)
         if any(x.rows is not None for x in works):
             self._hook.run(columns, n, lambda: native.decode(parts))
         else:
@@ -239,6 +235,15 @@ class GgufBackend:
             logits = native.logits(first, count, self.vocab_size) if count else None
             outputs.append(Output(logits, of_work.opened if work.gates else None))
         return outputs
+
+    def _prepare(self, works: list[Work]) -> None:
+        """What a backbone needs that cannot go back: a checkpoint, and the rows at hand before the step begins, for a
+        read that failed in the middle of it would cost the state."""
+        if self._is_recurrent:
+            for work in works:
+                for layer in self.layers if work.rows is not None else ():
+                    work.rows.wait(layer.layer_id)
+                self._checkpoint(work.context._sequence, len(work.token_ids))
 
     def _checkpoint(self, sequence: "_Sequence", n: int) -> None:
         """Keep the state where a turn begins, and at intervals of a long prompt."""

@@ -9,6 +9,9 @@ BLOCK_OUTPUT = dict.fromkeys(("deepseek4", "qwen4exp"), "l_last")
 # The node that is block 0's input, where the embedding node is not.
 BLOCK_0_INPUT = {
     **dict.fromkeys(("gemma", "gemma2", "gemma3", "gemma4", "minicpm3"), "inp_scaled"),
+    **dict.fromkeys(("lfm2", "lfm2moe", "qwen3next", "kimi-linear"), "model.embed_tokens"),
+    **dict.fromkeys(("qwen35", "qwen35moe", "bailingmoe3"), "model.input_embed"),
+    "afmoe": "inp_embd_scaled",
     **dict.fromkeys(("gpt2", "starcoder", "mpt"), "inpL"),
     **dict.fromkeys(("deepseek4", "qwen4exp"), "hc_init"),
 }

@@ -255,7 +255,7 @@ def test_a_truncated_gguf_is_refused(copy, keep):
 
 
 def test_an_unknown_architecture_is_refused(copy):
-    write_gguf(copy / "backbone.gguf", arch="llama", extra={})
+    write_gguf(copy / "backbone.gguf")
     data = (copy / "backbone.gguf").read_bytes().replace(b"llama", b"lhama")
     (copy / "backbone.gguf").write_bytes(data)
     write_manifest(copy)
