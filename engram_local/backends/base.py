@@ -1,8 +1,8 @@
 """What a session asks of a backbone. A backend sees token ids and float32 rows; never text, files of rows or hashes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -25,11 +25,6 @@ class Context(Protocol):
     UsageError from every method but close."""
 
     memory: bool  # whether the Engram layers are part of it
-
-    @property
-    def closed(self) -> bool:
-        """Whether it, or its backend, was closed."""
-        ...
 
     @property
     def length(self) -> int:
@@ -84,33 +79,29 @@ class Backend(Protocol):
         ...
 
 
-def check_batch(backend: Backend, batch: Sequence[Work]) -> None:
-    """Refuse, in the same words on every backend, what no session asks for. Raises UsageError, ContextOverflowError."""
-    if len({id(x.context) for x in batch}) < len(batch):
-        raise UsageError("one session stands twice in a batch; give each its tokens in one piece")
+def check_batch(backend: Backend, path: object, batch: Sequence[Work], closed: Callable[[Any], bool]) -> None:
+    """What every backend refuses before it computes; `path` is its file, `closed` tells it of a context. Raises
+    UsageError, ContextOverflowError."""
     for work in batch:
-        context, n = work.context, len(work.token_ids)
-        _check_open(context)
+        n, context = len(work.token_ids), work.context
+        if closed(context):
+            raise UsageError(f"{path}: the session is closed; start a new one")
         if not 1 <= n <= backend.max_chunk:
-            raise UsageError(f"{n} tokens in one forward; it takes 1 to {backend.max_chunk}")
+            raise UsageError(f"{n} tokens in one forward, it takes 1 to {backend.max_chunk}")
         if context.length + n > backend.context_length:
             raise ContextOverflowError(
                 f"{context.length} + {n} tokens do not fit into the context of {backend.context_length}; "
                 "start a new session or load with a larger context_length"
             )
         if (work.rows is not None) != context.memory:
-            raise UsageError("rows belong to a session with memory, and only there")
-        if work.logits not in ("last", "all", "none"):
-            raise UsageError(f"logits is {work.logits!r}; choose last, all or none")
+            raise UsageError(f"this context was made with{'' if context.memory else 'out'} memory")
+    if len({id(x.context) for x in batch}) < len(batch):
+        raise UsageError("one sequence stands twice in a batch")
 
 
-def check_rewind(context: Context, length: int) -> None:
-    """The same for Context.rewind."""
-    _check_open(context)
+def check_rewind(path: object, context: Context, length: int, closed: bool) -> None:
+    """What every backend refuses of a rewind. Raises UsageError."""
+    if closed:
+        raise UsageError(f"{path}: the session is closed; start a new one")
     if not 0 <= length <= context.length:
-        raise UsageError(f"cannot rewind to {length}: the context has {context.length} tokens")
-
-
-def _check_open(context: Context) -> None:
-    if context.closed:
-        raise UsageError("this session is closed; start a new one")
+        raise UsageError(f"cannot rewind to {length}, the context holds {context.length} tokens")

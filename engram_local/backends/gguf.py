@@ -120,14 +120,14 @@ class GgufBackend:
 
     def context(self, memory: bool) -> "GgufContext":
         if self.closed:
-            raise UsageError(f"{self.path}: this model is closed; load it again")
+            raise UsageError(f"{self.path}: the model is closed; load it again")
         return GgufContext(self, memory)
 
     def forward(self, batch: Sequence[Work]) -> list[Output]:
         """See backends/base.py. Sequences of equally many tokens share a llama_decode where their ids follow one
         another. A recurrent backbone's context may be shorter after an error: see `rewind`."""
         with self._turn():
-            check_batch(self, batch)
+            check_batch(self, self.path, batch, lambda context: context.closed)
             self._make_room(batch)
             outputs: dict[int, Output] = {}
             begun: list[_Sequence] = []
@@ -260,7 +260,7 @@ class GgufBackend:
     def rewind(self, context: "GgufContext", length: int) -> int:
         """See Context.rewind. A recurrent backbone goes back to its last checkpoint, at worst to the beginning."""
         with self._turn():
-            check_rewind(context, length)
+            check_rewind(self.path, context, length, context.closed)
             sequence = context._sequence
             if length < sequence.length:
                 self._go_back(sequence, length)
