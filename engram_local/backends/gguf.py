@@ -9,17 +9,18 @@ import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from engram_local import graph_names
 from engram_local.backends import llama_nodes
 from engram_local.backends.base import Output, Work, check_batch, check_rewind
 from engram_local.backends.engram_layer import EngramLayer, LayerState
 from engram_local.backends.layer_hook import Columns, LayerHook
-from engram_local.backends.llama_context import MAX_SEQUENCES, LlamaContext, Part
+from engram_local.backends.llama_context import MAX_SEQUENCES, LlamaContext
 from engram_local.backends.llama_library import llama, load_model, metadata
 from engram_local.backends.state_checkpoints import StateCheckpoints
 from engram_local.errors import BackendError, UsageError
@@ -126,26 +127,26 @@ class GgufBackend:
     def forward(self, batch: Sequence[Work]) -> list[Output]:
         """See backends/base.py. Sequences of equally many tokens share a llama_decode where their ids follow one
         another. A recurrent backbone's context may be shorter after an error: see `rewind`."""
-        with self._turn():
+        self._check_process()
+        with self._lock:
+            self._take_back()
             check_batch(self, self.path, batch, lambda context: context.closed)
             self._make_room(batch)
-            outputs: dict[int, Output] = {}
-            begun: list[_Sequence] = []
+            steps = [_Step(work, work.context._sequence, len(work.token_ids)) for work in batch]
+            begun: list[_Step] = []
             try:
-                for group in self._groups(batch):
-                    works = [batch[i] for i in group]
-                    self._prepare(works)
-                    begun += [x.context._sequence for x in works]
-                    outputs |= zip(group, self._evaluate(works), strict=True)
+                for group in self._groups(steps):
+                    self._prepare(group)
+                    begun += group
+                    self._evaluate(group)
             except BaseException:
-                for sequence in begun:  # llama.cpp may have stored keys of unfinished tokens
-                    self._go_back(sequence, sequence.length)
+                for step in begun:  # llama.cpp may have stored keys of unfinished tokens
+                    self._go_back(step.sequence, step.sequence.length)
                 raise
-            for work in batch:
-                sequence = work.context._sequence
-                sequence.length += len(work.token_ids)
-                sequence.decodes = len(work.token_ids) == 1
-            return [outputs[i] for i in range(len(batch))]
+            for step in steps:
+                step.sequence.length += step.n
+                step.sequence.decodes = step.n == 1
+            return [step.output for step in steps]
 
     def close(self) -> None:
         """Free the model, when the step that another thread is in has ended; contexts of it raise UsageError then."""
@@ -162,14 +163,10 @@ class GgufBackend:
             finally:
                 self._lock.release()
 
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """One thread at a time; nothing of a forked process, which has none of llama.cpp's threads."""
+    def _check_process(self) -> None:
+        """A forked process has none of llama.cpp's threads, and perhaps a lock that nobody will release."""
         if os.getpid() != self._native.process:
             raise UsageError(f"{self.path}: was loaded before this process forked; load the model again in the child")
-        with self._lock:
-            self._take_back()
-            yield
 
     def _take_back(self) -> None:
         """Forget sequences whose contexts were closed."""
@@ -188,62 +185,68 @@ class GgufBackend:
     def _make_room(self, batch: Sequence[Work]) -> None:
         """Give each sequence of the batch an id, and cells for its tokens."""
         new = [x.context._sequence for x in batch if x.context._sequence.pool is None]
-        for n_left, sequence in zip(range(len(new), 0, -1), new, strict=True):
+        for i, sequence in enumerate(new):
             pool = next((x for x in self._pools if x.free_ids()), None)
             if pool is None:
                 n_live = sum(len(x.sequences) for x in self._pools)
-                n = min(max(self._n_sequences, n_live, n_left), MAX_SEQUENCES)
+                n = min(max(self._n_sequences, n_live, len(new) - i), MAX_SEQUENCES)
                 pool = _Pool(LlamaContext(self._native.model, self.path, n, self.max_chunk, self._params))
                 self._native.contexts.append(pool.llama)
                 self._pools.append(pool)
             sequence.pool, sequence.id = pool, pool.free_ids()[0]
             pool.sequences[sequence.id] = sequence
         for work in batch:
-            pool, needed = work.context._sequence.pool, work.context.length + len(work.token_ids)
+            sequence = work.context._sequence
+            pool, needed = sequence.pool, sequence.length + len(work.token_ids)
             if needed > pool.llama.capacity:
                 capacity = min(max(needed, 2 * pool.llama.capacity, FIRST_CAPACITY), self.context_length)
                 pool.llama.reserve(capacity, [i for i, x in pool.sequences.items() if x.length])
 
-    def _groups(self, batch: Sequence[Work]) -> list[list[int]]:
-        """Indices of works that one llama_decode takes, as one ubatch whose columns lie work by work: equally many
-        tokens each, and ids one after another."""
-        groups: list[list[int]] = []
-        sequences = [x.context._sequence for x in batch]
-        keys = [(len(w.token_ids), self._pools.index(s.pool), s.id) for w, s in zip(batch, sequences, strict=True)]
-        for i in sorted(range(len(batch)), key=keys.__getitem__):
-            n, pool, at = keys[i]
-            last = groups[-1] if groups else []
-            if last and keys[last[-1]] == (n, pool, at - 1) and (len(last) + 1) * n <= self.max_chunk:
-                last.append(i)
+    def _groups(self, steps: list["_Step"]) -> list[list["_Step"]]:
+        """Steps that one llama_decode takes, as one ubatch whose columns lie step by step: equally many tokens, and
+        ids one after another."""
+        if len(steps) == 1:
+            return [steps]
+        groups: list[list[_Step]] = []
+        for step in sorted(steps, key=lambda x: (x.n, self._pools.index(x.sequence.pool), x.sequence.id)):
+            last = groups[-1][-1] if groups else None
+            follows = last and (last.n, last.sequence.pool, last.sequence.id + 1) == (
+                step.n,
+                step.sequence.pool,
+                step.sequence.id,
+            )
+            if follows and (len(groups[-1]) + 1) * step.n <= self.max_chunk:
+                groups[-1].append(step)
             else:
-                groups.append([i])
+                groups.append([step])
         return groups
 
-    def _evaluate(self, works: list[Work]) -> list[Output]:
-        """One llama_decode; lengths are the caller's to count."""
-        n, native = len(works[0].token_ids), works[0].context._sequence.pool.llama
-        sequences = [x.context._sequence for x in works]
-        parts = [Part(s.id, s.length, x.token_ids, x.logits) for s, x in zip(sequences, works, strict=True)]
-        columns = [Columns(s.length, s.states, x.rows, x.gates) for s, x in zip(sequences, works, strict=True)]
-        if any(x.rows is not None for x in works):
-            self._hook.run(columns, n, lambda: native.decode(parts))
-        else:
-            native.decode(parts)
-        outputs = []
-        for i, (work, of_work) in enumerate(zip(works, columns, strict=True)):
-            first, count = {"all": (i * n, n), "last": (i * n + n - 1, 1), "none": (0, 0)}[work.logits]
-            logits = native.logits(first, count, self.vocab_size) if count else None
-            outputs.append(Output(logits, of_work.opened if work.gates else None))
-        return outputs
-
-    def _prepare(self, works: list[Work]) -> None:
+    def _prepare(self, steps: list["_Step"]) -> None:
         """What a backbone needs that cannot go back: a checkpoint, and the rows at hand before the step begins, for a
         read that failed in the middle of it would cost the state."""
         if self._is_recurrent:
-            for work in works:
-                for layer in self.layers if work.rows is not None else ():
-                    work.rows.wait(layer.layer_id)
-                self._checkpoint(work.context._sequence, len(work.token_ids))
+            for step in steps:
+                for layer in self.layers if step.work.rows is not None else ():
+                    step.work.rows.wait(layer.layer_id)
+                self._checkpoint(step.sequence, step.n)
+
+    def _evaluate(self, steps: list["_Step"]) -> None:
+        """One llama_decode; lengths are the caller's to count."""
+        n, native = steps[0].n, steps[0].sequence.pool.llama
+        native.fill([(x.sequence.id, x.sequence.length, x.work.token_ids, x.work.logits) for x in steps])
+        opened: list[dict[int, np.ndarray]] = [{} for _ in steps]
+        if any(x.work.rows is not None for x in steps):
+            columns = [
+                Columns(x.sequence.length, x.sequence.states, x.work.rows, gates if x.work.gates else None)
+                for x, gates in zip(steps, opened, strict=True)
+            ]
+            self._hook.run(columns, n, native.decode)
+        else:
+            native.decode()
+        for i, step in enumerate(steps):
+            first, count = {"all": (i * n, n), "last": (i * n + n - 1, 1), "none": (0, 0)}[step.work.logits]
+            logits = native.logits(first, count, self.vocab_size) if count else None
+            step.output = Output(logits, opened[i] if step.work.gates else None)
 
     def _checkpoint(self, sequence: "_Sequence", n: int) -> None:
         """Keep the state where a turn begins, and at intervals of a long prompt."""
@@ -259,7 +262,9 @@ class GgufBackend:
 
     def rewind(self, context: "GgufContext", length: int) -> int:
         """See Context.rewind. A recurrent backbone goes back to its last checkpoint, at worst to the beginning."""
-        with self._turn():
+        self._check_process()
+        with self._lock:
+            self._take_back()
             check_rewind(self.path, context, length, context.closed)
             sequence = context._sequence
             if length < sequence.length:
@@ -317,6 +322,16 @@ class _Sequence:
     id: int = 0  # in its pool
     length: int = 0
     decodes: bool = False  # whether the last step was a single token
+
+
+@dataclass(slots=True)
+class _Step:
+    """One sequence's part of a forward."""
+
+    work: Work
+    sequence: _Sequence
+    n: int  # tokens
+    output: Output | None = None
 
 
 class GgufContext:

@@ -1,7 +1,7 @@
 """What llama.cpp's evaluation callback does: run the Engram layers on the nodes where they enter the graph."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,14 @@ from engram_local.backends.llama_library import ggml_functions, llama
 from engram_local.errors import BackendError
 
 
-@dataclass
+@dataclass(slots=True)
 class Columns:
     """One sequence's columns of each node: those of its tokens in this decode."""
 
     position: int  # of the first token
     states: list[LayerState]  # one a layer
     rows: Rows | None  # None: the memory is off, and the columns stay as they are
-    gates: bool = False  # whether `opened` is asked for
-    opened: dict[int, np.ndarray] = field(default_factory=dict)  # layer id -> float32 [n, streams]
+    opened: dict[int, np.ndarray] | None = None  # filled where given: layer id -> gates, float32 [n, streams]
 
 
 class LayerHook:
@@ -79,12 +78,12 @@ class LayerHook:
             rows[0][None] if len(rows) == 1 else np.stack(rows),
             [x.states[index] for x in chosen],
             [x.position for x in chosen],
-            any(x.gates for x in chosen),
+            any(x.opened is not None for x in chosen),
         )
         if len(on) < len(hidden):
             hidden[on] = out
             out = hidden
         self._callback.write(out.reshape(n_columns, layer.width))
         for i, x in enumerate(chosen):
-            if x.gates and opened is not None:
+            if x.opened is not None and opened is not None:
                 x.opened[layer.layer_id] = opened[i]

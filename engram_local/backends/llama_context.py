@@ -6,7 +6,6 @@ another number of sequences, so that number stays. Nothing here knows of Engram 
 """
 
 import ctypes
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +18,7 @@ MAX_SEQUENCES = 256  # LLAMA_MAX_SEQ
 PARTIAL = 1  # LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY: what cannot be cut, so not keys and values
 
 
-@dataclass(frozen=True)
-class Part:
-    """Tokens of one sequence in a decode."""
-
-    sequence: int
-    position: int
-    token_ids: np.ndarray  # [n]
-    logits: str  # see backends/base.py
+Part = tuple[int, int, np.ndarray, str]  # sequence, position, token ids [n], logits ("last", "all" or "none")
 
 
 class LlamaContext:
@@ -70,14 +62,17 @@ class LlamaContext:
         state = self._get(old, sequence, 0)
         return state is not None and self._set(new, sequence, state, 0)
 
-    def decode(self, parts: list[Part]) -> None:
-        """Evaluate parts of n tokens each, of sequences that follow one another. Columns of the graph's nodes are the
-        parts' tokens, in this order. Raises BackendError."""
-        n = self._batch.fill(parts)
+    def fill(self, parts: list[Part]) -> None:
+        """What the next decode evaluates: n tokens each of sequences that follow one another. Columns of the graph's
+        nodes are the parts' tokens, in this order."""
+        self._batch.fill(parts)
+
+    def decode(self) -> None:
+        """Raises BackendError."""
         log.clear()
         status = self._lib.llama_decode(self._ctx, self._batch.raw)
         if status != 0:
-            raise BackendError(f"{self._path}: llama_decode of {n} tokens failed with status {status} ({log.reason()})")
+            raise BackendError(f"{self._path}: llama_decode failed with status {status} ({log.reason()})")
 
     def logits(self, first: int, count: int, vocab_size: int) -> np.ndarray:
         """float32 [count, vocab] of the last decode's columns from `first` on, whose logits were all asked for."""
@@ -130,18 +125,17 @@ class _Batch:
             kind = dict(self.raw._fields_)[field]
             setattr(self.raw, field, ctypes.cast(array.ctypes.data, kind))
 
-    def fill(self, parts: list[Part]) -> int:
+    def fill(self, parts: list[Part]) -> None:
         begin = 0
-        for part in parts:
-            end = begin + len(part.token_ids)
-            self.tokens[begin:end] = part.token_ids
-            self.positions[begin:end] = np.arange(part.position, part.position + end - begin)
-            self.sequences[begin:end] = part.sequence
-            self.wanted[begin:end] = part.logits == "all"
-            self.wanted[end - 1] |= part.logits == "last"
+        for sequence, position, token_ids, logits in parts:
+            end = begin + len(token_ids)
+            self.tokens[begin:end] = token_ids
+            self.positions[begin:end] = np.arange(position, position + end - begin)
+            self.sequences[begin:end] = sequence
+            self.wanted[begin:end] = logits == "all"
+            self.wanted[end - 1] = logits != "none"
             begin = end
         self.raw.n_tokens = begin
-        return begin
 
 
 def _bytes(array: np.ndarray) -> Any:
