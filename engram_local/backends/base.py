@@ -70,7 +70,8 @@ class Backend(Protocol):
 
     def forward(self, batch: Sequence[Work]) -> list[Output]:
         """Evaluate several sequences' tokens, each behind its own context; contexts are distinct. Returns one Output a
-        Work, equal to evaluating each alone. On an error no context has grown. Raises BackendError, TableError."""
+        Work, equal to evaluating each alone. On an error no context has grown, and one whose backbone cannot go back
+        may have become shorter (see Context.rewind). Raises UsageError, BackendError, TableError."""
         ...
 
     def close(self) -> None:
