@@ -316,15 +316,16 @@ def warm(
     \b
     engram-local warm my-model
     """
-    from engram_local.model import open_tables
     from engram_local.model_folder import POCKET, ModelFolder
     from engram_local.sizes import format_size
+    from engram_local.tables.model_tables import ModelTables
 
     folder = ModelFolder.open(model or POCKET)
-    for layer_id, table in open_tables(folder, table_access, _size(ram_limit)).items():
-        name = folder.engram.layer(layer_id).table
-        with progress() as show, table:
-            n_read = table.warm(lambda done, total, name=name: show(name, done, total))
+    with ModelTables.of(folder, table_access, _size(ram_limit)) as tables:
+        for layer_id, table in tables.items():
+            name = folder.engram.layer(layer_id).table
+            with progress() as show:
+                n_read = table.warm(lambda done, total, name=name: show(name, done, total))
             print(f"{name}: {format_size(n_read)} read; access {table.access}: {table.why}")
 
 
@@ -346,6 +347,8 @@ def _load(model, backend, threads, gpu_layers, no_memory, table_access, ram_limi
         verbose=verbose,
         **({} if gpu_layers is None else {"n_gpu_layers": gpu_layers}),
     )
+    for note in loaded.notes:
+        say(note)
     if verbose:
         say(f"{loaded.folder.path}: backend {loaded.backend.name}, {loaded.threads} threads")
         for layer_id, table in loaded.tables.items():
