@@ -1,6 +1,12 @@
 """Language models with conditional memory (Engram, arXiv 2601.07372) on ordinary computers."""
 
+import os
+
 __version__ = "0.1.0"
+
+# ONNX Runtime reports to its maker unless it is told not to before its first import. Whatever of this package, its
+# tools and their child processes imports it comes through here.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _PUBLIC = {
     "load": "engram_local.model",

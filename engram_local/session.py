@@ -43,7 +43,8 @@ class Session:
         self.model = model
         self.memory = memory
         self.context = model.backend.context(memory)
-        self.gates: dict[int, np.ndarray] | None = None  # of the last forward that asked for them: float32 [n, streams]
+        # How far each layer's gate opened in the last forward that asked: {layer_id: float32 [n, streams]}
+        self.gates: dict[int, np.ndarray] = {}
         self._lookup = Lookup(model.hasher, model.tables if rows is None else rows) if memory else None
         self._tokens = np.empty(256, np.int64)
         self._n_evaluated = 0
@@ -201,9 +202,9 @@ class _Job:
         return Work(self.session.context, self.tokens[self.chunks[i]], rows, logits, self.gates)
 
     def result(self) -> np.ndarray | None:
-        if self.gates and self.outputs[0].gates is not None:
-            parts = [x.gates for x in self.outputs]
-            self.session.gates = {i: np.concatenate([x[i] for x in parts]) for i in parts[0]}
+        if self.gates:
+            opened = [x.gates or {} for x in self.outputs]
+            self.session.gates = {i: np.concatenate([x[i] for x in opened]) for i in opened[0]}
         if self.logits == "none":
             return None
         parts = [x.logits for x in self.outputs]
