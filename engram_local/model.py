@@ -1,14 +1,18 @@
 """A loaded model: backbone, tables, hasher and tokenizer of one model folder. `load` is where Python users begin."""
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from engram_local.backends import choose_backend, open_backend
 from engram_local.backends.base import Backend
+from engram_local.end_tokens import end_tokens
 from engram_local.errors import ContextOverflowError, EngramError, ModelFolderError, UsageError
 from engram_local.hashing import NgramHasher
 from engram_local.machine import physical_cores
 from engram_local.model_folder import POCKET, ModelFolder
+from engram_local.sampling import own_settings
 from engram_local.session import Session
 from engram_local.sizes import format_size
 from engram_local.tables.links import read_layout
@@ -31,7 +35,8 @@ def load(
     """Open a model folder and load it.
 
     Parameters: path: a model folder, by default the pocket model of this package; backend: "auto", "onnx" or "gguf";
-                threads: of the backbone, by default one per physical core; memory: False leaves the Engram layers out
+                threads: of the backbone, by default one per physical core,
+                at most one per core; memory: False leaves the Engram layers out
                 of every session that does not ask for them; table_access: see tables.Table; ram_limit: bytes of
                 memory that the rows of all tables may take; context_length: tokens, by default the model's own;
                 backend_options: passed to the backend (gguf: n_gpu_layers; onnx: spinning).
@@ -47,7 +52,7 @@ def load(
     return Model(
         folder,
         name,
-        threads=threads or physical_cores(),
+        threads=min(threads or physical_cores(), os.cpu_count() or 1),
         memory=memory,
         table_access=table_access,
         ram_limit=ram_limit,
@@ -97,7 +102,7 @@ class Model:
             self.context_length = min(context_length, self.backend.context_length)
             self.tokenizer = open_tokenizer(folder)
             self._check_tokenizer()
-            self.eos_ids = folder.eos_ids() or frozenset(self.tokenizer.end_ids())
+            self.eos_ids = frozenset(end_tokens(folder, self.tokenizer, gguf=self.backend.name == "gguf"))
         except BaseException:
             self.close()
             raise
@@ -140,22 +145,16 @@ class Model:
             session.close()
 
     def prompt_ids(self, prompt: str | Sequence[dict[str, str]], raw: bool = False) -> list[int]:
-        """Token ids of a prompt as `generate` takes it. Raises EngramError where it is empty."""
-        if not isinstance(prompt, str):
-            return self.tokenizer.encode_chat(prompt)
-        if not prompt:
-            raise UsageError("the prompt is empty; give some text")
-        if raw or self.tokenizer.template is None:
-            return self.tokenizer.encode(prompt)
-        return self.tokenizer.encode_chat([{"role": "user", "content": prompt}])
+        """Token ids of a prompt as `generate` takes it; see generation.prompt_ids."""
+        from engram_local.generation import prompt_ids
 
-    def sampling(self, **given) -> dict:
-        """Fields of SamplingParams: those given and not None, else the model's own (generation_config.json)."""
-        own = self.folder.generation_config()
-        filters = ("temperature", "top_k", "top_p", "min_p") if own.get("do_sample") else ()
-        chosen = {"temperature": 1.0} if filters else {}
-        chosen |= {key: own[key] for key in (*filters, "repetition_penalty") if own.get(key) is not None}
-        return chosen | {key: value for key, value in given.items() if value is not None}
+        return prompt_ids(self.tokenizer, prompt, raw, self.context_length)
+
+    def sampling(self, **given: Any) -> dict[str, Any]:
+        """Fields of SamplingParams: those given and not None, else the model's own (generation_config.json). Raises
+        ModelFolderError where those cannot be."""
+        own = own_settings(self.folder.generation_config(), f"{self.folder.path}/generation_config.json")
+        return own | {key: value for key, value in given.items() if value is not None}
 
     def stats(self) -> dict:
         """What the table reader counted since the model was loaded."""

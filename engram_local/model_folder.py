@@ -103,25 +103,34 @@ class ModelFolder:
         return folder
 
     def file(self, name: str) -> Path:
-        """Path of one of the model's files. Raises ModelFolderError where it is not there."""
+        """Path of one of the model's files. Raises ModelFolderError where it is not there, or the manifest does not
+        list it."""
         if not inside(name):
             raise ModelFolderError(f"{self.path}: {name!r} is not a path inside the folder")
         path = self.path / name
-        if not path.is_file():
-            raise ModelFolderError(f"{path}: no such file; fetch or export the model again")
+        if not self.lists(name):
+            problem = f"{MANIFEST} does not list it" if path.is_file() else "no such file"
+            raise ModelFolderError(f"{path}: {problem}; fetch or export the model again")
         return path
+
+    def lists(self, name: str) -> bool:
+        """Whether `name` is one of the model's files: those that the manifest lists. Others are ignored."""
+        return name in self.manifest["files"]
 
     @property
     def has_onnx(self) -> bool:
-        return (self.path / ONNX_FILE).is_file()
+        """Whether there is a backbone for ONNX Runtime."""
+        return self.lists(ONNX_FILE)
 
     @property
     def has_gguf(self) -> bool:
-        return (self.path / GGUF_FILE).is_file()
+        """Whether there is a backbone for llama.cpp."""
+        return self.lists(GGUF_FILE)
 
     @property
     def has_tokenizer(self) -> bool:
-        return (self.path / "tokenizer.json").is_file()
+        """Whether there is a tokenizer.json."""
+        return self.lists("tokenizer.json")
 
     @property
     def context_length(self) -> int:
@@ -142,21 +151,25 @@ class ModelFolder:
     def generation_config(self) -> dict:
         """generation_config.json, empty where the folder has none."""
         path = self.path / "generation_config.json"
-        settings = read_json(path) if path.is_file() else {}
+        settings = read_json(path) if self.lists(path.name) else {}
         if not isinstance(settings, dict):
             raise ModelFolderError(f"{path}: not a JSON object")
         return settings
 
     def eos_ids(self) -> frozenset[int]:
-        """Token ids that end an answer."""
-        for source in (self.generation_config(), self.config):
+        """Token ids that end an answer as the folder's configurations say."""
+        return frozenset(i for ids in self.eos_ids_by_file().values() for i in ids)
+
+    def eos_ids_by_file(self) -> dict[str, list[int]]:
+        """{file: its eos_token_id}. Raises ConfigError."""
+        found = {}
+        for name, source in (("generation_config.json", self.generation_config()), ("config.json", self.config)):
             ids = source.get("eos_token_id")
             ids = [] if ids is None else ids if isinstance(ids, list) else [ids]
             if any(type(i) is not int for i in ids):
-                raise ConfigError(f"{self.path}: eos_token_id is {str(ids)[:80]}, not token ids; correct config.json")
-            if ids:
-                return frozenset(ids)
-        return frozenset()
+                raise ConfigError(f"{self.path / name}: eos_token_id is {str(ids)[:80]}, not token ids; correct it")
+            found[name] = ids
+        return found
 
     def _integer(self, key: str, low: int) -> int:
         value = self.config.get(key)

@@ -1,0 +1,25 @@
+"""engram-local warm."""
+
+from engram_local.commands.options import Access, OptionalModel, RamLimit, command
+from engram_local.commands.terminal import show
+
+
+@command()
+def warm(model: OptionalModel = None, table_access: Access = "auto", ram_limit: RamLimit = None) -> None:
+    """Read a model's tables into memory, so that the first answers are as fast as the later ones.
+
+    \b
+    engram-local warm my-model
+    """
+    from engram_local.model import open_tables
+    from engram_local.model_folder import POCKET, ModelFolder
+    from engram_local.progress import progress_bar
+    from engram_local.sizes import format_size, parse_size
+
+    folder = ModelFolder.open(model or POCKET)
+    limit = None if ram_limit is None else parse_size(ram_limit)
+    for layer_id, table in open_tables(folder, table_access, limit).items():
+        name = folder.engram.layer(layer_id).table
+        with progress_bar() as progress, table:
+            n_read = table.warm(lambda done, total, name=name: progress(name, done, total))
+            show(f"{name}: {format_size(n_read)} read; access {table.access}: {table.why}")
