@@ -197,7 +197,7 @@ def _instrument(tree: nodes.Template) -> None:
                 value[:] = [_filtered(x, "engram_sized") if isinstance(x, nodes.Concat) else x for x in value]
 
 
-def _filtered(node: nodes.Expr, name: str, *args: nodes.Expr) -> nodes.Filter:
+def _filtered(node: Any, name: str, *args: nodes.Expr) -> nodes.Filter:
     return nodes.Filter(node, name, list(args), [], None, None, lineno=node.lineno)
 
 

@@ -35,6 +35,7 @@ app = typer.Typer(
 
 @app.callback(invoke_without_command=True)
 def root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """What stands before a verb."""
     if version:
         print(f"engram-local {__version__}")
         raise typer.Exit

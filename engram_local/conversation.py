@@ -2,13 +2,16 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
+from typing import Any
 
 from engram_local.chat_template import Message
 from engram_local.errors import ContextOverflowError, UsageError
 from engram_local.generation import Step, check_length, generate
 from engram_local.model import Model
+
+Steps = Generator[Step, None, None]  # an answer to be streamed; closing it ends it
 
 
 def fit(messages: Sequence[Message], count: Callable[[list[Message]], int], limit: int) -> list[Message]:
@@ -47,7 +50,7 @@ class Conversation:
         memory: bool = True,
         system: str | None = None,
         max_tokens: int | None = None,
-        **sampling: float | None,
+        **sampling: Any,
     ):
         """`max_tokens` None lets an answer go on to the context's end; `sampling`: the fields of SamplingParams.
         Raises ModelFolderError for a model without a chat template."""
@@ -64,7 +67,7 @@ class Conversation:
         self.last_step: Step | None = None  # of the latest reply
         self._encoded: tuple[list[Message], list[int]] = ([], [])
 
-    def reply(self, text: str) -> Iterator[Step]:
+    def reply(self, text: str) -> Steps:
         """Make room for a message and return its answer, to be streamed: whatever came, were it cut short, is part of
         the conversation then. Raises ContextOverflowError for a message that is too long."""
         check_length(text, self.model.context_length)
@@ -72,7 +75,7 @@ class Conversation:
         self.n_dropped = _count_turns(self.messages) + 1 - _count_turns(messages)
         return self._answer(messages)
 
-    def regenerate(self) -> Iterator[Step]:
+    def regenerate(self) -> Steps:
         """Answer the last message anew."""
         last = next((i for i in reversed(range(len(self.messages))) if self.messages[i]["role"] == "user"), None)
         if last is None:
@@ -90,7 +93,7 @@ class Conversation:
             raise ContextOverflowError(f"this message takes {n_tokens} tokens, the context has {longest}; shorten it")
         return kept
 
-    def _answer(self, messages: list[Message]) -> Iterator[Step]:
+    def _answer(self, messages: list[Message]) -> Steps:
         sampling = dict(self.sampling)
         if sampling.get("seed") is not None:  # the same chat gives the same answers, a regenerated answer is another
             sampling["seed"] += self.n_replies

@@ -1,7 +1,7 @@
 """From logits to text: one Decoder a sequence, and the loop that drives one. conversation.py knows turns."""
 
 import time
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Generator, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -157,8 +157,8 @@ def generate(
     max_tokens: int | None = None,
     stop: str | Sequence[str] = (),
     ignore_eos: bool = False,
-    **sampling: float | None,
-) -> Iterator[Step]:
+    **sampling: Any,
+) -> Generator[Step, None, None]:
     """Continue `token_ids`, the whole context; what the session shares with it is not evaluated again.
 
     Parameters: max_tokens: None goes on to the context's end; stop: texts that end the answer and are not part of it;
@@ -182,6 +182,7 @@ def generate(
     decoder.n_reused = session.keep_prefix(token_ids[:-1])
     logits = session.forward(token_ids[decoder.n_reused :])
     while True:
+        assert logits is not None  # they were asked for
         token = decoder.sample(logits[0, : model.n_tokens])
         if decoder.goes_on(token):
             session.read_ahead([token])

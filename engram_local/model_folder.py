@@ -74,7 +74,7 @@ class ModelFolder:
         self.config = config  # Hugging Face's config.json
         self.engram = engram
         self.manifest = manifest
-        self.token_map = None if engram.token_map is None else self._open_token_map()
+        self.token_map = None if engram.token_map is None else self._open_token_map(engram.token_map)
 
     @classmethod
     def open(cls, path: str | Path) -> "ModelFolder":
@@ -139,6 +139,7 @@ class ModelFolder:
 
     @property
     def vocab_size(self) -> int:
+        """Tokens that the backbone has logits for."""
         return self._integer("vocab_size", 1)
 
     @property
@@ -177,11 +178,11 @@ class ModelFolder:
             raise ConfigError(f"{self.path / 'config.json'}: {key} is {str(value)[:40]}, not an integer from {low}")
         return value
 
-    def _open_token_map(self) -> np.ndarray:
-        path = self.file(self.engram.token_map)
+    def _open_token_map(self, name: str) -> np.ndarray:
+        path = self.file(name)
         token_map = read_token_map(path)
         low, high = (int(token_map.min()), int(token_map.max())) if len(token_map) else (0, -1)
-        if low < -1 or high != self.engram.n_ids - 1:
+        if low < 0 or high != self.engram.n_ids - 1:
             raise ModelFolderError(
                 f"{path}: maps to ids {low} to {high}, config.json says {self.engram.n_ids} ids: every row would "
                 "be wrong; export the model again"
@@ -236,6 +237,7 @@ def check_size(path: Path, n_bytes: int) -> str | None:
 
 
 def sha256(path: Path, progress: Callable[[int], None] | None = None) -> str:
+    """Hexadecimal digest of a file; `progress` is told the bytes that are done. Raises OSError."""
     digest = hashlib.sha256()
     buffer = memoryview(bytearray(READ_BYTES))
     done = 0
@@ -262,10 +264,12 @@ def write_manifest(path: str | Path, export_info: dict | None = None, progress: 
     files = {}
     for name in folder_files(path):
         size = (path / name).stat().st_size
-        files[name] = {
-            "bytes": size,
-            "sha256": sha256(path / name, (lambda done, n=name, s=size: progress(n, done, s)) if progress else None),
-        }
+
+        def show(done: int, name: str = name, size: int = size) -> None:
+            if progress:
+                progress(name, done, size)
+
+        files[name] = {"bytes": size, "sha256": sha256(path / name, show)}
     manifest = {
         "format": FORMAT,
         "created_by": f"engram_local {__version__}",

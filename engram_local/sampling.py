@@ -43,7 +43,7 @@ def own_settings(settings: dict[str, Any], source: str) -> dict[str, Any]:
     """Fields of SamplingParams that a model's generation_config.json sets. `source` names the file. Raises
     ModelFolderError for what cannot be."""
     filters = ("temperature", "top_k", "top_p", "min_p") if settings.get("do_sample") else ()
-    chosen = {"temperature": 1.0} if filters else {}
+    chosen: dict[str, Any] = {"temperature": 1.0} if filters else {}
     chosen |= {key: settings[key] for key in (*filters, "repetition_penalty") if settings.get(key) is not None}
     try:
         SamplingParams(**chosen)

@@ -1,10 +1,9 @@
 """What lines that begin with "/" do in a chat."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-from engram_local.conversation import Conversation
+from engram_local.conversation import Conversation, Steps
 from engram_local.errors import UsageError
-from engram_local.generation import Step
 from engram_local.sizes import format_size
 
 HELP = """\
@@ -19,7 +18,10 @@ HELP = """\
 Ctrl-C stops an answer. Alt-Enter starts a new line, Up finds earlier messages."""
 
 Say = Callable[[str], None]
-QUIT = object()
+
+
+class Quit(Exception):
+    """The chat is over."""
 
 
 def is_command(text: str) -> bool:
@@ -32,12 +34,12 @@ def message_of(text: str) -> str:
     return text.removeprefix("/") if text.startswith("//") else text
 
 
-def obey(conversation: Conversation, text: str, say: Say) -> Iterator[Step] | object | None:
-    """Obey a command. Returns an answer to stream (/regenerate), QUIT, or None. Raises UsageError."""
+def obey(conversation: Conversation, text: str, say: Say) -> Steps | None:
+    """Obey a command. Returns an answer to stream (/regenerate), or None. Raises Quit, UsageError."""
     name, _, argument = text.partition(" ")
     argument = argument.strip()
     if name in ("/quit", "/exit"):
-        return QUIT
+        raise Quit
     if name == "/regenerate":
         return conversation.regenerate()
     if name == "/help":
@@ -88,7 +90,7 @@ def stats_text(conversation: Conversation) -> str:
     return "\n".join(lines)
 
 
-def ask(conversation: Conversation, text: str, say: Say) -> Iterator[Step]:
+def ask(conversation: Conversation, text: str, say: Say) -> Steps:
     """The answer to a message, to be streamed; says what had to be dropped for it."""
     steps = conversation.reply(text)
     if n := conversation.n_dropped:

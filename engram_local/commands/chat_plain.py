@@ -2,7 +2,7 @@
 
 import sys
 
-from engram_local.commands.chat_commands import QUIT, ask, is_command, message_of, obey
+from engram_local.commands.chat_commands import Quit, ask, is_command, message_of, obey
 from engram_local.commands.terminal import one_line, say, show
 from engram_local.conversation import Conversation
 from engram_local.errors import EngramError, UsageError
@@ -24,25 +24,23 @@ def run_plain(conversation: Conversation) -> bool:
                 while (rest := sys.stdin.readline(most)) and not rest.endswith("\n"):
                     pass
                 raise UsageError(f"a line has more than {most} characters, the model takes fewer; shorten it")
-            if not _turn(conversation, line.strip()):
-                break
+            _turn(conversation, line.strip())
+        except Quit:
+            break
         except EngramError as error:
             n_failed += 1
             say(f"engram-local: {one_line(error)}")
     return not n_failed
 
 
-def _turn(conversation: Conversation, text: str) -> bool:
-    """Obey or answer a line; False ends the chat."""
+def _turn(conversation: Conversation, text: str) -> None:
+    """Obey or answer a line."""
     steps = None
     if is_command(text) and text.split()[0] in COMMANDS:
         steps = obey(conversation, text, say)
-        if steps is QUIT:
-            return False
     elif text.split()[:1] == ["/save"]:
         raise UsageError("/save works in a terminal only; send the output of the chat to a file")
     elif text:
         steps = ask(conversation, message_of(text), say)
     if steps is not None:
         show(" ".join("".join(step.text for step in steps).split()))
-    return True

@@ -6,13 +6,17 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from engram_local.commands.chat_commands import QUIT, ask, is_command, message_of, obey
+from engram_local.commands.chat_commands import Quit, ask, is_command, message_of, obey
 from engram_local.commands.chat_plain import run_plain
 from engram_local.commands.terminal import clean
-from engram_local.conversation import Conversation
+from engram_local.conversation import Conversation, Steps
 from engram_local.errors import EngramError
-from engram_local.generation import Step
+
+if TYPE_CHECKING:
+    from prompt_toolkit.history import History
+    from prompt_toolkit.key_binding import KeyBindings
 
 
 def run_chat(conversation: Conversation, title: str = "") -> bool:
@@ -28,9 +32,9 @@ def run_chat(conversation: Conversation, title: str = "") -> bool:
 def interruptible() -> Iterator[Callable[[], bool]]:
     """Inside, the first Ctrl-C only makes the yielded function true, so that no step is cut in two; a second one raises
     KeyboardInterrupt."""
-    pressed = []
+    pressed: list[bool] = []
 
-    def note(signum, frame):
+    def note(_signal: int, _frame: object) -> None:
         if pressed:
             raise KeyboardInterrupt
         pressed.append(True)
@@ -53,7 +57,7 @@ class _Terminal:
         self.conversation = conversation
         self.title = clean(title)
         self.console = Console(highlight=False, markup=False, emoji=False)
-        self.prompt = PromptSession(
+        self.prompt: PromptSession[str] = PromptSession(
             HTML("<ansigreen><b>you </b></ansigreen>"),
             history=_history(),
             key_bindings=_key_bindings(),
@@ -65,32 +69,30 @@ class _Terminal:
         self.console.print("/help lists the commands, Ctrl-D leaves.", style="dim")
         while True:
             try:
-                if not self.turn(self.prompt.prompt().strip()):
-                    return
+                self.turn(self.prompt.prompt().strip())
             except KeyboardInterrupt:  # of a line that was begun, or between two prompts
                 continue
-            except EOFError:
+            except (EOFError, Quit):
                 return
             except EngramError as error:
                 self.console.print(clean(str(error)), style="red")
 
-    def turn(self, text: str) -> bool:
-        """Obey or answer one message; False ends the chat."""
+    def turn(self, text: str) -> None:
+        """Obey or answer one message."""
         if not text:
-            return True
+            return
         if is_command(text):
             steps = obey(self.conversation, text, self.say)
         else:
             steps = ask(self.conversation, message_of(text), self.say)
-        if steps is not None and steps is not QUIT:
+        if steps is not None:
             self.show(steps)
-        return steps is not QUIT
 
     def say(self, text: str) -> None:
         """A line of the chat itself."""
         self.console.print(clean(text), style="dim")
 
-    def show(self, steps: Iterator[Step]) -> None:
+    def show(self, steps: Steps) -> None:
         """Stream an answer, then its speed."""
         memory = self.conversation.memory
         label, style = ("engram ", "bold cyan") if memory else ("memory off ", "bold yellow")
@@ -111,14 +113,14 @@ class _Terminal:
                 steps.close()
         self.console.print()
         if last is not None:
-            note = {"length": ", cut: no room or --max-tokens reached"}.get(last.finish_reason, "")
+            note = ", cut: no room or --max-tokens reached" if last.finish_reason == "length" else ""
             self.console.print(
                 f"{last.n_generated} tokens, {last.decode_tok_s:.0f} tok/s{', stopped' if stopped else note}",
                 style="dim",
             )
 
 
-def _history():
+def _history() -> "History":
     """Earlier messages, kept in the user's state folder where it can be written."""
     from prompt_toolkit.history import FileHistory, InMemoryHistory
 
@@ -132,13 +134,13 @@ def _history():
     return FileHistory(str(folder / "history"))
 
 
-def _key_bindings():
-    from prompt_toolkit.key_binding import KeyBindings
+def _key_bindings() -> "KeyBindings":
+    from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
     bindings = KeyBindings()
 
     @bindings.add("escape", "enter")
-    def _(event):
+    def _(event: KeyPressEvent) -> None:
         event.current_buffer.insert_text("\n")
 
     return bindings

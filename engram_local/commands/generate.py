@@ -16,14 +16,16 @@ MOST_CHARACTERS = 1 << 28  # of stdin: no context is as long
 def generate(
     model: OptionalModel = None,
     prompt: Annotated[
-        str | None, typer.Option(help="The text; left out, stdin is read.", metavar="TEXT", callback=typed)
+        str | None, typer.Option(help="The text; left out, stdin is read.", metavar="TEXT", parser=typed)
     ] = None,
     raw: Annotated[
         bool,
         typer.Option("--raw", help="Continue the text itself, without the chat template; control tokens in it count."),
     ] = False,
     system: System = None,
-    stop: Annotated[list[str] | None, typer.Option(help="End at this text; may be repeated.", metavar="TEXT")] = None,
+    stop: Annotated[
+        list[str] | None, typer.Option(help="End at this text; may be repeated.", metavar="TEXT", parser=typed)
+    ] = None,
     json_output: Annotated[
         bool, typer.Option("--json", help="Print one JSON object with text, tokens, speeds.")
     ] = False,
@@ -52,10 +54,9 @@ def generate(
     messages = [{"role": "system", "content": system}, {"role": "user", "content": prompt}] if system else prompt
     with loading.load(model) as loaded:
         steps = []
-        stops = [typed(x) for x in stop or ()]
         chosen = sampling.for_model(loaded)
         ids = loaded.prompt_ids(messages, raw)
-        for step in generation.generate(loaded.session(), ids, max_tokens=max_tokens, stop=stops, **chosen):
+        for step in generation.generate(loaded.session(), ids, max_tokens=max_tokens, stop=stop or (), **chosen):
             steps.append(step)
             if not json_output:
                 show(step.text, end="")

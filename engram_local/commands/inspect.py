@@ -14,7 +14,7 @@ def inspect(
     json_output: JsonOutput = False,
     rows: Annotated[
         str | None,
-        typer.Option(help="Show which rows each token of this text reads.", metavar="TEXT", callback=typed),
+        typer.Option(help="Show which rows each token of this text reads.", metavar="TEXT", parser=typed),
     ] = None,
     live: Annotated[bool, typer.Option("--live", help="Show how much of each table is in memory now.")] = False,
 ) -> None:

@@ -28,7 +28,7 @@ Access = Annotated[
 RamLimit = Annotated[str | None, typer.Option(help="Memory that table rows may take: 512M, 8GiB.", metavar="SIZE")]
 System = Annotated[
     str | None,
-    typer.Option(help="A system message, where the chat template has one.", metavar="TEXT", callback=typed),
+    typer.Option(help="A system message, where the chat template has one.", metavar="TEXT", parser=typed),
 ]
 MaxTokens = Annotated[
     int | None, typer.Option(help="Longest answer; by default up to the context's end.", min=1, metavar="N")
@@ -127,7 +127,7 @@ def command(*, without: Sequence[str] = ()) -> Callable[[Callable[..., None]], C
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         hints = get_type_hints(function, include_extras=True)
-        groups = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+        groups = {name: hint for name, hint in hints.items() if isinstance(hint, type) and is_dataclass(hint)}
         parameters = []
         for parameter in inspect.signature(function).parameters.values():
             if parameter.name in groups:
@@ -150,7 +150,7 @@ def command(*, without: Sequence[str] = ()) -> Callable[[Callable[..., None]], C
                     traceback.print_exc()
                 raise
 
-        run.__signature__ = inspect.Signature(parameters)
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {x.name: x.annotation for x in parameters}
         return run
 

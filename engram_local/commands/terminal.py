@@ -15,7 +15,7 @@ from typing import Any
 from engram_local.errors import EngramError
 from engram_local.progress import Progress
 
-_CONTROLS = {i: None for i in (*range(32), *range(127, 160)) if chr(i) not in "\n\t"}
+_CONTROLS: dict[int, str] = {i: "" for i in (*range(32), *range(127, 160)) if chr(i) not in "\n\t"}
 _ESCAPED = {i: f"\\u{i:04x}" for i in range(127, 160)}  # in JSON, where json.dumps leaves them
 _SURROGATES = {i: "\ufffd" for i in range(0xD800, 0xE000)}  # bytes of argv or of a file's name that were no UTF-8
 
@@ -59,10 +59,8 @@ def cleaned(value: Any) -> Any:
     return clean(value) if isinstance(value, str) else value
 
 
-def typed(text: str | None) -> str | None:
+def typed(text: str) -> str:
     """A text of the command line as UTF-8 says it, whatever the locale; bytes that are none become U+FFFD."""
-    if text is None:
-        return None
     try:
         return os.fsencode(text).decode("utf-8", "replace")
     except UnicodeEncodeError:  # was not made by the locale
@@ -87,6 +85,7 @@ def say(text: str) -> None:
 
 
 def one_line(error: BaseException) -> str:
+    """What an error says."""
     return " ".join(str(error).split())
 
 

@@ -1,5 +1,7 @@
 """engram-local warm."""
 
+import functools
+
 from engram_local.commands.options import Access, OptionalModel, RamLimit, command
 from engram_local.commands.terminal import show
 
@@ -21,5 +23,5 @@ def warm(model: OptionalModel = None, table_access: Access = "auto", ram_limit: 
     for layer_id, table in open_tables(folder, table_access, limit).items():
         name = folder.engram.layer(layer_id).table
         with progress_bar() as progress, table:
-            n_read = table.warm(lambda done, total, name=name: progress(name, done, total))
+            n_read = table.warm(functools.partial(progress, name))
             show(f"{name}: {format_size(n_read)} read; access {table.access}: {table.why}")

@@ -15,7 +15,7 @@ from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
 import engram_local
-from engram_local.commands.chat_commands import QUIT, obey
+from engram_local.commands.chat_commands import Quit, obey
 from engram_local.commands.chat_plain import run_plain
 from engram_local.commands.chat_terminal import _Terminal, interruptible
 from engram_local.commands.terminal import clean
@@ -143,7 +143,8 @@ def test_commands(conversation, tmp_path):
             command(line)
     command("/reset")
     assert conversation.messages == []
-    assert command("/quit") is QUIT
+    with pytest.raises(Quit):
+        command("/quit")
 
 
 def test_plain_mode_in_process(conversation, monkeypatch, capsys):
