@@ -1,5 +1,6 @@
 """Language models with conditional memory (Engram, arXiv 2601.07372) on ordinary computers."""
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for editors and type checkers; when it runs, __getattr__ imports them
@@ -22,6 +23,10 @@ __all__ = [
     "__version__",
     "load",
 ]
+
+# ONNX Runtime reports to its maker unless it is told not to before its first import. Whatever of this package, its tools
+# and their child processes imports it comes through here.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _HOME = {
     "load": "engram_local.model",

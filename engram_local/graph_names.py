@@ -6,7 +6,8 @@ INPUT_IDS = "input_ids"
 ATTENTION_MASK = "attention_mask"
 LOGITS_ROWS = "logits_rows"  # positions of a chunk whose logits are wanted
 LOGITS = "logits"
-ENABLED = "engram_enabled"
+ENABLED = "engram_enabled"  # a sequence's own switch
+GATES = "engram_gates"  # whether gates are computed; may be left out
 HIDDEN = "hidden"  # of a layer's own graph: the residual that enters the block
 HIDDEN_OUT = "hidden_out"
 

@@ -43,7 +43,7 @@ def make_tiny_gguf(path: Path, layer_ids=LAYER_IDS, **of_gguf) -> Path:
             starts = [offset, offset + moduli[0]]
             orders.append({"order": order, "terms": terms, "moduli": list(moduli), "offsets": starts})
             offset += sum(moduli)
-        layer = {"layer_id": i, "streams": 1, "head_dim": ROW, "n_rows": offset, "encoding": "float32"}
+        layer = {"layer_id": i, "site": "block", "streams": 1, "head_dim": ROW, "n_rows": offset, "encoding": "float32"}
         layers.append(layer | {"table": f"tables/layer_{i}.safetensors", "conv": CONV, "orders": orders})
         with TableWriter(path / layers[-1]["table"], "float32", offset, ROW) as writer:
             writer.append(rng.standard_normal((offset, ROW)).astype(np.float32))
@@ -52,7 +52,9 @@ def make_tiny_gguf(path: Path, layer_ids=LAYER_IDS, **of_gguf) -> Path:
     token_map = compression_map(path / "tokenizer.json")
     save_file({"token_map": token_map.astype(np.int32)}, path / "token_map.safetensors")
     block = {
-        "version": 1,
+        "version": 2,
+        "fuse": "gated",
+        "residual_streams": 1,
         "ids": {"source": "compressed", "n_ids": int(token_map.max()) + 1, "token_map": "token_map.safetensors"},
         "window": {"fill_id": 0, "segment_ids": []},
         "mix": "xor",
@@ -114,10 +116,12 @@ def write_gguf(
     blocks: int = BLOCKS,
     pieces: list[str] | None = PIECES,
     add_to_embedding: np.ndarray | None = None,
-    extra: dict | None = None,
+    uint16: dict[str, int] | None = None,
+    keys: dict[str, int | list[int]] | None = None,
+    tensors: dict[str, np.ndarray] | None = None,
 ) -> None:
     """A float32 GGUF with random weights, the same at each call. `pieces` None: without a tokenizer; `add_to_embedding`
-    float32 [VOCAB, hidden]; `extra`: more uint16 keys."""
+    float32 [VOCAB, hidden]; `uint16`: more keys; `keys`: more of the architecture's own; `tensors`: not a Llama's."""
     rng = np.random.default_rng(3)
     writer = gguf.GGUFWriter(path, arch)
     writer.add_context_length(CONTEXT)
@@ -125,13 +129,16 @@ def write_gguf(
     writer.add_block_count(blocks)
     writer.add_feed_forward_length(FFN)
     writer.add_head_count(HEADS)
-    writer.add_head_count_kv(HEADS)
+    if "attention.head_count_kv" not in (keys or {}):
+        writer.add_head_count_kv(HEADS)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_dimension_count(hidden // HEADS)
     writer.add_vocab_size(VOCAB)
     writer.add_file_type(0)
-    for key, value in (extra or {}).items():
+    for key, value in (uint16 or {}).items():
         writer.add_uint16(key, value)
+    for key, value in (keys or {}).items():
+        (writer.add_array if isinstance(value, list) else writer.add_uint32)(f"{arch}.{key}", value)
     if pieces is None:
         writer.add_tokenizer_model("none")
     else:
@@ -146,22 +153,30 @@ def write_gguf(
         writer.add_add_bos_token(False)
         writer.add_chat_template(TEMPLATE)
 
-    def matrix(n: int, k: int) -> np.ndarray:
-        return (rng.standard_normal((n, k)) / np.sqrt(k)).astype(np.float32)
-
-    embedding = 3 * matrix(VOCAB, hidden)
-    writer.add_tensor("token_embd.weight", embedding if add_to_embedding is None else embedding + add_to_embedding)
-    for i in range(blocks):
-        for name in ("attn_norm", "ffn_norm"):
-            writer.add_tensor(f"blk.{i}.{name}.weight", np.ones(hidden, np.float32))
-        for name in ("attn_q", "attn_k", "attn_v", "attn_output"):
-            writer.add_tensor(f"blk.{i}.{name}.weight", matrix(hidden, hidden))
-        for name in ("ffn_gate", "ffn_up"):
-            writer.add_tensor(f"blk.{i}.{name}.weight", matrix(FFN, hidden))
-        writer.add_tensor(f"blk.{i}.ffn_down.weight", matrix(hidden, FFN))
-    writer.add_tensor("output_norm.weight", np.ones(hidden, np.float32))
-    writer.add_tensor("output.weight", matrix(VOCAB, hidden))
+    for name, values in (tensors or _llama_tensors(rng, hidden, blocks, add_to_embedding)).items():
+        writer.add_tensor(name, values)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def _llama_tensors(
+    rng: np.random.Generator, hidden: int, blocks: int, add_to_embedding: np.ndarray | None
+) -> dict[str, np.ndarray]:
+    def matrix(n: int, k: int) -> np.ndarray:
+        return (rng.standard_normal((n, k)) / np.sqrt(k)).astype(np.float32)
+
+    embedding = 3 * matrix(VOCAB, hidden)
+    tensors = {"token_embd.weight": embedding if add_to_embedding is None else embedding + add_to_embedding}
+    for i in range(blocks):
+        for name in ("attn_norm", "ffn_norm"):
+            tensors[f"blk.{i}.{name}.weight"] = np.ones(hidden, np.float32)
+        for name in ("attn_q", "attn_k", "attn_v", "attn_output"):
+            tensors[f"blk.{i}.{name}.weight"] = matrix(hidden, hidden)
+        for name in ("ffn_gate", "ffn_up"):
+            tensors[f"blk.{i}.{name}.weight"] = matrix(FFN, hidden)
+        tensors[f"blk.{i}.ffn_down.weight"] = matrix(hidden, FFN)
+    tensors["output_norm.weight"] = np.ones(hidden, np.float32)
+    tensors["output.weight"] = matrix(VOCAB, hidden)
+    return tensors

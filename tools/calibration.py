@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from engram_local.backends.base import Work
 from engram_local.errors import EngramError
 from engram_local.model import load
 from engram_local.progress import Progress
@@ -57,7 +58,8 @@ def calibrate(
             for i in range(0, len(part) - 1, step):
                 given, following = part[i : i + step], part[i + 1 : i + 1 + step]  # one fewer at the window's end
                 rows = SourceRows({x: read_rows(sources[x], ids[i : i + step]) for x, ids in row_ids.items()})
-                log_p = _log_softmax(theirs.forward(given, rows, "all"))[: len(following)]
+                reference = model.backend.forward([Work(theirs, given, rows, "all")])[0].logits
+                log_p = _log_softmax(reference)[: len(following)]
                 log_q = _log_softmax(ours.forward(given, "all"))[: len(following)]
                 at = np.arange(len(following))
                 kl += float((np.exp(log_p) * (log_p - log_q)).sum(dtype=np.float64))

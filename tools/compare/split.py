@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from engram_local.backends.onnx import OnnxContext, _open_session
+from engram_local.backends.onnx import _open_session
 from engram_local.model import Model
 from engram_local.tables.page_cache import drop_pages
 from engram_local.tables.table import RowReader, Table
@@ -24,9 +24,14 @@ def time_split(model: Model) -> dict[str, float]:
 
 def _time_graphs(model: Model) -> tuple[float, float]:
     late = max(model.tables)
-    context: OnnxContext = model.backend.context(True)
-    arrays = context.one.arrays
-    arrays["attention_mask"][0, :1] = 1
+    context = model.backend.context(True)
+    step = model.backend.bind_steps(context.slot, 1)
+    arrays = step.arrays
+    arrays["attention_mask"][0, :1] = arrays["engram_enabled"][:] = 1
+
+    def whole() -> None:
+        step.run(model.backend)
+
     hidden = np.zeros((1, 1, model.folder.config["hidden_size"]), np.float32)
     cut = f"/model/layers.{late}/engram/Add/output_0"
     bindings, paths = [], []
@@ -53,12 +58,12 @@ def _time_graphs(model: Model) -> tuple[float, float]:
         for session, binding in bindings:
             session.run_with_iobinding(binding)
 
-    context.one.run()
+    whole()
     expected = arrays["logits"].copy()
     arrays["logits"][:] = 0
     in_pieces()
     np.testing.assert_allclose(arrays["logits"], expected, rtol=1e-4, atol=1e-4)
-    times = {context.one.run: [], in_pieces: []}
+    times = {whole: [], in_pieces: []}
     for _ in range(N):
         for call, seconds in times.items():
             begin = time.perf_counter()
