@@ -17,11 +17,12 @@ chat: $(VENV)/.installed
 test: $(VENV)/.test
 	@$(BIN)/python -m pytest tests --ignore=tests/parity $(ARGS)
 
-# Style of Python and Cython, and whether docs/cli.md still says what --help says.
+# Style of Python and Cython, types, and whether docs/cli.md still says what --help says.
 lint: $(VENV)/.lint
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@PATH="$(BIN):$$PATH" cython-lint ext
+	@$(BIN)/python -m mypy
 	@$(BIN)/python -m engram_local.commands.help --check docs/cli.md
 
 # Tokens per second of the pocket model on this machine: memory off, on and resident, on and cold.
