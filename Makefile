@@ -2,12 +2,12 @@
 # What is installed is kept, so a second call starts at once. ARGS is passed on: make chat ARGS=--no-memory
 PYTHON ?= python3
 VENV ?= .venv
-BIN := $(abspath $(VENV))/bin
+BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 SOURCES := setup.py pyproject.toml $(wildcard ext/*.pyx ext/*.c ext/*.h)
 CONSTRAINTS := -c tests/constraints.txt
 CHECKPOINT ?= build/pocket-checkpoint
-.PHONY: chat test lint bench parity sanitize fuzz pocket train-pocket compare docs clean
+.PHONY: chat test lint bench parity sanitize fuzz pocket train-pocket compare docs dist clean
 
 # Talk to the small trained model that ships in the package; one message a line when stdin is no terminal.
 chat: $(VENV)/.installed
@@ -21,7 +21,7 @@ test: $(VENV)/.test
 lint: $(VENV)/.lint
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@PATH="$(BIN):$$PATH" cython-lint ext
+	@$(BIN)/cython-lint ext
 	@$(BIN)/python -m engram_local.cli_help --check docs/cli.md
 
 # Tokens per second of the pocket model on this machine: memory off, on and resident, on and cold.
@@ -48,17 +48,21 @@ compare: $(VENV)/.parity
 
 # The shipped model from a trained checkpoint: make pocket CHECKPOINT=folder
 pocket: $(VENV)/.parity
-	@$(BIN)/python -m engram_local.tools.export.pocket $(CHECKPOINT) $(ARGS)
+	@$(BIN)/python -m engram_local.tools.export.pocket "$(CHECKPOINT)" $(ARGS)
 
 # Train the pocket model: the full recipe on a GPU, a small setting (up to 30 minutes) without one.
 train-pocket: $(VENV)/.parity
-	@$(BIN)/python -m engram_local.tools.train $(CHECKPOINT) $(ARGS)
+	@$(BIN)/python -m engram_local.tools.train "$(CHECKPOINT)" $(ARGS)
 
 docs: $(VENV)/.installed
 	@$(BIN)/python -m engram_local.cli_help > docs/cli.md
 
+# Source distribution and wheel in dist/, checked, each installed away from this tree and asked a question.
+dist:
+	@PYTHON=$(PYTHON) sh tests/dist.sh
+
 clean:
-	rm -rf $(VENV) build engram_local/*.so engram_local.egg-info
+	rm -rf $(VENV) build dist engram_local/*.so engram_local.egg-info
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "engram_local needs Python 3.11 or newer; name one: make PYTHON=python3.12 ...")'

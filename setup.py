@@ -38,7 +38,8 @@ extensions = [
         extra_link_args=link,
     ),
 ]
-extensions = [e for e in extensions if os.path.exists(e.sources[0])]
+if not native_sources:
+    sys.exit("ext/*.c is missing: this copy of the sources is incomplete")
 
 tools = ["engram_local.tools" + (f".{p}" if p else "") for p in ["", *find_packages("tools")]]
 setup(

@@ -1,5 +1,7 @@
 """Language models with conditional memory (Engram, arXiv 2601.07372) on ordinary computers."""
 
+import os
+
 __version__ = "0.1.0"
 
 _PUBLIC = {
@@ -12,6 +14,12 @@ _PUBLIC = {
     "EngramError": "engram_local.errors",
 }
 __all__ = [*_PUBLIC, "__version__"]
+
+if not any(name.startswith("_native.") for name in os.listdir(os.path.dirname(__file__))):
+    raise ImportError(
+        f"{os.path.dirname(__file__)} holds the sources of engram_local, not an installed copy: run Python from another "
+        "folder, or install this one in place with `pip install -e .`"
+    )
 
 
 def __getattr__(name: str):
