@@ -22,7 +22,7 @@ lint: $(VENV)/.lint
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/cython-lint ext
-	@$(BIN)/python -m engram_local.cli_help --check docs/cli.md
+	@$(BIN)/python -m engram_local.commands.help --check docs/cli.md
 
 # Tokens per second of the pocket model on this machine: memory off, on and resident, on and cold.
 bench: $(VENV)/.installed
@@ -55,7 +55,7 @@ train-pocket: $(VENV)/.parity
 	@$(BIN)/python -m engram_local.tools.train "$(CHECKPOINT)" $(ARGS)
 
 docs: $(VENV)/.installed
-	@$(BIN)/python -m engram_local.cli_help > docs/cli.md
+	@$(BIN)/python -m engram_local.commands.help > docs/cli.md
 
 # Source distribution and wheel in dist/, checked, each installed away from this tree and asked a question.
 dist:

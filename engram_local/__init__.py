@@ -8,7 +8,7 @@ _PUBLIC = {
     "load": "engram_local.model",
     "Model": "engram_local.model",
     "Session": "engram_local.session",
-    "Table": "engram_local.tables",
+    "Table": "engram_local.tables.table",
     "NgramHasher": "engram_local.hashing",
     "EngramConfig": "engram_local.config",
     "EngramError": "engram_local.errors",

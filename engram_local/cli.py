@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from engram_local import __version__, cli_tools
-from engram_local.cli_options import (
+from engram_local import __version__
+from engram_local.commands import make
+from engram_local.commands.options import (
     Access,
     BackendOption,
     Context,
@@ -85,7 +86,7 @@ def chat(
     engram-local chat my-model --no-memory
     printf 'What is the capital of France?\\n' | engram-local chat
     """
-    from engram_local.chat import run_chat
+    from engram_local.commands.chat import run_chat
     from engram_local.conversation import Conversation
 
     with _load(model, backend, threads, gpu_layers, no_memory, table_access, ram_limit, context, verbose) as loaded:
@@ -135,7 +136,7 @@ def generate(
     engram-local generate my-model --raw --prompt 'Once upon a time' --max-tokens 40 --temperature 0.8 --seed 1
     echo 'What is the capital of France?' | engram-local generate --json
     """
-    from engram_local.chat import NO_CONTROLS
+    from engram_local.commands.chat import NO_CONTROLS
     from engram_local.errors import EngramError
     from engram_local.generation import generate as run
 
@@ -204,7 +205,7 @@ def inspect(
     engram-local inspect my-model --live
     engram-local inspect --rows 'the capital of France'
     """
-    from engram_local.inspection import print_model, print_rows
+    from engram_local.commands.inspect import print_model, print_rows
 
     if rows is not None and live:
         raise typer.BadParameter("--rows and --live exclude each other")
@@ -222,7 +223,7 @@ def verify(model: OptionalModel = None, json_output: JsonOutput = False, debug: 
     engram-local verify my-model
     """
     from engram_local import verification
-    from engram_local.model import POCKET
+    from engram_local.model_folder import POCKET
 
     findings = []
     with progress() as show:
@@ -278,17 +279,18 @@ def bench(
     if (table or compare) and (plot or (table and (compare or model))):
         raise typer.BadParameter("--table, --compare and --plot exclude each other, and --table takes no MODEL")
     if table:
-        from engram_local.bench_table import run_table_bench
+        from engram_local.commands.bench_table import run_table_bench
 
         run_table_bench(n_bytes=_size(table_size), folder=table_folder, keep=keep, json_file=json_file)
         return
     if compare:
-        from engram_local.model import POCKET, physical_cores
+        from engram_local.machine import physical_cores
+        from engram_local.model_folder import POCKET
         from engram_local.tools.compare.backbones import run_compare
 
         run_compare(model or POCKET, threads or physical_cores(), prompt_tokens, tokens, rounds, json_file)
         return
-    from engram_local.bench import run_bench
+    from engram_local.commands.bench import run_bench
 
     with _load(model, backend, threads, gpu_layers, False, table_access, ram_limit, None, verbose) as loaded:
         run_bench(
@@ -314,8 +316,8 @@ def warm(
     \b
     engram-local warm my-model
     """
-    from engram_local.model import POCKET, open_tables
-    from engram_local.model_folder import ModelFolder
+    from engram_local.model import open_tables
+    from engram_local.model_folder import POCKET, ModelFolder
     from engram_local.sizes import format_size
 
     folder = ModelFolder.open(model or POCKET)
@@ -326,7 +328,7 @@ def warm(
             print(f"{name}: {format_size(n_read)} read; access {table.access}: {table.why}")
 
 
-for command in (cli_tools.export, cli_tools.quantize, cli_tools.attach, cli_tools.pack, cli_tools.unpack):
+for command in (make.export, make.quantize, make.attach, make.pack, make.unpack):
     app.command()(command)
 
 

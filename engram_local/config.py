@@ -71,7 +71,7 @@ class LayerConfig:
 
     @property
     def linked(self) -> bool:
-        """Whether the table's rows lie in other software's files (table_links.py)."""
+        """Whether the table's rows lie in other software's files (tables/links.py)."""
         return self.table.endswith(LINK_SUFFIX)
 
     @property

@@ -5,6 +5,10 @@ class EngramError(Exception):
     """Base of every error this package raises on purpose; the command line prints it as one line, exit code 1."""
 
 
+class UsageError(EngramError):
+    """The caller asked for what cannot be: a wrong argument, or something that is closed. A server answers 400."""
+
+
 class ConfigError(EngramError):
     """config.json or its "engram" block is missing, malformed or contradicts itself."""
 
@@ -17,7 +21,7 @@ class RowRangeError(TableError):
     """A row id lies outside the table."""
 
 
-class TokenRangeError(EngramError):
+class TokenRangeError(UsageError):
     """A token id lies outside the vocabulary."""
 
 
@@ -29,7 +33,7 @@ class BackendError(EngramError):
     """The backbone cannot be loaded or run."""
 
 
-class ContextOverflowError(EngramError):
+class ContextOverflowError(UsageError):
     """The tokens do not fit into the model's context."""
 
 

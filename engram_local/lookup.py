@@ -8,7 +8,7 @@ import numpy as np
 
 from engram_local import _native
 from engram_local.hashing import NgramHasher
-from engram_local.tables import Table
+from engram_local.tables.table import Table
 
 
 class StepLookup:

@@ -1,20 +1,19 @@
 """A loaded model: backbone, tables, hasher and tokenizer of one model folder. `load` is where Python users begin."""
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from engram_local.backends import choose_backend, open_backend
 from engram_local.backends.base import Backend
-from engram_local.errors import BackendError, ContextOverflowError, EngramError, ModelFolderError
+from engram_local.errors import ContextOverflowError, EngramError, ModelFolderError, UsageError
 from engram_local.hashing import NgramHasher
-from engram_local.model_folder import ModelFolder
+from engram_local.machine import physical_cores
+from engram_local.model_folder import POCKET, ModelFolder
 from engram_local.session import Session
 from engram_local.sizes import format_size
-from engram_local.table_links import read_layout
-from engram_local.tables import LEAST_READ_BYTES, RowReader, Table
-from engram_local.tokenization import Tokenizer
-
-POCKET = Path(__file__).parent / "pocket"  # the small trained model that ships with the package
+from engram_local.tables.links import read_layout
+from engram_local.tables.table import LEAST_READ_BYTES, RowReader, Table
+from engram_local.tokenization import open_tokenizer
 
 
 def load(
@@ -40,7 +39,7 @@ def load(
     """
     folder = ModelFolder.open(path if path is not None else POCKET)
     if threads is not None and threads < 1:
-        raise EngramError(f"threads is {threads}; give a number from 1")
+        raise UsageError(f"threads is {threads}; give a number from 1")
     name = choose_backend(folder, backend)
     limit = folder.context_length
     if context_length is not None and not 1 <= context_length <= limit:
@@ -56,36 +55,6 @@ def load(
         verbose=verbose,
         backend_options=backend_options,
     )
-
-
-def choose_backend(folder: ModelFolder, backend: str) -> str:
-    """Resolve "auto": ONNX where the folder has it, else GGUF. Raises BackendError for what it does not hold."""
-    held = [name for name, has in (("onnx", folder.has_onnx), ("gguf", folder.has_gguf)) if has]
-    if not held:
-        raise ModelFolderError(f"{folder.path}: holds neither backbone.onnx nor backbone.gguf; export the model again")
-    if backend == "auto":
-        return held[0]
-    if backend not in ("onnx", "gguf"):
-        raise BackendError(f"no backend {backend!r}; choose auto, onnx or gguf")
-    if backend not in held:
-        raise BackendError(
-            f"{folder.path}: has no backbone.{backend}; use --backend {held[0]}, or export with --backend both"
-        )
-    return backend
-
-
-def physical_cores() -> int:
-    """Cores this process may run on, two hyperthreads counted as one where the system tells them apart."""
-    if not hasattr(os, "sched_getaffinity"):
-        return os.cpu_count() or 1
-    allowed = os.sched_getaffinity(0)
-    cores = set()
-    for cpu in allowed:
-        try:
-            cores.add(Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list").read_text())
-        except OSError:
-            return len(allowed)
-    return len(cores)
 
 
 class Model:
@@ -117,7 +86,7 @@ class Model:
         try:
             self.tables = open_tables(folder, table_access, ram_limit)
             self.reader = RowReader(self.tables)
-            self.backend = _open_backend(
+            self.backend = open_backend(
                 backend_name,
                 folder,
                 threads=threads,
@@ -126,7 +95,7 @@ class Model:
                 **backend_options,
             )
             self.context_length = min(context_length, self.backend.context_length)
-            self.tokenizer = Tokenizer(folder.path) if folder.has_tokenizer else self.backend.tokenizer()
+            self.tokenizer = open_tokenizer(folder)
             self._check_tokenizer()
             self.eos_ids = folder.eos_ids() or frozenset(self.tokenizer.end_ids())
         except BaseException:
@@ -141,7 +110,7 @@ class Model:
     def session(self, memory: bool | None = None) -> Session:
         """A new, empty context. `memory` None takes what the model was loaded with."""
         if self.backend is None:
-            raise EngramError("this model is closed; load it again")
+            raise UsageError("this model is closed; load it again")
         return Session(self, self.memory if memory is None else memory)
 
     def generate(
@@ -175,7 +144,7 @@ class Model:
         if not isinstance(prompt, str):
             return self.tokenizer.encode_chat(prompt)
         if not prompt:
-            raise EngramError("the prompt is empty; give some text")
+            raise UsageError("the prompt is empty; give some text")
         if raw or self.tokenizer.template is None:
             return self.tokenizer.encode(prompt)
         return self.tokenizer.encode_chat([{"role": "user", "content": prompt}])
@@ -244,19 +213,3 @@ def open_tables(folder: ModelFolder, access: str = "auto", ram_limit: int | None
             table.close()
         raise
     return tables
-
-
-def _open_backend(name: str, folder: ModelFolder, **options) -> Backend:
-    if name == "onnx":
-        from engram_local.backends.onnx import OnnxBackend
-
-        if "n_gpu_layers" in options:
-            raise BackendError("blocks on the GPU (--gpu-layers) need the gguf backend; use --backend gguf")
-        return OnnxBackend(folder, **options)
-    try:
-        from engram_local.backends.gguf import GgufBackend
-    except ImportError as error:
-        raise BackendError(
-            f"the gguf backend needs llama-cpp-python ({error}); pip install 'engram_local[gguf]'"
-        ) from error
-    return GgufBackend(folder, **options)

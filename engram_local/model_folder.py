@@ -8,7 +8,6 @@ import json
 import os
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +16,15 @@ import numpy as np
 from engram_local import __version__
 from engram_local.config import EngramConfig, inside
 from engram_local.errors import ConfigError, EngramError, ModelFolderError
+from engram_local.graph_names import GGUF_FILE, ONNX_FILE
 
 FORMAT = "engram_local.model.v1"
 MANIFEST = "manifest.json"
-ONNX_FILE = "backbone.onnx"
-GGUF_FILE = "backbone.gguf"
+POCKET = Path(__file__).parent / "pocket"  # the small trained model that ships with the package
 MAX_JSON_BYTES = 256 << 20  # tokenizer.json of a large vocabulary is about 20 MB
 READ_BYTES = 4 << 20
 
 Progress = Callable[[str, int, int], None]  # (file, bytes done, bytes in all)
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One result of verify: `ok` is None where nothing was decided (a note)."""
-
-    ok: bool | None
-    file: str
-    text: str
 
 
 def read_json(path: str | Path, error: type[EngramError] = ModelFolderError) -> Any:

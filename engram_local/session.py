@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engram_local.backends.base import Logits
-from engram_local.errors import ContextOverflowError, EngramError, TokenRangeError
+from engram_local.backends.base import Logits, Work
+from engram_local.errors import ContextOverflowError, TokenRangeError, UsageError
 from engram_local.hashing import DEAD
 from engram_local.lookup import StepLookup
 
@@ -93,7 +93,7 @@ class Session:
             if self.memory and i + 1 < len(chunks):  # the disk works while this chunk computes
                 ahead = self._start(begin + chunks[i + 1].start, begin + chunks[i + 1].stop)
             wanted = "none" if logits == "last" and i + 1 < len(chunks) else logits
-            parts.append(self.context.forward(tokens[chunk], rows, wanted))
+            parts.append(self._evaluate(tokens[chunk], rows, wanted))
             self.stats.n_tokens += chunk.stop - chunk.start
             rows = ahead  # and nothing keeps those of this chunk: the RAM limit counts two
         self.stats.forward_s += time.perf_counter() - started
@@ -108,11 +108,14 @@ class Session:
         started = time.perf_counter()
         self._step.read(token, self._ids, self._max_lag + begin)
         looked_up = time.perf_counter()
-        result = self.context.forward(tokens, self._step, logits)
+        result = self._evaluate(tokens, self._step, logits)
         self.stats.n_tokens += 1
         self.stats.lookup_s += looked_up - started
         self.stats.forward_s += time.perf_counter() - started
         return result
+
+    def _evaluate(self, tokens: np.ndarray, rows, logits: Logits) -> np.ndarray | None:
+        return self.model.backend.forward([Work(self.context, tokens, rows, logits)])[0].logits
 
     def read_ahead(self, token_ids) -> None:
         """Begin the table reads of tokens that the next forward will start with, and return at once."""
@@ -124,9 +127,11 @@ class Session:
     def rewind(self, length: int) -> None:
         """Keep the first `length` tokens; what follows is computed as if the rest had never been there."""
         if not 0 <= length <= self.length:
-            raise EngramError(f"cannot rewind to {length}: the context has {self.length} tokens")
+            raise UsageError(f"cannot rewind to {length}: the context has {self.length} tokens")
         self._ahead = None
-        self.context.rewind(length)
+        kept = self.context.rewind(length)
+        if kept < length:  # the backbone could not go back that far: it computes the rest again
+            self.forward(self._tokens[kept:length].copy(), logits="none")
 
     def keep_prefix(self, token_ids) -> int:
         """Rewind to the longest common beginning of the context and `token_ids`; returns its length."""
@@ -143,7 +148,7 @@ class Session:
     def _check(self, token_ids) -> np.ndarray:
         tokens = np.ascontiguousarray(token_ids, np.int64).ravel()
         if not len(tokens):
-            raise EngramError("no tokens to evaluate; give at least one (the prompt is empty)")
+            raise UsageError("no tokens to evaluate; give at least one (the prompt is empty)")
         if tokens.min() < 0 or tokens.max() >= self.model.backend.vocab_size:
             i = int(np.flatnonzero((tokens < 0) | (tokens >= self.model.backend.vocab_size))[0])
             raise TokenRangeError(

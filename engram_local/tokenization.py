@@ -6,9 +6,13 @@ Knows nothing of models, tables or sessions.
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engram_local.errors import ModelFolderError
+from engram_local.graph_names import GGUF_FILE
+
+if TYPE_CHECKING:
+    from engram_local.model_folder import ModelFolder
 
 REPLACEMENT = "\ufffd"  # what a decoder puts where bytes are no UTF-8, an unfinished character included
 SPECIAL_KEYS = ("bos_token", "eos_token", "pad_token", "unk_token", "sep_token", "cls_token", "mask_token")
@@ -160,6 +164,15 @@ class Tokenizer:
 def _content(token: Any) -> str:
     """Special tokens are written as a string or as {"content": ...}."""
     return str(token.get("content", "")) if isinstance(token, dict) else str(token)
+
+
+def open_tokenizer(folder: "ModelFolder") -> Tokenizer:
+    """The folder's tokenizer.json, or the tokenizer inside its GGUF. Raises ModelFolderError where it has neither."""
+    if folder.has_tokenizer or not folder.has_gguf:
+        return Tokenizer(folder.path)
+    from engram_local.backends.gguf_tokenizer import GgufTokenizer
+
+    return GgufTokenizer(folder.file(GGUF_FILE))
 
 
 class Detokenizer:

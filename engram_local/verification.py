@@ -4,27 +4,30 @@ Files are read with plain reads, never mapped: a file that is cut short while it
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from engram_local import model_folder, table_file
+from engram_local import model_folder
 from engram_local.errors import EngramError
-from engram_local.model_folder import (
-    Finding,
-    ModelFolder,
-    Progress,
-    check_size,
-    folder_files,
-    read_manifest,
-    sha256,
-)
-from engram_local.table_links import read_layout
+from engram_local.model_folder import ModelFolder, Progress, check_size, folder_files, read_manifest, sha256
+from engram_local.tables import file as table_file
+from engram_local.tables.links import read_layout
 
 LIMITS = (
     "the manifest is not signed: whoever can write the folder can write its checksums too",
     "that rows and weights are the ones that were trained is not checked, nor what the model answers",
 )
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One result of verify: `ok` is None where nothing was decided (a note)."""
+
+    ok: bool | None
+    file: str
+    text: str
 
 
 def verify(path: str | Path, progress: Progress | None = None) -> Iterator[Finding]:

@@ -500,7 +500,7 @@ void el_reader_after_fork(void) {
 }
 
 #else
-// tables.py asks el_direct_alignment first, and keeps to mapped files where it is 0.
+// tables/table.py asks el_direct_alignment first, and keeps to mapped files where it is 0.
 el_job *el_job_start(const el_part *parts, int32_t n_parts) { return (void)parts, (void)n_parts, NULL; }
 el_result el_job_wait(el_job *job, int32_t part) { return (void)job, (void)part, (el_result){.status = EL_MEMORY}; }
 void el_job_close(el_job *job) { (void)job; }

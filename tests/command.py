@@ -9,7 +9,8 @@ from pathlib import Path
 _CODE = """
 import os, sys
 from contextlib import contextmanager
-from engram_local import cli, cli_tools
+from engram_local import cli
+from engram_local.commands import make
 
 @contextmanager
 def progress():
@@ -18,7 +19,7 @@ def progress():
             os.kill(os.getpid(), {signal})
     yield show
 
-cli_tools.progress = progress
+make.progress = progress
 cli.main()
 """
 

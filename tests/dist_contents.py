@@ -38,7 +38,7 @@ def check_sdist(path: Path) -> None:
 
 def check_wheel(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
-        members = {x.filename: x for x in archive.infolist()}
+        members = {x.filename: x for x in archive.infolist() if not x.is_dir()}
         metadata = archive.read(next(x for x in members if x.endswith("/METADATA"))).decode()
     version = re.search(r'^__version__ = "(.*)"', (ROOT / "engram_local/__init__.py").read_text(), re.M)[1]
     for line in ("Name: engram_local", f"Version: {version}", "License-Expression: Apache-2.0"):

@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 import engram_local
 from engram_local.errors import ConfigError, EngramError, ModelFolderError
 from engram_local.model_folder import ModelFolder, read_token_map, write_manifest
-from engram_local.table_file import TableWriter
+from engram_local.tables.file import TableWriter
 from engram_local.verification import verify
 
 TABLE = "tables/layer_0.safetensors"
@@ -43,7 +43,7 @@ def test_a_good_folder(tiny_path):
 
 
 def test_the_shipped_pocket_is_whole():
-    from engram_local.model import POCKET
+    from engram_local.model_folder import POCKET
 
     findings = list(verify(POCKET))
     assert [x for x in findings if not x.ok] == []
@@ -162,7 +162,7 @@ def test_a_token_map_that_does_not_fit(tiny_copy, ids):
 
 
 def test_a_tokenizer_of_another_model(tiny_copy):
-    from engram_local.model import POCKET
+    from engram_local.model_folder import POCKET
 
     shutil.copy(POCKET / "tokenizer.json", tiny_copy)
     write_manifest(tiny_copy)

@@ -12,7 +12,7 @@ from tiny_model import VOCAB, make_tiny_model
 
 import engram_local
 from engram_local.errors import TableError
-from engram_local.page_cache import drop_pages
+from engram_local.tables.page_cache import drop_pages
 
 ACCESS = ["resident", "mmap", "direct"]
 TOKENS = np.random.default_rng(3).integers(0, VOCAB, 60)

@@ -5,7 +5,7 @@ import pytest
 import tokenizers
 
 from engram_local.errors import ModelFolderError
-from engram_local.model import POCKET
+from engram_local.model_folder import POCKET
 from engram_local.tokenization import ChatTemplate, Detokenizer, Tokenizer
 
 HARD = "héllo wörld, 12345 — “quotes” 日本語 😀👩‍👩‍👧‍👦 ﬁ\n\tend  "

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save_file
 
 from engram_local.model_folder import write_manifest
-from engram_local.table_file import TableWriter
+from engram_local.tables.file import TableWriter
 from engram_local.token_compression import compression_map
 
 HIDDEN, HEADS, FFN, BLOCKS, CONTEXT = 32, 2, 64, 3, 256

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save_file
 
 from engram_local.model_folder import write_manifest
-from engram_local.table_file import TableWriter
+from engram_local.tables.file import TableWriter
 
 VOCAB, HIDDEN, HEADS, HEAD_DIM, N_IDS, CONTEXT = 64, 32, 2, 16, 24, 96
 CONV = {"kernel": 3, "dilation": 2}

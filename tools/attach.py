@@ -10,13 +10,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from engram_local import row_codecs
 from engram_local.backends.gguf import input_node
 from engram_local.backends.gguf_tokenizer import GgufTokenizer
 from engram_local.backends.llama_library import ggml_functions, llama, load_model, metadata
 from engram_local.config import EngramConfig
 from engram_local.errors import BackendError, ModelFolderError
-from engram_local.model_folder import GGUF_FILE, MANIFEST, ModelFolder, read_json, write_manifest
+from engram_local.graph_names import GGUF_FILE
+from engram_local.model_folder import MANIFEST, ModelFolder, read_json, write_manifest
+from engram_local.tables import encodings
 from engram_local.tools.checkpoints.view import KEPT_FILES, TOKENIZER_FILES
 from engram_local.tools.new_folder import check_space, new_folder, refuse_existing
 
@@ -125,7 +126,7 @@ class _Checkpoint:
         self.config = read_json(view.base / "config.json")
 
     def n_bytes(self, out: Path) -> int:
-        tables = sum(x.n_rows * row_codecs.row_bytes(x.encoding, x.head_dim) for x in self.engram.layers)
+        tables = sum(x.n_rows * encodings.row_bytes(x.encoding, x.head_dim) for x in self.engram.layers)
         return tables + sum(4 * (w.key_proj.size + w.value_proj.size) for w in self.view.layers.values())
 
     def pieces(self) -> tuple[dict[int, str], set[int]] | None:

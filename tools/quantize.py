@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from engram_local import row_codecs
 from engram_local.config import ENCODINGS, LayerConfig
 from engram_local.errors import ModelFolderError
 from engram_local.model_folder import MANIFEST, ModelFolder, save_manifest, sha256, write_manifest
 from engram_local.progress import Progress
-from engram_local.table_links import read_layout
-from engram_local.tables import Table
+from engram_local.tables import encodings
+from engram_local.tables.links import read_layout
+from engram_local.tables.table import Table
 from engram_local.tools.calibration import calibrate as run_calibration
 from engram_local.tools.calibration import read_tokens
 from engram_local.tools.checkpoints.view import table_name
@@ -62,7 +62,7 @@ def quantize_model(
     tokens = None if calibrate is None else read_tokens(source.path, calibrate)
     new = [replace(x, encoding=tables, table=table_name(x.layer_id)) if x in changed else x for x in old]
     kept = [name for name in source.manifest["files"] if name not in {x.table for x in changed} | {"config.json"}]
-    n_bytes = sum(x.n_rows * row_codecs.row_bytes(tables, x.head_dim) for x in changed)
+    n_bytes = sum(x.n_rows * encodings.row_bytes(tables, x.head_dim) for x in changed)
     check_space(out, n_bytes + sum(source.manifest["files"][name]["bytes"] for name in kept))
 
     manifest_digest = hashlib.sha256((source.path / MANIFEST).read_bytes()).hexdigest()

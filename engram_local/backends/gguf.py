@@ -6,14 +6,16 @@ engram_layer_{k}.onnx on it and writes the sum back in place. Knows nothing of t
 
 import ctypes
 import os
+from collections.abc import Sequence
 from typing import Any
 from weakref import WeakSet
 
 import numpy as np
 
-from engram_local.backends.base import Logits, Rows
+from engram_local import graph_names
+from engram_local.backends.base import Logits, Output, Rows, Work
 from engram_local.backends.llama_library import ggml_functions, llama, load_model, log, logits_address, metadata
-from engram_local.errors import BackendError, ContextOverflowError
+from engram_local.errors import BackendError, ContextOverflowError, UsageError
 
 FIRST_CAPACITY = 4096  # tokens; llama.cpp allocates and clears its whole KV cache at once, so it grows on demand
 MAX_CHUNK = 512
@@ -51,7 +53,7 @@ class GgufBackend:
         flash_attention: "off", "on" or "auto" (llama.cpp chooses), by default auto with blocks on a GPU and off
         without, for on CPUs it prefills faster but decodes slower. kv_type "float32" with it off is llama.cpp's most
         exact attention. Raises BackendError."""
-        self.path = folder.file("backbone.gguf")
+        self.path = folder.file(graph_names.GGUF_FILE)
         self.engram = folder.engram
         self.threads = threads or os.cpu_count() or 1
         self.kv_type = KV_TYPES[kv_type]
@@ -81,7 +83,7 @@ class GgufBackend:
                     f"{self.path}: has {n_layers} blocks, so no Engram layer {layer.layer_id}; "
                     "the GGUF and the folder do not belong together"
                 )
-            file = folder.file(f"engram_layer_{layer.layer_id}.onnx")
+            file = folder.file(graph_names.layer_file(layer.layer_id))
             self.layers.append(EngramLayer(file, layer, self.width, self.threads))
 
     def context(self, memory: bool) -> "GgufContext":
@@ -89,11 +91,8 @@ class GgufBackend:
         self._contexts.add(context)
         return context
 
-    def tokenizer(self):
-        """The GGUF's own tokenizer, for folders that have none. Raises ModelFolderError where it has none either."""
-        from engram_local.backends.gguf_tokenizer import GgufTokenizer
-
-        return GgufTokenizer(self.path)
+    def forward(self, batch: Sequence[Work]) -> list[Output]:
+        return [Output(work.context.forward(work.token_ids, work.rows, work.logits)) for work in batch]
 
     def close(self) -> None:
         """Free the model, and first the contexts that still use it."""
@@ -182,6 +181,7 @@ class GgufContext:
     def __init__(self, backend: GgufBackend, memory: bool):
         """Without memory no callback is installed: llama.cpp runs as it would anywhere else."""
         self.length = 0
+        self.memory = memory
         self._backend = backend
         self._lib = llama()
         self._logits_address = logits_address()
@@ -251,16 +251,16 @@ class GgufContext:
     def forward(self, token_ids: np.ndarray, rows: Rows | None, logits: Logits) -> np.ndarray | None:
         n, backend = len(token_ids), self._backend
         if not self._ctx:
-            raise BackendError(f"{backend.path}: the session is closed; start a new one")
+            raise UsageError(f"{backend.path}: the session is closed; start a new one")
         if not 0 < n <= backend.max_chunk:
-            raise ValueError(f"{n} tokens in one forward, it takes 1 to {backend.max_chunk}")
+            raise UsageError(f"{n} tokens in one forward, it takes 1 to {backend.max_chunk}")
         if self.length + n > backend.context_length:
             raise ContextOverflowError(
                 f"{self.length} + {n} tokens do not fit into the context of {backend.context_length}; "
                 "start a new session or load with a larger context_length"
             )
         if rows is not None and self._callback is None:
-            raise ValueError("this context was made without memory")
+            raise UsageError("this context was made without memory")
         if self.length + n > self._capacity:
             self._grow(min(max(self.length + n, 2 * self._capacity), backend.context_length))
         self._batch.n_tokens = n
@@ -314,17 +314,18 @@ class GgufContext:
         self._callback.read(hidden)
         self._callback.write(state.run(hidden, self._rows.wait(state.layer.layer_id), self.length))
 
-    def rewind(self, length: int) -> None:
+    def rewind(self, length: int) -> int:
         if not 0 <= length <= self.length:
-            raise ValueError(f"cannot rewind to {length}, the context holds {self.length} tokens")
+            raise UsageError(f"cannot rewind to {length}, the context holds {self.length} tokens")
         if length == self.length:
-            return
+            return length
         if not self._lib.llama_memory_seq_rm(self._memory, 0, length, -1):
             raise BackendError(
                 f"{self._backend.path}: llama.cpp cannot rewind architecture {self._backend.architecture!r}; "
                 "start a new session"
             )
         self.length = length
+        return length
 
     def close(self) -> None:
         if self._batch is not None:

@@ -8,14 +8,16 @@ present_engram_conv_{id} float32 [1, S, C], the convolution's inputs at these S 
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 
-from engram_local.backends.base import Logits, Rows
-from engram_local.errors import BackendError, EngramError
-from engram_local.model_folder import ONNX_FILE, ModelFolder
+from engram_local.backends.base import Logits, Output, Rows, Work
+from engram_local.errors import BackendError, UsageError
+from engram_local.graph_names import ONNX_FILE
+from engram_local.model_folder import ModelFolder
 
 MAX_CHUNK = 128  # small enough that reads of the next chunk hide behind this one, and no slower otherwise
 FIRST_CAPACITY = 512  # tokens; the buffers double when they are full
@@ -54,6 +56,9 @@ class OnnxBackend:
 
     def context(self, memory: bool) -> "OnnxContext":
         return OnnxContext(self, memory)
+
+    def forward(self, batch: Sequence[Work]) -> list[Output]:
+        return [Output(work.context.forward(work.token_ids, work.rows, work.logits)) for work in batch]
 
     def close(self) -> None:
         self.session = None
@@ -129,9 +134,9 @@ class OnnxContext:
         """See backends/base.py. Raises BackendError, TableError; the context is unchanged then."""
         backend, n = self.backend, len(token_ids)
         if not 1 <= n <= backend.max_chunk or self.length + n > backend.context_length:
-            raise EngramError(f"{n} tokens at {self.length}: a chunk has 1 to {backend.max_chunk} within the context")
+            raise UsageError(f"{n} tokens at {self.length}: a chunk has 1 to {backend.max_chunk} within the context")
         if (rows is not None) != self.memory:
-            raise EngramError("rows belong to a context with memory, and only there")
+            raise UsageError("rows belong to a context with memory, and only there")
         end = self.length + n
         if end > self.capacity:
             self._grow(min(max(end, 2 * self.capacity), backend.context_length))
@@ -140,8 +145,9 @@ class OnnxContext:
         self.length = end
         return None if logits == "none" else result
 
-    def rewind(self, length: int) -> None:
+    def rewind(self, length: int) -> int:
         self.length = length
+        return length
 
     def close(self) -> None:
         self.one = None

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import engram_local
-from engram_local.model import POCKET
-from engram_local.model_folder import GGUF_FILE
+from engram_local.graph_names import GGUF_FILE
+from engram_local.model_folder import POCKET
 
 pytest.importorskip("llama_cpp")
 pytestmark = pytest.mark.skipif(

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from engram_local import config, model_folder, table_file
+from engram_local import config, model_folder
 from engram_local.hashing import NgramHasher
-from engram_local.table_links import FORMAT as LINK_FORMAT
-from engram_local.tables import Table
+from engram_local.tables import file as table_file
+from engram_local.tables.links import FORMAT as LINK_FORMAT
+from engram_local.tables.table import Table
 
 _FOLDER = tempfile.TemporaryDirectory(prefix="engram_local_fuzz")
 HERE = Path(_FOLDER.name)

@@ -14,8 +14,8 @@ from onnx import numpy_helper
 from safetensors.numpy import save_file
 
 import engram_local
-from engram_local.model import POCKET
-from engram_local.model_folder import GGUF_FILE, ModelFolder, write_manifest
+from engram_local.graph_names import GGUF_FILE
+from engram_local.model_folder import POCKET, ModelFolder, write_manifest
 from engram_local.tools.checkpoints.view import TOKENIZER_FILES, CheckpointView, LayerWeights
 from engram_local.tools.export import write_backbones, write_config
 from engram_local.tools.export.backbone import load_backbone

@@ -1,9 +1,9 @@
 """Tensors that safetensors and torch wrote, read in place: every bit pattern gives torch's number."""
 
 import pytest
-from test_table_links import check
+from tables.test_links import check
 
-from engram_local.table_links import write_link
+from engram_local.tables.links import write_link
 
 torch = pytest.importorskip("torch")
 save_file = pytest.importorskip("safetensors.torch").save_file

@@ -15,7 +15,7 @@ from engram_local import cli
 from engram_local.backends import gguf as gguf_backend
 from engram_local.errors import EngramError
 from engram_local.model_folder import ModelFolder, write_manifest
-from engram_local.table_links import write_link
+from engram_local.tables.links import write_link
 from engram_local.tools import attach as module
 from engram_local.tools.attach import attach
 from engram_local.verification import verify

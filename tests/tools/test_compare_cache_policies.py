@@ -6,9 +6,9 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from engram_local import tables
-from engram_local.table_file import TableWriter
-from engram_local.tables import Table
+from engram_local.tables import table as tables
+from engram_local.tables.file import TableWriter
+from engram_local.tables.table import Table
 from engram_local.tools.compare import cache_policies
 from engram_local.tools.compare.cache_policies import NAMES, POLICIES, Belady, S3Fifo
 

@@ -21,7 +21,7 @@ import engram_local
 from engram_local.cli import app
 from engram_local.errors import EngramError
 from engram_local.model_folder import ModelFolder
-from engram_local.table_file import read_header
+from engram_local.tables.file import read_header
 from engram_local.tools.export import export_model
 from engram_local.tools.export.tables import MEMORY_BYTES
 from engram_local.tools.quantize import quantize_model

@@ -6,10 +6,10 @@ import sys
 import numpy as np
 import pytest
 
-from engram_local import row_codecs
 from engram_local.config import ENCODINGS
 from engram_local.errors import CheckpointError
-from engram_local.table_file import TableWriter, read_header, verify
+from engram_local.tables import encodings
+from engram_local.tables.file import TableWriter, read_header, verify
 from engram_local.tools.export.tables import MEMORY_BYTES, block_rows, convert_table
 
 RNG = np.random.default_rng(3)
@@ -40,7 +40,7 @@ def test_blocks_give_the_bytes_of_one_shot(tmp_path, encoding):
     n = block_rows(dim)
     assert source.asked == [(0, n), (n, 2 * n), (2 * n, len(rows))]
     assert seen == [("a table", stop, len(rows), "rows") for _, stop in source.asked]
-    error = row_codecs.decode(encoding, row_codecs.encode(encoding, rows), dim) - rows
+    error = encodings.decode(encoding, encodings.encode(encoding, rows), dim) - rows
     relative = np.linalg.norm(error, axis=1) / np.linalg.norm(rows, axis=1)
     assert report["relative_rms_error"] == pytest.approx(np.linalg.norm(error) / np.linalg.norm(rows), rel=1e-4)
     assert report["worst_row_relative_error"] == pytest.approx(relative.max(), rel=1e-4)

@@ -9,15 +9,15 @@ from command import INTERRUPT, KILL, assert_one_line, files_of, run_and_signal, 
 from typer.testing import CliRunner
 
 import engram_local
-from engram_local import row_codecs, table_file
 from engram_local.cli import app
+from engram_local.commands.inspect import describe
 from engram_local.config import ENCODINGS
 from engram_local.errors import EngramError
-from engram_local.inspection import describe
-from engram_local.model import POCKET
-from engram_local.model_folder import ModelFolder, write_manifest
-from engram_local.table_links import write_link
-from engram_local.tables import Table
+from engram_local.model_folder import POCKET, ModelFolder, write_manifest
+from engram_local.tables import encodings
+from engram_local.tables import file as table_file
+from engram_local.tables.links import write_link
+from engram_local.tables.table import Table
 from engram_local.tools.calibration import WINDOW, calibrate, read_tokens
 from engram_local.tools.quantize import TableRows, quantize_model
 from engram_local.verification import verify
@@ -41,7 +41,7 @@ def test_encode_inspect_verify(tiny_path, tmp_path, encoding):
     out = tmp_path / "out"
     info = quantize_model(tiny_path, out, encoding)
     before = rows_of(tiny_path)
-    codes = row_codecs.encode(encoding, before)
+    codes = encodings.encode(encoding, before)
     assert (out / TABLE).read_bytes()[-codes.size :] == codes.tobytes()
     assert describe(ModelFolder.open(out))["engram"]["layers"][0]["encoding"] == encoding
     assert faults(out) == []

@@ -108,7 +108,7 @@ class TensorRows:
         self.n_rows, self.dim = shape
         self._tensors, self._name = tensors, tensors._prefix + name
         self._store = tensors._store(name)
-        # [(file, tensor)] of rows that can be read in place (table_links.py)
+        # [(file, tensor)] of rows that can be read in place (tables/links.py)
         self.parts = [] if isinstance(self._store, dict) else [(str(tensors._files[name]), self._name)]
 
     def read(self, start: int, stop: int) -> np.ndarray:

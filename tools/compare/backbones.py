@@ -18,10 +18,11 @@ from statistics import median
 import numpy as np
 
 from engram_local import __version__
-from engram_local.bench import spread, write_file
+from engram_local.commands.bench import spread, write_file
 from engram_local.errors import EngramError
+from engram_local.graph_names import GGUF_FILE, ONNX_FILE
 from engram_local.model import load
-from engram_local.model_folder import GGUF_FILE, ONNX_FILE, ModelFolder
+from engram_local.model_folder import ModelFolder
 from engram_local.sizes import format_size
 
 PAUSE_S = 0.2  # threads of the software before spin on for a while, and would slow this one down

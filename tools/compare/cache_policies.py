@@ -12,7 +12,7 @@ from itertools import chain
 
 import numpy as np
 
-from engram_local.bench_table import HEADS, LAYERS, ORDERS, make_hasher
+from engram_local.commands.bench_table import HEADS, LAYERS, ORDERS, make_hasher
 from engram_local.tools.compare.table_text import real_text
 
 N_ROWS, DIM = 33_294_320, 256  # a table of 8 GiB

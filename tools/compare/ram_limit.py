@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 
 import engram_local
-from engram_local.bench_table import machine
+from engram_local.commands.bench_table import machine
 from engram_local.errors import EngramError
 from engram_local.model import Model
 from engram_local.sizes import format_size
-from engram_local.tables import RowReader, Table
+from engram_local.tables.table import RowReader, Table
 from engram_local.tools.compare.random_model import make_random_model
 from engram_local.tools.compare.split import time_split
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from engram_local.bench_table import HEADS, LAYERS, MULTIPLIERS, ORDERS, make_table
+from engram_local.commands.bench_table import HEADS, LAYERS, MULTIPLIERS, ORDERS, make_table
 from engram_local.config import EngramConfig
-from engram_local.row_codecs import row_bytes
+from engram_local.tables.encodings import row_bytes
 
 VOCAB = 32_000
 DIM = 256  # of a row

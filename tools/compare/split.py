@@ -8,8 +8,8 @@ import onnx
 
 from engram_local.backends.onnx import OnnxContext, _open_session
 from engram_local.model import Model
-from engram_local.page_cache import drop_pages
-from engram_local.tables import RowReader, Table
+from engram_local.tables.page_cache import drop_pages
+from engram_local.tables.table import RowReader, Table
 
 N = 60
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from engram_local import _native, table_file
-from engram_local.tables import Table
+from engram_local import _native
+from engram_local.tables import file as table_file
+from engram_local.tables.table import Table
 
 Gather = Callable[[np.ndarray], object]
 

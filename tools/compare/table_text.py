@@ -15,7 +15,7 @@ def real_text() -> tuple[np.ndarray, str]:
     """(token ids int64 [n], what they are of): pydoc's topics and the standard library's docstrings, shuffled."""
     from tokenizers import Tokenizer
 
-    from engram_local.model import POCKET
+    from engram_local.model_folder import POCKET
 
     texts = list(pydoc_data.topics.topics.values())
     library = Path(sysconfig.get_path("stdlib"))

@@ -16,12 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from engram_local import table_file, tables
-from engram_local.bench_table import LAYERS, PREFILL, ROWS_A_TOKEN, machine, make_hasher, make_table
-from engram_local.memory import available_bytes
-from engram_local.page_cache import drop_pages, resident_share
-from engram_local.row_codecs import row_bytes
+from engram_local.commands.bench_table import LAYERS, PREFILL, ROWS_A_TOKEN, machine, make_hasher, make_table
+from engram_local.machine import available_bytes
 from engram_local.sizes import format_size
+from engram_local.tables import file as table_file
+from engram_local.tables import table as tables
+from engram_local.tables.encodings import row_bytes
+from engram_local.tables.page_cache import drop_pages, resident_share
 from engram_local.tools.compare.table_contenders import COLD, RESIDENT, Gather, Own, contenders
 from engram_local.tools.compare.table_text import real_text
 

@@ -13,12 +13,13 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from engram_local import row_codecs
 from engram_local.config import ENCODINGS
 from engram_local.errors import CheckpointError
-from engram_local.model_folder import GGUF_FILE, ONNX_FILE, save_manifest, write_manifest
+from engram_local.graph_names import GGUF_FILE, ONNX_FILE
+from engram_local.model_folder import save_manifest, write_manifest
 from engram_local.progress import Progress
-from engram_local.table_links import write_link
+from engram_local.tables import encodings
+from engram_local.tables.links import write_link
 from engram_local.tools.checkpoints import open_checkpoint
 from engram_local.tools.checkpoints.tensors import Tensors, read_json
 from engram_local.tools.checkpoints.view import KEPT_FILES, TOKENIZER_FILES, CheckpointView
@@ -140,7 +141,7 @@ def check_links(view: CheckpointView) -> None:
 
 def table_bytes(view: CheckpointView) -> int:
     """Bytes of the rows of all tables in their encodings."""
-    return sum(x.n_rows * row_codecs.row_bytes(x.encoding, x.head_dim) for x in view.engram.layers)
+    return sum(x.n_rows * encodings.row_bytes(x.encoding, x.head_dim) for x in view.engram.layers)
 
 
 def backbone_bytes(view: CheckpointView, backbones: tuple[str, ...], weights: str) -> int:

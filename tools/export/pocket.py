@@ -7,7 +7,8 @@ from pathlib import Path
 
 import engram_local
 from engram_local.errors import EngramError
-from engram_local.model_folder import GGUF_FILE, write_manifest
+from engram_local.graph_names import GGUF_FILE
+from engram_local.model_folder import write_manifest
 from engram_local.tools.checkpoints.view import KEPT_FILES
 from engram_local.tools.export import export_model
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from engram_local import row_codecs
 from engram_local.errors import CheckpointError, TableError
 from engram_local.progress import Progress
-from engram_local.table_file import TableWriter
+from engram_local.tables import encodings
+from engram_local.tables.file import TableWriter
 from engram_local.tools.checkpoints.view import RowSource, iter_blocks
 
 BLOCK_BYTES = 4 << 20
@@ -47,7 +47,7 @@ def _encode(rows: np.ndarray, encoding: str, name: str, first: int) -> np.ndarra
         bad = first + int(np.argmin(finite))
         raise CheckpointError(f"{name}: row {bad} holds NaN or infinity; the training run diverged")
     try:
-        return row_codecs.encode(encoding, rows)
+        return encodings.encode(encoding, rows)
     except TableError as e:
         raise CheckpointError(f"{name}: after {first} rows, {e}; or choose another encoding") from e
 
@@ -64,7 +64,7 @@ class Report:
         self._worst, self._worst_row = 0.0, 0
 
     def add(self, rows: np.ndarray, encoded: np.ndarray) -> None:
-        difference = row_codecs.decode(self.encoding, encoded, rows.shape[1])
+        difference = encodings.decode(self.encoding, encoded, rows.shape[1])
         difference -= rows
         error = np.einsum("ij,ij->i", difference, difference, dtype=np.float64)
         energy = np.einsum("ij,ij->i", rows, rows, dtype=np.float64)

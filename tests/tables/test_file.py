@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engram_local import row_codecs, table_file
 from engram_local.errors import TableError
-from engram_local.table_file import TableWriter, read_header, verify
+from engram_local.tables import encodings
+from engram_local.tables import file as table_file
+from engram_local.tables.file import TableWriter, read_header, verify
 
 
 def rows_of(n: int, dim: int) -> np.ndarray:
@@ -54,7 +55,7 @@ def test_safetensors_reads_what_we_write(tmp_path, encoding):
     with safetensors.safe_open(path, "np") as file:
         data = file.get_tensor("rows")
         assert file.metadata()["encoding"] == encoding and list(file.keys()) == ["rows"]
-    assert np.array_equal(data, row_codecs.encode(encoding, rows))
+    assert np.array_equal(data, encodings.encode(encoding, rows))
     header = read_header(path)
     assert (header.encoding, header.rows, header.dim, header.row_bytes) == (encoding, 4100, 96, data.shape[1])
     assert header.data_offset % 4096 == 0 and header.data_bytes == data.nbytes
@@ -73,7 +74,7 @@ def test_pieces_and_encoded_rows_give_the_same_file(tmp_path):
             writer.append(rows[start : start + 7777])
             writer.append(rows[:0])
     with TableWriter(encoded, "int4", 30000, 96) as writer:
-        writer.append_rows(row_codecs.encode("int4", rows))
+        writer.append_rows(encodings.encode("int4", rows))
     assert hashlib.sha256(whole.read_bytes()).digest() == hashlib.sha256(pieces.read_bytes()).digest()
     assert whole.read_bytes() == encoded.read_bytes()
 
@@ -202,7 +203,7 @@ def test_verify_names_the_altered_block(tmp_path):
 @pytest.mark.parametrize("encoding", ["int8", "int4", "fp8_e4m3"])
 def test_verify_finds_scales_that_are_not_finite(tmp_path, encoding):
     path = tmp_path / "t.safetensors"
-    rows = row_codecs.encode(encoding, rows_of(9000, 160))
+    rows = encodings.encode(encoding, rows_of(9000, 160))
     rows[8123, -2:] = 255  # NaN as float16 and as ue8m0
     with TableWriter(path, encoding, 9000, 160) as writer:
         writer.append_rows(rows)

@@ -1,4 +1,4 @@
-"""How much memory this process can still have."""
+"""What this machine grants this process: memory and cores."""
 
 import os
 import re
@@ -60,3 +60,17 @@ def _left_of(group: Path, limit: str, used: str) -> int | None:
     except (OSError, ValueError):  # no such file, or "max"
         return None
     return max(0, most - now + int(cached[1] if cached else 0))
+
+
+def physical_cores() -> int:
+    """Cores this process may run on, two hyperthreads counted as one where the system tells them apart."""
+    if not hasattr(os, "sched_getaffinity"):
+        return os.cpu_count() or 1
+    allowed = os.sched_getaffinity(0)
+    cores = set()
+    for cpu in allowed:
+        try:
+            cores.add(Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list").read_text())
+        except OSError:
+            return len(allowed)
+    return len(cores)

@@ -6,10 +6,11 @@ import os
 import numpy as np
 import pytest
 
-from engram_local import row_codecs, tables
 from engram_local.errors import RowRangeError, TableError
-from engram_local.table_links import write_link
-from engram_local.tables import Table
+from engram_local.tables import encodings
+from engram_local.tables import table as tables
+from engram_local.tables.links import write_link
+from engram_local.tables.table import Table
 
 SIZES = {"F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E8M0": 1, "U8": 1, "I64": 8}
 RNG = np.random.default_rng(5)
@@ -77,7 +78,7 @@ def test_shards_of_numbers(tmp_path, dtype):
 def test_fp8_with_scales_in_a_tensor_of_their_own(tmp_path, scale, dim):
     n, groups = 500, -(-dim // 32)
     codes = RNG.integers(0, 256, (n, dim), np.uint8)
-    values = row_codecs.E4M3_VALUES[codes]  # NaN codes among them
+    values = encodings.E4M3_VALUES[codes]  # NaN codes among them
     tensors = {"codes": ("F8_E4M3", codes, (n, dim))}
     if scale == "ue8m0":
         exponents = RNG.integers(100, 150, (n, groups), np.uint8)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engram_local.table_layout import TableLayout
+from engram_local.tables.layout import TableLayout
 
 _WINDOW = 1 << 30
 _SAMPLES = 100

@@ -19,12 +19,12 @@ from engram_local import _native
 from engram_local.config import EngramConfig, LayerConfig, NgramOrder
 from engram_local.errors import EngramError
 from engram_local.hashing import NgramHasher
-from engram_local.memory import available_bytes
-from engram_local.page_cache import drop_pages, resident_share
-from engram_local.row_codecs import row_bytes
+from engram_local.machine import available_bytes
 from engram_local.sizes import format_size
-from engram_local.table_file import TableWriter
-from engram_local.tables import Table
+from engram_local.tables.encodings import row_bytes
+from engram_local.tables.file import TableWriter
+from engram_local.tables.page_cache import drop_pages, resident_share
+from engram_local.tables.table import Table
 
 LAYERS, ORDERS, HEADS = (1, 14), (2, 3, 4), 8
 ROWS_A_TOKEN = len(LAYERS) * len(ORDERS) * HEADS

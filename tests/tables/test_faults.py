@@ -12,10 +12,12 @@ import time
 import numpy as np
 import pytest
 
-from engram_local import _native, row_codecs, tables
+from engram_local import _native
 from engram_local.errors import TableError
-from engram_local.table_file import TableWriter
-from engram_local.tables import RowReader, Table
+from engram_local.tables import encodings
+from engram_local.tables import table as tables
+from engram_local.tables.file import TableWriter
+from engram_local.tables.table import RowReader, Table
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "O_DIRECT"), reason="needs direct reads")
 N_ROWS, DIM = 20_000, 64
@@ -32,7 +34,7 @@ def stored(tmp_path_factory):
     with Table(path, access="direct") as table:
         if table.access != "direct":
             pytest.skip("this file system refuses direct reads")
-    return path, row_codecs.decode("int8", row_codecs.encode("int8", rows), DIM)
+    return path, encodings.decode("int8", encodings.encode("int8", rows), DIM)
 
 
 @pytest.fixture(params=["io_uring", "threads"])
@@ -53,7 +55,7 @@ def run(program: str, stored, **environment) -> str:
 import os, sys, signal, resource, numpy as np
 from engram_local import _native
 from engram_local.errors import TableError
-from engram_local.tables import Table
+from engram_local.tables.table import Table
 path = {str(path)!r}
 rows = np.load({str(path.with_suffix(".npy"))!r})
 def check(table, n=3000, times=3):
@@ -333,7 +335,7 @@ def test_fork_after_open(stored):
         """
 import warnings
 warnings.simplefilter('ignore')
-from engram_local.tables import RowReader
+from engram_local.tables.table import RowReader
 for uring in (True, False):
     _native.use_io_uring(uring)
     with Table(path, access='direct', ram_limit=17 << 20) as table, Table(path, access='mmap') as mapped:

@@ -207,10 +207,10 @@ def test_the_generated_help_page_is_up_to_date(tmp_path):
     """`make lint` runs the same check."""
 
     def check(page):
-        command = [sys.executable, "-m", "engram_local.cli_help", "--check", str(page)]
+        command = [sys.executable, "-m", "engram_local.commands.help", "--check", str(page)]
         return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
-    page = Path(__file__).parents[1] / "docs" / "cli.md"
+    page = Path(__file__).parents[2] / "docs" / "cli.md"
     assert check(page).stderr == ""
     (tmp_path / "cli.md").write_text(page.read_text() + "more\n")
     stale = check(tmp_path / "cli.md")

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from engram_local.cli_options import Debug, Encoding, RequiredModel, progress, say
+from engram_local.commands.options import Debug, Encoding, RequiredModel, progress, say
 
 Calibrate = Annotated[
     str | None,

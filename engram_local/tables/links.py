@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from engram_local import table_file
 from engram_local.errors import TableError
-from engram_local.table_layout import Column, Extent, TableLayout
+from engram_local.tables import file as table_file
+from engram_local.tables.layout import Column, Extent, TableLayout
 
 FORMAT = "engram_local.link.v1"
 MAX_LINK_BYTES = 1 << 20

@@ -15,8 +15,8 @@ import numpy as np
 
 from engram_local.errors import EngramError
 from engram_local.model import Model, open_tables
-from engram_local.page_cache import drop_pages, resident_share
 from engram_local.sizes import format_size
+from engram_local.tables.page_cache import drop_pages, resident_share
 
 KINDS = ("no_memory", "resident", "cold")
 ANY_SIZE = 2**62  # a RAM limit under which every table is resident

@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from engram_local import _native, row_codecs
+from engram_local import _native
 from engram_local.config import ENCODINGS
 from engram_local.errors import TableError
+from engram_local.tables import encodings
 
 TAIL_DIMS = (1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33, 47, 63, 64, 65, 97, 160, 256, 1536)
 FEATURE_SETS = [()] + [(name,) for name in _native.cpu_features()]
@@ -35,8 +36,8 @@ def native_decode(encoding: str, data: np.ndarray, dim: int) -> np.ndarray:
 def test_kernels_equal_the_twin(encoding, names):
     _native.set_cpu_features(names)
     for dim in TAIL_DIMS:
-        data = row_codecs.encode(encoding, sample_rows(9, dim))
-        twin = row_codecs.decode(encoding, data, dim)
+        data = encodings.encode(encoding, sample_rows(9, dim))
+        twin = encodings.decode(encoding, data, dim)
         assert np.array_equal(native_decode(encoding, data, dim).view(np.uint32), twin.view(np.uint32)), dim
     _native.set_cpu_features(_native.cpu_features())
 
@@ -58,7 +59,7 @@ def test_kernels_decode_every_code(names):
         ("fp8_e4m3", e4m3, 256),  # every code under every scale, NaN codes too
         ("float16", halves.view(np.uint8).reshape(256, 512), 256),
     ):
-        got, twin = native_decode(encoding, data, dim), row_codecs.decode(encoding, data, dim)
+        got, twin = native_decode(encoding, data, dim), encodings.decode(encoding, data, dim)
         assert np.array_equal(got, twin, equal_nan=True)
         assert np.array_equal(np.signbit(got[~np.isnan(got)]), np.signbit(twin[~np.isnan(twin)]))
     _native.set_cpu_features(_native.cpu_features())
@@ -71,7 +72,7 @@ def test_kernels_decode_every_code(names):
 def test_scales_that_are_not_finite_are_refused(encoding, bad_scale, names):
     _native.set_cpu_features(names)
     for dim in (1, 16, 33, 256):
-        data = row_codecs.encode(encoding, sample_rows(5, dim))
+        data = encodings.encode(encoding, sample_rows(5, dim))
         data[3, -len(bad_scale) :] = np.frombuffer(bad_scale, np.uint8)
         with pytest.raises(TableError, match="row 3 has a scale that is NaN or infinite"):
             native_decode(encoding, data, dim)
@@ -80,13 +81,13 @@ def test_scales_that_are_not_finite_are_refused(encoding, bad_scale, names):
 
 def test_bytes_of_small_rows():
     """The examples of docs/format.md, written out by hand."""
-    assert row_codecs.encode("int8", np.float32([[127, -63.5, 0]])).tobytes() == bytes([127, 192, 0, 0x00, 0x3C])
-    assert row_codecs.encode("int4", np.float32([[-8, 7, 1]])).tobytes() == bytes([0xF0, 0x09, 0x00, 0x3C])
-    assert row_codecs.encode("int4", np.float32([[16, -14, 2]])).tobytes() == bytes([0xF0, 0x07, 0x00, 0xC0])
-    assert row_codecs.encode("fp8_e4m3", np.float32([[448, -1, 0]])).tobytes() == bytes([0x7E, 0xB8, 0x00, 127])
-    assert row_codecs.encode("fp8_e4m3", np.float32([[896, 3.5, 0]])).tobytes() == bytes([0x7E, 0x3E, 0x00, 128])
-    assert row_codecs.encode("float16", np.float32([[1, -2]])).tobytes() == bytes([0x00, 0x3C, 0x00, 0xC0])
-    assert row_codecs.encode("float32", np.float32([[1]])).tobytes() == bytes([0x00, 0x00, 0x80, 0x3F])
+    assert encodings.encode("int8", np.float32([[127, -63.5, 0]])).tobytes() == bytes([127, 192, 0, 0x00, 0x3C])
+    assert encodings.encode("int4", np.float32([[-8, 7, 1]])).tobytes() == bytes([0xF0, 0x09, 0x00, 0x3C])
+    assert encodings.encode("int4", np.float32([[16, -14, 2]])).tobytes() == bytes([0xF0, 0x07, 0x00, 0xC0])
+    assert encodings.encode("fp8_e4m3", np.float32([[448, -1, 0]])).tobytes() == bytes([0x7E, 0xB8, 0x00, 127])
+    assert encodings.encode("fp8_e4m3", np.float32([[896, 3.5, 0]])).tobytes() == bytes([0x7E, 0x3E, 0x00, 128])
+    assert encodings.encode("float16", np.float32([[1, -2]])).tobytes() == bytes([0x00, 0x3C, 0x00, 0xC0])
+    assert encodings.encode("float32", np.float32([[1]])).tobytes() == bytes([0x00, 0x00, 0x80, 0x3F])
 
 
 @pytest.mark.parametrize(
@@ -101,8 +102,8 @@ def test_bytes_of_small_rows():
     ],
 )
 def test_row_bytes(encoding, dim, size):
-    assert row_codecs.row_bytes(encoding, dim) == size
-    assert row_codecs.encode(encoding, np.zeros((2, dim), np.float32)).shape == (2, size)
+    assert encodings.row_bytes(encoding, dim) == size
+    assert encodings.encode(encoding, np.zeros((2, dim), np.float32)).shape == (2, size)
 
 
 finite_rows = hnp.arrays(
@@ -127,7 +128,7 @@ def test_error_bounds(rows):
         "float32": np.zeros_like(rows),
     }
     for encoding, bound in bounds.items():
-        back = row_codecs.decode(encoding, row_codecs.encode(encoding, rows), dim)
+        back = encodings.decode(encoding, encodings.encode(encoding, rows), dim)
         assert (np.abs(back.astype(np.float64) - rows) <= bound).all(), encoding
 
 
@@ -135,19 +136,19 @@ def test_error_bounds(rows):
 @given(rows=finite_rows)
 def test_encoding_again_changes_nothing(rows):
     for encoding in ENCODINGS:
-        once = row_codecs.decode(encoding, row_codecs.encode(encoding, rows), rows.shape[1])
-        twice = row_codecs.decode(encoding, row_codecs.encode(encoding, once), rows.shape[1])
+        once = encodings.decode(encoding, encodings.encode(encoding, rows), rows.shape[1])
+        twice = encodings.decode(encoding, encodings.encode(encoding, once), rows.shape[1])
         if encoding in ("fp8_e4m3", "float16", "float32"):
             assert np.array_equal(once, twice), encoding
 
 
 def test_e4m3_rounds_to_nearest_even():
-    values = np.sort(row_codecs.E4M3_VALUES[:127].astype(np.float64))  # 0 to 448
+    values = np.sort(encodings.E4M3_VALUES[:127].astype(np.float64))  # 0 to 448
     rng = np.random.default_rng(0)
     x = np.concatenate((rng.uniform(0, 448, 500), 2.0 ** rng.uniform(-12, 8, 500), (values[1:] + values[:-1]) / 2))
     x = np.concatenate(([448.0], x)).astype(np.float32)  # the peak pins each group's scale to 1
     groups = np.concatenate((np.full((len(x), 1), 448, np.float32), x[:, None]), axis=1)
-    got = row_codecs.decode("fp8_e4m3", row_codecs.encode("fp8_e4m3", groups), 2)[:, 1]
+    got = encodings.decode("fp8_e4m3", encodings.encode("fp8_e4m3", groups), 2)[:, 1]
     distance = np.abs(values[None] - x[:, None].astype(np.float64))
     nearest = distance.min(axis=1)
     assert np.array_equal(np.abs(got - x.astype(np.float64)), nearest)
@@ -162,20 +163,20 @@ def test_rows_that_are_not_finite_are_refused(encoding, value):
     rows = sample_rows(4000, 64)
     rows[3777, 5] = value
     with pytest.raises(TableError, match=f"row 3777 holds .*{encoding} cannot store"):
-        row_codecs.encode(encoding, rows)
+        encodings.encode(encoding, rows)
 
 
 def test_values_beyond_the_encoding_are_refused():
     for encoding, limit in (("int8", 127 * 65504), ("int4", 8 * 65504), ("float16", 65504)):
         rows = np.array([[1, 2], [limit * 1.01, 0]], np.float32)
         with pytest.raises(TableError, match="row 1 holds"):
-            row_codecs.encode(encoding, rows)
-        row_codecs.encode(encoding, rows * np.float32(0.98))
-    row_codecs.encode("fp8_e4m3", np.float32([[3e38, 0]]))
+            encodings.encode(encoding, rows)
+        encodings.encode(encoding, rows * np.float32(0.98))
+    encodings.encode("fp8_e4m3", np.float32([[3e38, 0]]))
 
 
 def test_wrong_shapes_and_names():
     with pytest.raises(TableError, match="unknown row encoding 'int5'"):
-        row_codecs.row_bytes("int5", 8)
+        encodings.row_bytes("int5", 8)
     with pytest.raises(TableError, match="int8 rows of 8 values take 10 bytes"):
-        row_codecs.decode("int8", np.zeros((2, 9), np.uint8), 8)
+        encodings.decode("int8", np.zeros((2, 9), np.uint8), 8)

@@ -8,12 +8,11 @@ from pathlib import Path
 
 from engram_local.config import LayerConfig
 from engram_local.hashing import NgramHasher
-from engram_local.model import POCKET
-from engram_local.model_folder import GGUF_FILE, ModelFolder
-from engram_local.page_cache import table_share
+from engram_local.model_folder import POCKET, ModelFolder
 from engram_local.sizes import format_size
-from engram_local.table_links import read_layout
-from engram_local.tokenization import Tokenizer
+from engram_local.tables.links import read_layout
+from engram_local.tables.page_cache import table_share
+from engram_local.tokenization import open_tokenizer
 
 
 def describe(folder: ModelFolder) -> dict:
@@ -143,15 +142,6 @@ def print_model(path: str | Path | None, as_json: bool, live: bool = False) -> N
         memory.add_row("context, a token", "", format_size(ram["context_per_token"]))
     memory.add_row("all files", format_size(about["bytes_on_disk"]["all"]), "")
     console.print(memory)
-
-
-def open_tokenizer(folder: ModelFolder) -> Tokenizer:
-    """The folder's tokenizer.json, or the tokenizer inside its GGUF."""
-    if folder.has_tokenizer or not folder.has_gguf:
-        return Tokenizer(folder.path)
-    from engram_local.backends.gguf_tokenizer import GgufTokenizer
-
-    return GgufTokenizer(folder.file(GGUF_FILE))
 
 
 def print_rows(path: str | Path | None, text: str, as_json: bool) -> None:

@@ -6,11 +6,11 @@ import os
 import numpy as np
 import pytest
 
-from engram_local import page_cache
 from engram_local.cli import app
-from engram_local.page_cache import drop_pages, resident_share, table_share, timed_share
-from engram_local.table_file import TableWriter
-from engram_local.table_links import read_layout
+from engram_local.tables import page_cache
+from engram_local.tables.file import TableWriter
+from engram_local.tables.links import read_layout
+from engram_local.tables.page_cache import drop_pages, resident_share, table_share, timed_share
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="needs posix_fadvise")
 N_ROWS, DIM = 40_000, 254

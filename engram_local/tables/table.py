@@ -15,10 +15,10 @@ import numpy as np
 
 from engram_local import _native
 from engram_local.errors import TableError
-from engram_local.memory import available_bytes
+from engram_local.machine import available_bytes
 from engram_local.sizes import format_size
-from engram_local.table_layout import TableLayout
-from engram_local.table_links import read_layout
+from engram_local.tables.layout import TableLayout
+from engram_local.tables.links import read_layout
 
 ACCESS = ("auto", "resident", "mmap", "direct")
 _WARM_BYTES = 1 << 20

@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 
-from engram_local import bench_table
-from engram_local.tables import Table
+from engram_local.commands import bench_table
+from engram_local.tables.table import Table
 
 
 def test_run_table_bench(tmp_path, capsys, monkeypatch):

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from engram_local import row_codecs
 from engram_local.config import ENCODINGS
 from engram_local.errors import TableError
+from engram_local.tables import encodings
 
 FORMAT = "engram_local.table.v1"
 ALIGNMENT = 4096
@@ -97,7 +97,7 @@ def _parse_header(path: str, text: bytes, file_bytes: int) -> TableHeader:
         return int(value)
 
     rows, dim = number("rows", 1, MAX_ROWS), number("dim", 1, MAX_DIM)
-    row_bytes = row_codecs.row_bytes(encoding, dim)
+    row_bytes = encodings.row_bytes(encoding, dim)
     number("row_bytes", row_bytes, row_bytes)
     number("block_bytes", BLOCK_BYTES, BLOCK_BYTES)
     wanted = {"dtype": "U8", "shape": [rows, row_bytes], "data_offsets": [0, rows * row_bytes]}
@@ -138,7 +138,7 @@ def n_blocks(data_bytes: int) -> int:
 
 def _header_bytes(encoding: str, rows: int, dim: int, checksums: str) -> bytes:
     """The file's bytes before the rows; their number does not depend on the checksums' values."""
-    row_bytes = row_codecs.row_bytes(encoding, dim)
+    row_bytes = encodings.row_bytes(encoding, dim)
     metadata = {
         "format": FORMAT,
         "encoding": encoding,
@@ -165,7 +165,7 @@ class TableWriter:
 
     def __init__(self, path, encoding: str, rows: int, dim: int):
         self.path, self.encoding, self.rows, self.dim = os.fspath(path), encoding, rows, dim
-        self.row_bytes = row_codecs.row_bytes(encoding, dim)
+        self.row_bytes = encodings.row_bytes(encoding, dim)
         if not 1 <= rows <= MAX_ROWS or not 1 <= dim <= MAX_DIM:
             raise TableError(f"{self.path}: a table of {rows} rows of {dim} values is outside the format's limits")
         self.rows_written = 0
@@ -181,7 +181,7 @@ class TableWriter:
     def append(self, rows: np.ndarray) -> None:
         """Encode and write float32 [n, dim]."""
         try:
-            data = row_codecs.encode(self.encoding, rows)
+            data = encodings.encode(self.encoding, rows)
         except TableError as error:
             raise TableError(f"{self.path}: after {self.rows_written} rows, {error}") from error
         self.append_rows(data)
@@ -287,7 +287,7 @@ def verify(path) -> Iterator[Finding]:
             whole = len(rest) // header.row_bytes
             first_row = (start + len(data) - len(rest)) // header.row_bytes
             rows = np.frombuffer(rest, np.uint8, whole * header.row_bytes).reshape(whole, header.row_bytes)
-            finite = np.isfinite(row_codecs.decode(header.encoding, rows, header.dim)).all(axis=1)
+            finite = np.isfinite(encodings.decode(header.encoding, rows, header.dim)).all(axis=1)
             if problem is None and not finite.all():
                 problem = (
                     f"{path}: row {first_row + int(np.argmin(finite))} holds NaN or infinity; export the table again"

@@ -15,7 +15,7 @@ from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
 import engram_local
-from engram_local.chat import NO_CONTROLS, QUIT, _Terminal, command, interruptible, run_plain
+from engram_local.commands.chat import NO_CONTROLS, QUIT, _Terminal, command, interruptible, run_plain
 from engram_local.conversation import Conversation
 from engram_local.errors import ContextOverflowError, EngramError, ModelFolderError
 

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from engram_local.bench import KINDS, measure, run_bench, summary
+from engram_local.commands.bench import KINDS, measure, run_bench, summary
 from engram_local.errors import EngramError
-from engram_local.page_cache import drop_pages, resident_share
+from engram_local.tables.page_cache import drop_pages, resident_share
 
 KEYS = {
     *("model", "backend", "threads", "page_cache"),

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 import engram_local
-from engram_local import memory
+from engram_local import machine
 from engram_local.errors import EngramError
-from engram_local.page_cache import drop_pages, resident_share
-from engram_local.table_file import TableWriter
-from engram_local.tables import Table
+from engram_local.tables.file import TableWriter
+from engram_local.tables.page_cache import drop_pages, resident_share
+from engram_local.tables.table import Table
 
 SANITIZED = "asan" in os.environ.get("LD_PRELOAD", "")
 pytestmark = [
@@ -25,7 +25,7 @@ N_ROWS, DIM, LIMIT = 200_000, 254, 32 << 20
 HEAD = """
 import os, sys, resource
 import numpy as np
-from engram_local.tables import RowReader, Table
+from engram_local.tables.table import RowReader, Table
 paths, limit, rng = sys.argv[2:4], int(sys.argv[4]), np.random.default_rng(1)
 def ids(n_tokens):
     return {i: rng.integers(0, 200_000, (n_tokens, 24)) for i in (0, 1)}
@@ -181,8 +181,8 @@ def test_free_memory_is_what_a_container_has(monkeypatch, tmp_path):
         (folder / "memory.max").write_text(limit)
         (folder / "memory.current").write_text(used)
         (folder / "memory.stat").write_text("anon 5\ninactive_file 400000\n")
-    monkeypatch.setattr(memory, "_CGROUPS", tmp_path)
-    monkeypatch.setattr(memory, "_own_groups", lambda: [("", "/a/b")])
-    assert memory.available_bytes() == 900_000
-    monkeypatch.setattr(memory, "_own_groups", lambda: [("cpu,memory", "/none")])
-    assert memory.available_bytes() == memory._system_bytes() > 1 << 20
+    monkeypatch.setattr(machine, "_CGROUPS", tmp_path)
+    monkeypatch.setattr(machine, "_own_groups", lambda: [("", "/a/b")])
+    assert machine.available_bytes() == 900_000
+    monkeypatch.setattr(machine, "_own_groups", lambda: [("cpu,memory", "/none")])
+    assert machine.available_bytes() == machine._system_bytes() > 1 << 20

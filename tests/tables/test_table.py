@@ -8,10 +8,11 @@ import threading
 import numpy as np
 import pytest
 
-from engram_local import row_codecs, tables
 from engram_local.errors import RowRangeError, TableError
-from engram_local.table_file import ENCODINGS, TableWriter
-from engram_local.tables import RowReader, Table
+from engram_local.tables import encodings
+from engram_local.tables import table as tables
+from engram_local.tables.file import ENCODINGS, TableWriter
+from engram_local.tables.table import RowReader, Table
 
 N_ROWS, DIM = 3000, 96
 
@@ -21,7 +22,7 @@ def write(path, encoding="int8", n=N_ROWS, dim=DIM) -> np.ndarray:
     rows = np.random.default_rng(n).standard_normal((n, dim)).astype(np.float32)
     with TableWriter(path, encoding, n, dim) as writer:
         writer.append(rows)
-    return row_codecs.decode(encoding, row_codecs.encode(encoding, rows), dim)
+    return encodings.decode(encoding, encodings.encode(encoding, rows), dim)
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def test_gather(path, encoding, access):
     rng = np.random.default_rng(1)
     with Table(path, access=access) as table:
         assert (table.n_rows, table.dim, table.encoding) == (N_ROWS, DIM, encoding)
-        assert table.row_bytes == row_codecs.row_bytes(encoding, DIM)
+        assert table.row_bytes == encodings.row_bytes(encoding, DIM)
         for shape in [(), (0,), (1,), (64,), (65,), (7, 24), (2, 3, 5), (5000,)]:
             ids = rng.integers(0, N_ROWS, shape)
             table.prefetch(ids)
@@ -70,7 +71,7 @@ def test_wrong_outputs_are_refused(path):
 
 
 def test_scales_that_are_not_finite(path):
-    data = row_codecs.encode("int8", np.ones((10, DIM), np.float32))
+    data = encodings.encode("int8", np.ones((10, DIM), np.float32))
     data[7, -2:] = [0x00, 0x7E]
     with TableWriter(path, "int8", 10, DIM) as writer:
         writer.append_rows(data)

@@ -1,0 +1,46 @@
+"""Names of a graph's inputs, outputs and files: the contract between tools/export and backends/."""
+
+ONNX_FILE = "backbone.onnx"
+GGUF_FILE = "backbone.gguf"
+INPUT_IDS = "input_ids"
+ATTENTION_MASK = "attention_mask"
+LOGITS_ROWS = "logits_rows"  # positions of a chunk whose logits are wanted
+LOGITS = "logits"
+ENABLED = "engram_enabled"
+HIDDEN = "hidden"  # of a layer's own graph: the residual that enters the block
+HIDDEN_OUT = "hidden_out"
+
+
+def layer_file(layer_id: int) -> str:
+    """The layer's own graph, run beside a GGUF backbone."""
+    return f"engram_layer_{layer_id}.onnx"
+
+
+def rows(layer_id: int) -> str:
+    """Input: the rows that the layer takes in."""
+    return f"engram_rows_{layer_id}"
+
+
+def past_conv(layer_id: int) -> str:
+    """Input: what the layer's convolution saw last."""
+    return f"past_engram_conv_{layer_id}"
+
+
+def present_conv(layer_id: int) -> str:
+    """Output: what it takes in now."""
+    return f"present_engram_conv_{layer_id}"
+
+
+def gate(layer_id: int) -> str:
+    """Output: how far the layer's gate opened."""
+    return f"engram_gate_{layer_id}"
+
+
+def past_kv(block: int, part: str) -> str:
+    """Input: keys or values of one block; `part` is "key" or "value"."""
+    return f"past_key_values.{block}.{part}"
+
+
+def present_kv(block: int, part: str) -> str:
+    """Output: the same, with the new tokens'."""
+    return f"present.{block}.{part}"
