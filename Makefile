@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 SOURCES := setup.py pyproject.toml $(wildcard ext/*.pyx ext/*.c ext/*.h)
 CONSTRAINTS := -c tests/constraints.txt
 CHECKPOINT ?= build/pocket-checkpoint
-.PHONY: chat test lint bench parity sanitize fuzz pocket train-pocket compare docs dist clean
+.PHONY: chat test lint bench parity sanitize fuzz pocket train-pocket compare docs dist arm64 windows macos clean
 
 # Talk to the small trained model that ships in the package; one message a line when stdin is no terminal.
 chat: $(VENV)/.installed
@@ -35,6 +35,13 @@ parity: $(VENV)/.parity
 # The extension under AddressSanitizer and UBSan, in a tree of its own.
 sanitize:
 	@PYTHON=$(PYTHON) sh tests/sanitize.sh
+
+# ext/ without Python, against the cases of the kernel tests, cross-compiled: under qemu-user, under wine, and for macOS
+# compiled and linked only. tests/c/run.sh names the packages that each needs.
+arm64 windows macos: $(VENV)/.test
+	@if [ $@ = macos ]; then $(PIP) install ziglang >&2; fi
+	@$(BIN)/python tests/c/cases.py build/c/cases.bin
+	@PYTHON=$(BIN)/python sh tests/c/run.sh $@
 
 # Search the parsers of files that come from others, guided by coverage: make fuzz ARGS=600 (seconds a parser).
 fuzz: $(VENV)/.test

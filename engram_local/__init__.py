@@ -17,8 +17,8 @@ __all__ = [*_PUBLIC, "__version__"]
 
 if not any(name.startswith("_native.") for name in os.listdir(os.path.dirname(__file__))):
     raise ImportError(
-        f"{os.path.dirname(__file__)} holds the sources of engram_local, not an installed copy: run Python from another "
-        "folder, or install this one in place with `pip install -e .`"
+        f"{os.path.dirname(__file__)} holds the sources of engram_local, not an installed copy: run Python from "
+        "another folder, or install this one in place with `pip install -e .`"
     )
 
 

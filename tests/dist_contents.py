@@ -1,4 +1,4 @@
-"""Whether the distributions in a folder hold what they should, no more and no less: python tests/dist_contents.py dist"""
+"""Whether the distributions in a folder hold what they should and no more: python tests/dist_contents.py dist"""
 
 import re
 import sys
