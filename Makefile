@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 SOURCES := setup.py pyproject.toml $(wildcard ext/*.pyx ext/*.c ext/*.h)
 CONSTRAINTS := -c tests/constraints.txt
 CHECKPOINT ?= build/pocket-checkpoint
-.PHONY: chat test lint bench parity sanitize fuzz pocket train-pocket compare docs dist arm64 windows macos clean
+.PHONY: chat test lint bench parity sanitize fuzz pocket train-pocket compare docs docs-site dist arm64 windows macos lowest newest clean
 
 # Talk to the small trained model that ships in the package; one message a line when stdin is no terminal.
 chat: $(VENV)/.installed
@@ -23,6 +23,7 @@ lint: $(VENV)/.lint
 	@$(BIN)/ruff format --check .
 	@$(BIN)/cython-lint ext
 	@$(BIN)/python -m engram_local.commands.help --check docs/cli.md
+	@$(BIN)/python -m engram_local.commands.man --check docs/engram-local.1
 
 # Tokens per second of the pocket model on this machine: memory off, on and resident, on and cold.
 bench: $(VENV)/.installed
@@ -61,12 +62,26 @@ pocket: $(VENV)/.parity
 train-pocket: $(VENV)/.parity
 	@$(BIN)/python -m engram_local.tools.train "$(CHECKPOINT)" $(ARGS)
 
+# docs/cli.md and the manual page, out of the commands themselves.
 docs: $(VENV)/.installed
 	@$(BIN)/python -m engram_local.commands.help > docs/cli.md
+	@$(BIN)/python -m engram_local.commands.man > docs/engram-local.1
+
+# docs/ as a site in build/site; a link that leads nowhere is an error.
+docs-site: $(VENV)/.docs
+	@$(BIN)/mkdocs -q build --strict
 
 # Source distribution and wheel in dist/, checked, each installed away from this tree and asked a question.
 dist:
 	@PYTHON=$(PYTHON) sh tests/dist.sh
+
+# The suite with the lowest versions that pyproject.toml allows, and with the newest of all; without llama.cpp.
+lowest newest:
+	@$(PYTHON) -m venv build/$@
+	@build/$@/bin/python -m pip --disable-pip-version-check -q install -U pip >&2
+	@build/$@/bin/python -m pip --disable-pip-version-check -q install -U $(if $(filter lowest,$@),-c tests/lowest.txt) -e '.[test]' >&2
+	@build/$@/bin/python -m pip list --format=freeze | grep -iE '^(numpy|onnxruntime|tokenizers|jinja2|typer|rich|prompt.toolkit|zstandard)='
+	@build/$@/bin/python -m pytest tests --ignore=tests/parity $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist engram_local/*.so engram_local.egg-info
@@ -86,6 +101,10 @@ $(VENV)/.test: $(VENV)/.installed
 
 $(VENV)/.lint: $(VENV)/.installed
 	@$(PIP) install -e '.[lint]' >&2
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.installed
+	@$(PIP) install -e '.[docs]' >&2
 	@touch $@
 
 $(VENV)/.parity: $(VENV)/.test

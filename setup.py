@@ -45,6 +45,7 @@ tools = ["engram_local.tools" + (f".{p}" if p else "") for p in ["", *find_packa
 setup(
     packages=[*find_packages(include=["engram_local", "engram_local.*"]), *tools],
     package_dir={"engram_local": "engram_local", "engram_local.tools": "tools"},
+    data_files=[("share/man/man1", ["docs/engram-local.1"])],
     ext_modules=cythonize(
         extensions,
         build_dir="build",

@@ -8,7 +8,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 IN_SDIST = ("ext", "engram_local", "tools", "tests", "docs")
-TOP = ("LICENSE", "README.md", "CHANGELOG.md", "MANIFEST.in", "Makefile", "pyproject.toml", "setup.py")
+TOP = ("LICENSE", "README.md", "CHANGELOG.md", "SECURITY.md", "MANIFEST.in", "Makefile", "mkdocs.yml")
+BUILD = ("pyproject.toml", "setup.py")
 EXTENSIONS = ("engram_local/_native", "engram_local/_llama_callback")
 
 
@@ -33,7 +34,7 @@ def check_sdist(path: Path) -> None:
         members = {x.name.partition("/")[2]: x for x in archive if x.isfile()}
     generated = {"PKG-INFO", "setup.cfg"} | {x for x in members if x.startswith("engram_local.egg-info/")}
     unreadable = {name for name, x in members.items() if x.mode & 0o444 != 0o444}
-    check(path.name, set(members), sources(*IN_SDIST) | set(TOP) | generated, unreadable)
+    check(path.name, set(members), sources(*IN_SDIST) | set(TOP) | set(BUILD) | generated, unreadable)
 
 
 def check_wheel(path: Path) -> None:
@@ -53,6 +54,7 @@ def check_wheel(path: Path) -> None:
     info = f"engram_local-{version}.dist-info"
     files = ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "top_level.txt")
     expected |= {f"{info}/{x}" for x in (*files, "licenses/LICENSE", "licenses/engram_local/pocket/NOTICE")}
+    expected.add(f"engram_local-{version}.data/data/share/man/man1/engram-local.1")
     expected |= {x for x in members if x.startswith(f"{info}/sboms/")}  # by auditwheel
     unreadable = {name for name, x in members.items() if x.external_attr >> 16 & 0o444 != 0o444}
     check(path.name, set(members), expected, unreadable)
