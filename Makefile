@@ -69,7 +69,7 @@ docs: $(VENV)/.installed
 
 # docs/ as a site in build/site; a link that leads nowhere is an error.
 docs-site: $(VENV)/.docs
-	@$(BIN)/mkdocs -q build --strict
+	@$(BIN)/zensical build --strict
 
 # Source distribution and wheel in dist/, checked, each installed away from this tree and asked a question.
 dist:
