@@ -11,11 +11,13 @@ from weakref import WeakSet
 from engram_local.arguments import integer
 from engram_local.backends import choose_backend, open_backend
 from engram_local.backends.base import Backend
+from engram_local.end_tokens import end_tokens
 from engram_local.errors import ContextOverflowError, ModelFolderError, UsageError
 from engram_local.hashing import NgramHasher
 from engram_local.lookup import RowSource
 from engram_local.machine import physical_cores, usable_cpus
 from engram_local.model_folder import POCKET, ModelFolder
+from engram_local.sampling import own_settings
 from engram_local.session import Session
 from engram_local.tables.model_tables import ModelTables
 from engram_local.tokenization import Tokenizer, open_tokenizer
@@ -107,7 +109,7 @@ class Model:
             self.context_length = min(context_length, self._backend.context_length)
             self.tokenizer: Tokenizer = open_tokenizer(folder)
             self._check_tokenizer()
-            self.eos_ids = folder.eos_ids() or frozenset(self.tokenizer.end_ids())
+            self.eos_ids = frozenset(end_tokens(folder, self.tokenizer, gguf=self.backend.name == "gguf"))
         except BaseException:
             self.close()
             raise
@@ -180,23 +182,17 @@ class Model:
             session.close()
 
     def prompt_ids(self, prompt: str | Sequence[dict[str, str]], raw: bool = False) -> list[int]:
-        """Token ids of a prompt as `generate` takes it. Raises UsageError where it is empty."""
+        """Token ids of a prompt as `generate` takes it; see generation.prompt_ids."""
+        from engram_local.generation import prompt_ids
+
         self.check_open()
-        if not isinstance(prompt, str):
-            return self.tokenizer.encode_chat(prompt)
-        if not prompt:
-            raise UsageError("the prompt is empty; give some text")
-        if raw or self.tokenizer.template is None:
-            return self.tokenizer.encode(prompt)
-        return self.tokenizer.encode_chat([{"role": "user", "content": prompt}])
+        return prompt_ids(self.tokenizer, prompt, raw, self.context_length)
 
     def sampling(self, **given: Any) -> dict[str, Any]:
-        """Fields of SamplingParams: those given and not None, else the model's own (generation_config.json)."""
-        own = self.folder.generation_config()
-        filters = ("temperature", "top_k", "top_p", "min_p") if own.get("do_sample") else ()
-        chosen = {"temperature": 1.0} if filters else {}
-        chosen |= {key: own[key] for key in (*filters, "repetition_penalty") if own.get(key) is not None}
-        return chosen | {key: value for key, value in given.items() if value is not None}
+        """Fields of SamplingParams: those given and not None, else the model's own (generation_config.json). Raises
+        ModelFolderError where those cannot be."""
+        own = own_settings(self.folder.generation_config(), f"{self.folder.path}/generation_config.json")
+        return own | {key: value for key, value in given.items() if value is not None}
 
     def stats(self) -> dict[int, dict[str, Any]]:
         """{layer_id: what took effect and what was read since the tables were opened} (tables.Table.stats)."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from engram_local import model_folder
+from engram_local.config import LayerConfig
 from engram_local.errors import EngramError
 from engram_local.model_folder import ModelFolder, Progress, check_size, folder_files, read_manifest, sha256
 from engram_local.tables import file as table_file
@@ -54,8 +55,8 @@ def verify(path: str | Path, progress: Progress | None = None) -> Iterator[Findi
     yield Finding(True, "config.json", f"{len(folder.engram.layers)} Engram layers, heads and rows agree")
     for layer in folder.engram.layers:
         yield from _check_table(folder, layer, progress)
-    if folder.token_map is not None:
-        yield _check_token_map(folder)
+    if folder.token_map is not None and folder.engram.token_map is not None:
+        yield _check_token_map(folder, folder.engram.token_map, folder.token_map)
     yield from _check_backbone(folder)
 
 
@@ -77,7 +78,7 @@ def _check_file(path: Path, name: str, entry: dict, progress: Progress | None) -
     return Finding(True, name, f"size and sha256 agree ({entry['bytes']} bytes)")
 
 
-def _check_table(folder: ModelFolder, layer, progress: Progress | None) -> Iterator[Finding]:
+def _check_table(folder: ModelFolder, layer: LayerConfig, progress: Progress | None) -> Iterator[Finding]:
     path = folder.path / layer.table
     try:
         layout = read_layout(path)
@@ -103,8 +104,7 @@ def _check_table(folder: ModelFolder, layer, progress: Progress | None) -> Itera
         yield Finding(True, layer.table, f"block checksums agree, {layout.n_rows} rows are finite ({done} bytes)")
 
 
-def _check_token_map(folder: ModelFolder) -> Finding:
-    name = folder.engram.token_map
+def _check_token_map(folder: ModelFolder, name: str, token_map: np.ndarray) -> Finding:
     if not folder.has_tokenizer:
         return Finding(None, name, "the folder has no tokenizer.json to derive it from: not checked")
     from engram_local.token_compression import compression_map
@@ -113,7 +113,7 @@ def _check_token_map(folder: ModelFolder) -> Finding:
         derived = compression_map(folder.path / "tokenizer.json")
     except EngramError as error:
         return Finding(False, name, str(error))
-    stored = folder.token_map[: len(derived)]
+    stored = token_map[: len(derived)]
     if len(stored) < len(derived):
         return Finding(False, name, f"covers {len(stored)} of the tokenizer's {len(derived)} tokens")
     differing = np.flatnonzero(stored != derived)
