@@ -112,8 +112,8 @@ class LoadOptions:
             verbose=self.verbose,
             **({} if self.gpu_layers is None else {"n_gpu_layers": self.gpu_layers}),
         )
-        if self.threads and self.threads > loaded.threads:
-            say(f"This machine has {loaded.threads} cores: as many threads are used.")
+        for note in loaded.notes:
+            say(note)
         if self.verbose:
             say(f"{loaded.folder.path}: backend {loaded.backend.name}, {loaded.threads} threads")
             for layer_id, table in loaded.tables.items():
