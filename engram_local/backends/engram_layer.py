@@ -7,6 +7,7 @@ import numpy as np
 import onnxruntime as ort
 
 from engram_local import graph_names
+from engram_local.backends.base import gate_of
 from engram_local.config import LayerConfig
 from engram_local.errors import BackendError
 
@@ -61,6 +62,7 @@ class EngramLayer:
                     f"{file}: its input {name} has shape {shapes.get(name)}, the backbone and config.json ask for "
                     f"[batch, n, {last}]; the GGUF and the layer do not belong together"
                 )
+        self._gates = [graph_names.gated(self.layer_id), graph_names.value(self.layer_id)]
 
     def run(
         self,
@@ -85,10 +87,7 @@ class EngramLayer:
         if self.n_state:
             past = [state.before(position) for state, position in zip(states, positions, strict=True)]
             feed[self._past] = past[0][None] if n_sequences == 1 else np.stack(past)
-        outputs = self._outputs
-        if gates:
-            feed[graph_names.GATES] = np.array([True])
-            outputs = [*outputs, graph_names.gate(self.layer_id)]
+        outputs = [*self._outputs, *self._gates] if gates else self._outputs
         # Plain run: binding five buffers anew at each token takes longer than copying a token's worth of output.
         try:
             results = self.session.run(outputs, feed)
@@ -97,7 +96,7 @@ class EngramLayer:
         if self.n_state:
             for state, position, inputs in zip(states, positions, results[1], strict=True):
                 state.put(position, inputs)
-        return results[0], results[-1] if gates else None
+        return results[0], gate_of(*results[-2:]) if gates else None
 
 
 def _open_session(file: Path, threads: int) -> ort.InferenceSession:

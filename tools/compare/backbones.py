@@ -18,7 +18,7 @@ from statistics import median
 import numpy as np
 
 from engram_local import __version__
-from engram_local.commands.bench import spread, write_file
+from engram_local.commands.bench_model import spread, write_file
 from engram_local.errors import EngramError
 from engram_local.graph_names import GGUF_FILE, ONNX_FILE
 from engram_local.model import load
