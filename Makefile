@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(abspath $(VENV))/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
-SOURCES := setup.py pyproject.toml $(wildcard ext/*.pyx ext/*.c ext/*.h)
+SOURCES := setup.py pyproject.toml $(wildcard ext/*.pyx ext/*.pxd ext/*.c ext/*.h)
 CONSTRAINTS := -c tests/constraints.txt
 CHECKPOINT ?= build/pocket-checkpoint
 .PHONY: chat test lint bench parity sanitize fuzz pocket train-pocket compare docs clean

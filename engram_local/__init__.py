@@ -24,8 +24,8 @@ __all__ = [
     "load",
 ]
 
-# ONNX Runtime reports to its maker unless it is told not to before its first import. Whatever of this package, its tools
-# and their child processes imports it comes through here.
+# ONNX Runtime reports to its maker unless it is told not to before its first import. Whatever of this package, its
+# tools and their child processes imports it comes through here.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _HOME = {

@@ -70,7 +70,7 @@ class Decoder:
         self.n_prompt, self.n_reused, self.n_generated = len(prompt), 0, 0
         self.limit, self.end_ids = limit, end_ids
         self._sampler = Sampler(params)
-        self._detokenizer, self._stopper = Detokenizer(tokenizer), _Stopper(texts("stop", stop))
+        self._detokenizer, self._stopper = Detokenizer(tokenizer), _Stopper(texts(stop, "stop"))
         self._tokens = np.empty(self.n_prompt + limit, np.int64)
         self._tokens[: self.n_prompt] = prompt
         self._begun = self._sampled = 0.0
@@ -174,7 +174,7 @@ def generate(
         raise ContextOverflowError(
             f"the prompt has {n_prompt} tokens, the context {session.context_length}; shorten the prompt"
         )
-    limit = room if max_tokens is None else min(integer("max_tokens", max_tokens, 1), room)
+    limit = room if max_tokens is None else min(integer(max_tokens, "max_tokens", 1), room)
     end_ids = frozenset() if ignore_eos else model.eos_ids
     decoder = Decoder(model.tokenizer, token_ids, limit, params, end_ids=end_ids, stop=stop)
 

@@ -6,7 +6,6 @@ Opening costs a few small reads; `verify` re-reads every byte.
 import hashlib
 import json
 import os
-import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from engram_local import __version__
 from engram_local.config import EngramConfig, inside
 from engram_local.errors import ConfigError, EngramError, ModelFolderError
 from engram_local.graph_names import GGUF_FILE, ONNX_FILE
+from engram_local.tables.headers import read_header
 
 FORMAT = "engram_local.model.v1"
 MANIFEST = "manifest.json"
@@ -45,25 +45,14 @@ def read_json(path: str | Path, error: type[EngramError] = ModelFolderError) -> 
 
 def read_token_map(path: str | Path) -> np.ndarray:
     """The tensor `token_map`, int32 [vocab], of a safetensors file. Raises ModelFolderError."""
-    try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_JSON_BYTES)
-    except OSError as problem:
-        raise ModelFolderError(f"{path}: cannot be read: {problem.strerror or problem}") from problem
-    try:
-        (header_bytes,) = struct.unpack_from("<Q", data)
-        if header_bytes > len(data) - 8:
-            raise ValueError(f"a header of {header_bytes} bytes in a file of {len(data)}")
-        entry = json.loads(data[8 : 8 + header_bytes])["token_map"]
-        begin, end = entry["data_offsets"]
-        (vocab,) = entry["shape"]
-        if entry["dtype"] != "I32" or begin < 0 or end - begin != 4 * vocab or 8 + header_bytes + end > len(data):
-            raise ValueError(f"tensor token_map is {str(entry)[:120]}")
-        return np.frombuffer(data, "<i4", count=vocab, offset=8 + header_bytes + begin).astype(np.int32)
-    except (ValueError, KeyError, TypeError, struct.error, RecursionError) as problem:
-        raise ModelFolderError(
-            f"{path}: not a token map (safetensors, tensor token_map, I32 [vocab]): {str(problem)[:160]}"
-        ) from problem
+    header = read_header(path, "a token map", ModelFolderError, "export the model again")
+    tensor = header.tensors.get("token_map")
+    if tensor is None or tensor.dtype != "I32" or len(tensor.shape) != 1 or tensor.n_bytes > MAX_JSON_BYTES:
+        found = "missing" if tensor is None else f"{tensor.dtype} {list(tensor.shape)}"
+        raise ModelFolderError(f"{path}: not a token map (tensor token_map, I32 [vocab]): it is {found}")
+    with open(path, "rb") as file:
+        file.seek(tensor.offset)
+        return np.frombuffer(file.read(tensor.n_bytes), "<i4").astype(np.int32)
 
 
 class ModelFolder:

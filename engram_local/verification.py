@@ -14,7 +14,7 @@ from engram_local.config import LayerConfig
 from engram_local.errors import EngramError
 from engram_local.model_folder import ModelFolder, Progress, check_size, folder_files, read_manifest, sha256
 from engram_local.tables import file as table_file
-from engram_local.tables.links import read_layout
+from engram_local.tables.table import read_layout
 
 LIMITS = (
     "the manifest is not signed: whoever can write the folder can write its checksums too",
@@ -85,11 +85,11 @@ def _check_table(folder: ModelFolder, layer: LayerConfig, progress: Progress | N
     except EngramError as error:
         yield Finding(False, layer.table, str(error))
         return
-    have, want = (layout.rows, layout.dim, layout.encoding), (layer.n_rows, layer.head_dim, layer.encoding)
+    have, want = (layout.n_rows, layout.dim, layout.encoding), (layer.n_rows, layer.head_dim, layer.encoding)
     if have != want:
         yield Finding(False, layer.table, f"holds (rows, dim, encoding) {have}, config.json says {want}")
     if layout.files != (str(path),):
-        text = f"{layout.rows} rows lie in {', '.join(layout.files)}: their sizes agree, they have no checksums"
+        text = f"{layout.n_rows} rows lie in {', '.join(layout.files)}: their sizes agree, they have no checksums"
         yield Finding(None, layer.table, text)
         return
     n_problems, done = 0, 0
@@ -101,7 +101,7 @@ def _check_table(folder: ModelFolder, layer: LayerConfig, progress: Progress | N
         if progress:
             progress(f"{layer.table} rows", found.done_bytes, found.total_bytes)
     if not n_problems:
-        yield Finding(True, layer.table, f"block checksums agree, {layout.rows} rows are finite ({done} bytes)")
+        yield Finding(True, layer.table, f"block checksums agree, {layout.n_rows} rows are finite ({done} bytes)")
 
 
 def _check_token_map(folder: ModelFolder, name: str, token_map: np.ndarray) -> Finding:

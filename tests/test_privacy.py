@@ -40,7 +40,9 @@ def test_no_file_and_no_connection(tmp_path, name):
     run(home, name, *((strace, "-f", "-qq", "-e", "trace=socket,connect", "-o", log) if strace else ()))
     assert list(home.rglob("*")) == []
     if strace:
-        calls = [x for x in log.read_text().splitlines() if "AF_UNIX" not in x and re.search(r"\b(socket|connect)\(", x)]
+        calls = [
+            x for x in log.read_text().splitlines() if "AF_UNIX" not in x and re.search(r"\b(socket|connect)\(", x)
+        ]
         assert calls == []
 
 

@@ -48,7 +48,8 @@ def test_cut_in_the_middle_of_a_prefill(model, tiny, monkeypatch):
     """What was evaluated before the fault stays; the reads that were begun behind it are given up."""
     expected = tiny.session().forward(TOKENS, "all")
     session, table = model.session(), table_of(model)
-    session._max_chunk = session._first_chunk = 10
+    monkeypatch.setattr(model.backend, "max_chunk", 10)
+    monkeypatch.setattr("engram_local.session.FIRST_COLD_CHUNK", 10)
     whole, forward = table.read_bytes(), model.backend.forward
 
     def cut_before_the_third(batch):

@@ -14,8 +14,9 @@ from statistics import median
 import numpy as np
 
 from engram_local.errors import EngramError
-from engram_local.model import Model, open_tables
+from engram_local.model import Model
 from engram_local.sizes import format_size
+from engram_local.tables.model_tables import ModelTables
 from engram_local.tables.page_cache import drop_pages, resident_share
 
 KINDS = ("no_memory", "resident", "cold")
@@ -68,17 +69,19 @@ def run_bench(
 def measure(model: Model, n_prompt: int, n_decode: int, rounds: int, cold_access: str) -> dict[str, Rounds]:
     """All rounds of all kinds; one unrecorded round first warms code and buffers."""
     figures = {kind: Rounds() for kind in KINDS}
+    tables = model.tables
+    access, ram_limit = tables.access, tables.ram_limit
     for i in range(-1, rounds):
         tokens = np.random.default_rng(i + 1).integers(0, model.tokenizer.vocab_size, n_prompt + n_decode)
         for kind in KINDS:
             if kind == "resident":
-                _reopen(model, "auto", ANY_SIZE)
-                for table in model.tables.values():
+                tables.reopen("auto", ANY_SIZE)
+                for table in tables.values():
                     table.warm()
-            chill = (lambda: _reopen(model, cold_access, model.ram_limit, drop=True)) if kind == "cold" else None
+            chill = (lambda: _chill(tables, cold_access, ram_limit)) if kind == "cold" else None
             target = figures[kind] if i >= 0 else Rounds()
             _measure_once(model, tokens[:n_prompt], tokens[n_prompt:], kind != "no_memory", chill, target)
-    _reopen(model, model.table_access, model.ram_limit)
+    tables.reopen(access, ram_limit)
     return figures
 
 
@@ -87,7 +90,7 @@ def _measure_once(model: Model, prompt, answer, memory: bool, chill, out: Rounds
     if chill:
         chill()
     session = model.session(memory)
-    shares = [resident_share(table.path) for table in model.tables.values()] if memory else [None]
+    shares = [resident_share(file) for file in _files(model.tables)] if memory else [None]
     out.page_cache.append(None if None in shares else sum(shares) / len(shares))
     start = time.perf_counter()
     session.forward(prompt)
@@ -104,13 +107,18 @@ def _measure_once(model: Model, prompt, answer, memory: bool, chill, out: Rounds
     session.close()
 
 
-def _reopen(model: Model, access: str, ram_limit: int | None, drop: bool = False) -> None:
-    """Open the tables anew: mapped pages would stay, and so would the cache of hot rows. drop: the page cache's too."""
-    for table in model.tables.values():
-        table.close()
-        if drop:
-            drop_pages(table.path)
-    model.tables.update(open_tables(model.folder, access, ram_limit))
+def _chill(tables: ModelTables, access: str, ram_limit: int | None) -> None:
+    """Open the tables anew, for the cache of hot rows and mapped pages would stay, with none of them in memory."""
+    files = _files(tables)
+    tables.close()
+    for file in files:
+        drop_pages(file)
+    tables.reopen(access, ram_limit)
+
+
+def _files(tables: ModelTables) -> list[str]:
+    """The files that rows lie in."""
+    return [file for table in tables.values() for file in table.layout.files]
 
 
 def summary(model: Model, figures: dict[str, Rounds]) -> dict:

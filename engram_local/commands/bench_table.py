@@ -19,6 +19,7 @@ from engram_local import _native
 from engram_local.config import EngramConfig, LayerConfig, NgramOrder
 from engram_local.errors import EngramError
 from engram_local.hashing import NgramHasher
+from engram_local.lookup import StepLookup
 from engram_local.machine import available_bytes
 from engram_local.sizes import format_size
 from engram_local.tables.encodings import row_bytes
@@ -106,7 +107,7 @@ def measure(path: Path) -> dict:
     hasher = make_hasher(n_rows, dim)
     tokens = np.random.default_rng(1).integers(0, N_IDS, 100_000)
     figures["hash_ns_per_token"] = spread(
-        sample(lambda i: [hasher.rows_of_ids(tokens[i * 512 : i * 512 + 512], x) for x in LAYERS], 190, 512, 1e9)
+        sample(lambda i: [hasher.row_ids_of(tokens[i * 512 : i * 512 + 512], x, 0) for x in LAYERS], 190, 512, 1e9)
     )
     available = available_bytes()
     if data_bytes < 0.8 * available:
@@ -140,8 +141,7 @@ def time_tokens(table: Table, hasher: NgramHasher, tokens: np.ndarray, batch: in
 
     tokens: int64 [n]; the first half is only read, so that the caches are as a running model has them.
     """
-    layers = [(hasher._plans[x], table._data, np.empty(ROWS_A_TOKEN // 2 * table.dim, np.float32)) for x in LAYERS]
-    read = _native.StepLookup(None, hasher.vocab_size, hasher.max_lag, layers).read
+    read = StepLookup(hasher, dict.fromkeys(LAYERS, table)).read
     ids, numbers = np.empty(len(tokens), np.int64), tokens.tolist()
     for position in range(len(tokens) // 2):
         read(numbers[position], ids, position)

@@ -12,8 +12,8 @@ from engram_local.errors import EngramError
 from engram_local.hashing import NgramHasher
 from engram_local.model_folder import POCKET, ModelFolder
 from engram_local.sizes import format_size
-from engram_local.tables.links import read_layout
 from engram_local.tables.page_cache import table_share
+from engram_local.tables.table import read_layout
 from engram_local.tokenization import open_tokenizer
 
 

@@ -13,15 +13,15 @@ def warm(model: OptionalModel = None, table_access: Access = "auto", ram_limit: 
     \b
     engram-local warm my-model
     """
-    from engram_local.model import open_tables
     from engram_local.model_folder import POCKET, ModelFolder
     from engram_local.progress import progress_bar
-    from engram_local.sizes import format_size, parse_size
+    from engram_local.sizes import format_size
+    from engram_local.tables.model_tables import ModelTables
 
     folder = ModelFolder.open(model or POCKET)
-    limit = None if ram_limit is None else parse_size(ram_limit)
-    for layer_id, table in open_tables(folder, table_access, limit).items():
-        name = folder.engram.layer(layer_id).table
-        with progress_bar() as progress, table:
-            n_read = table.warm(functools.partial(progress, name))
+    with ModelTables.of(folder, table_access, ram_limit) as tables:
+        for layer_id, table in tables.items():
+            name = folder.engram.layer(layer_id).table
+            with progress_bar() as progress:
+                n_read = table.warm(functools.partial(progress, name))
             show(f"{name}: {format_size(n_read)} read; access {table.access}: {table.why}")

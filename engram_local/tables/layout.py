@@ -26,7 +26,7 @@ class TableLayout:
     """A table whose rows are the bytes of its columns one after another. `scale` multiplies every value."""
 
     encoding: str
-    rows: int
+    n_rows: int
     dim: int
     files: tuple[str, ...]
     columns: tuple[Column, ...]
@@ -38,7 +38,7 @@ class TableLayout:
 
     @property
     def data_bytes(self) -> int:
-        return self.rows * self.row_bytes
+        return self.n_rows * self.row_bytes
 
     def end_of(self, file: int) -> int:
         """Bytes that files[file] must have."""

@@ -8,8 +8,9 @@ import onnx
 
 from engram_local.backends.onnx import _open_session
 from engram_local.model import Model
+from engram_local.tables.budget import LEAST_READ_BYTES
+from engram_local.tables.model_tables import ModelTables, heads_of
 from engram_local.tables.page_cache import drop_pages
-from engram_local.tables.table import RowReader, Table
 
 N = 60
 
@@ -111,17 +112,18 @@ def _inputs(node: onnx.NodeProto) -> list[str]:
 
 def _time_rows(model: Model) -> tuple[float, float]:
     """Random tokens, everything cold, nothing between asking and waiting."""
-    opened = {}
-    for layer_id, table in model.tables.items():
-        drop_pages(table.path)
-        opened[layer_id] = Table(table.path, access="direct", ram_limit=0)
-    reader, rng, early, both = RowReader(opened), np.random.default_rng(5), [], []
+    layouts = {layer_id: table.layout for layer_id, table in model.tables.items()}
+    for layout in layouts.values():
+        for file in layout.files:
+            drop_pages(file)
+    opened = ModelTables(layouts, heads_of(model.config), "direct", LEAST_READ_BYTES)  # no cache
+    rng, early, both = np.random.default_rng(5), [], []
     for _ in range(5 * N):
         ids = {i: rng.integers(0, t.n_rows, (1, model.config.layer(i).n_heads)) for i, t in opened.items()}
         begin = time.perf_counter()
-        rows = reader.start(ids)
+        rows = opened.start(ids)
         for layer_id, times in ((min(opened), early), (max(opened), both)):
             rows.wait(layer_id)
             times.append(time.perf_counter() - begin)
-    reader.close()
+    opened.close()
     return float(np.median(early)), float(np.median(both))
