@@ -39,6 +39,12 @@ _HOME = {
     "UsageError": "engram_local.errors",
 }
 
+if not any(name.startswith("_native.") for name in os.listdir(os.path.dirname(__file__))):
+    raise ImportError(
+        f"{os.path.dirname(__file__)} holds the sources of engram_local, not an installed copy: run Python from "
+        "another folder, or install this one in place with `pip install -e .`"
+    )
+
 
 def __getattr__(name: str) -> Any:
     """Import on first use: `engram-local --help` must not pay for numpy and onnxruntime."""

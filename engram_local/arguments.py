@@ -19,25 +19,25 @@ def integer(value: Any, name: str, low: int | None = None, high: int | None = No
             raise TypeError
         number = operator.index(value)
     except TypeError:
-        raise UsageError(f"{name} is {str(value)[:60]}; give a whole number") from None
+        raise UsageError(f"{name} is {_shown(value)}; give a whole number") from None
     if (low is not None and number < low) or (high is not None and number > high):
         bounds = f"from {low}" if high is None else f"up to {high}" if low is None else f"from {low} to {high}"
         raise UsageError(f"{name} is {str(number)[:60]}; give a number {bounds}")
     return number
 
 
-def number(value: Any, name: str, low: float, high: float, wanted: str) -> float:
-    """`value` as a float in [low, high]; `wanted` says which that are. Raises UsageError, naming it, for the others."""
+def number(value: Any, name: str, wanted: str, low: float, high: float) -> float:
+    """`value` as a float in [low, high]; `wanted` says which that are. NumPy's scalars are welcome."""
     if isinstance(value, bool) or not isinstance(value, Real) or not low <= float(value) <= high:
-        raise UsageError(f"{name} is {str(value)[:60]}; give {wanted}")
+        raise UsageError(f"{name} is {_shown(value)}; give {wanted}")
     return float(value)
 
 
 def texts(value: Any, name: str) -> tuple[str, ...]:
-    """Texts that are not empty; one string is one text. Raises UsageError."""
+    """Texts that are not empty; one string is one text."""
     values = (value,) if isinstance(value, str) else value
     if not isinstance(values, Sequence) or any(not isinstance(x, str) for x in values):
-        raise UsageError(f"{name} is {str(value)[:60]}; give a text or a list of texts")
+        raise UsageError(f"{name} is {_shown(value)}; give a text or a list of texts")
     if any(not x for x in values):
         raise UsageError(f"a {name} string is empty; give some text")
     return tuple(values)
@@ -73,3 +73,8 @@ def _to_int64(values: Any, array: np.ndarray, name: str, error: type[EngramError
             if not INT64.min <= value <= INT64.max:
                 raise error(f"{name} hold {str(value)[:40]}, which is beyond 64 bits")
     return array.astype(np.int64)
+
+
+def _shown(value: Any) -> str:
+    text = str(value) if isinstance(value, (Real, str)) else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

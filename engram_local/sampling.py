@@ -33,10 +33,10 @@ class SamplingParams:
             ("min_p", 0, 1, "a number from 0 to 1"),
             ("repetition_penalty", 0.001, 1000, "a number from 0.001 to 1000"),
         ):
-            object.__setattr__(self, name, number(getattr(self, name), name, low, high, wanted))
+            object.__setattr__(self, name, number(getattr(self, name), name, wanted, low, high))
         object.__setattr__(self, "top_k", integer(self.top_k, "top_k", 0))
         if self.seed is not None:
-            object.__setattr__(self, "seed", integer(self.seed, "seed", 0))
+            object.__setattr__(self, "seed", integer(self.seed, "seed", 0, 2**128))
 
 
 def own_settings(settings: dict[str, Any], source: str) -> dict[str, Any]:

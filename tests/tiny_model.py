@@ -85,9 +85,8 @@ def _graph(rng: np.random.Generator, engram: bool, drop_input: str | None) -> on
         const("sin", np.sin(angles), np.float32),
         const("one", [1]),
         const("i1", 1),
+        const("two", [2]),
         const("mask_shape", [-1, 1, 1]),
-        const("zero", 0, np.float32),
-        const("engram_gates", [False], bool),
     ]
     node = helper.make_node
     on = [
@@ -95,6 +94,7 @@ def _graph(rng: np.random.Generator, engram: bool, drop_input: str | None) -> on
         node("MatMul", ["hidden", "key"], ["score"]),
         node("Sigmoid", ["score"], ["gate"]),
         node("Mul", ["gate", "value"], ["v"]),
+        node("Unsqueeze", ["v", "two"], ["gated"]),
         node("Concat", ["past_engram_conv_0", "v"], ["padded"], axis=1),
         node("Transpose", ["padded"], ["channels_first"], perm=[0, 2, 1]),
         node("Conv", ["channels_first", "conv"], ["mixed"], dilations=[CONV["dilation"]], group=HIDDEN),
@@ -105,26 +105,31 @@ def _graph(rng: np.random.Generator, engram: bool, drop_input: str | None) -> on
     off = [
         node("Identity", ["hidden"], ["off_hidden"]),
         node("Sub", ["hidden", "hidden"], ["off_conv"]),
-        node("MatMul", ["hidden", "key"], ["off_score"]),
-        node("Mul", ["off_score", "zero"], ["off_gate"]),
+        node("Constant", [], ["off_gated"], value=const("no_gated", np.zeros((0, 0, 0, 0)), np.float32)),
+        node("Constant", [], ["off_value"], value=const("no_value", np.zeros((0, 0, 0)), np.float32)),
     ]
-    shape, narrow = ["B", "S", HIDDEN], ["B", "S", 1]
+    shape = ["B", "S", HIDDEN]
 
     def info(name, dtype, dims):
         return helper.make_tensor_value_info(name, dtype, dims)
 
+    def gates(gated, value):
+        return info(gated, f32, ["B", "S", 1, HIDDEN]), info(value, f32, shape)
+
     branches = {
         "then_branch": helper.make_graph(
-            on, "on", [], [info("on_hidden", f32, shape), info("v", f32, shape), info("gate", f32, narrow)]
+            on, "on", [], [info("on_hidden", f32, shape), info("v", f32, shape), *gates("gated", "value")]
         ),
         "else_branch": helper.make_graph(
             off,
             "off",
             [],
-            [info("off_hidden", f32, shape), info("off_conv", f32, shape), info("off_gate", f32, narrow)],
+            [info("off_hidden", f32, shape), info("off_conv", f32, shape), *gates("off_gated", "off_value")],
         ),
     }
-    switch = node("If", ["any_enabled"], ["layered", "present_engram_conv_0", "engram_gate_0"], **branches)
+    switch = node(
+        "If", ["any_enabled"], ["layered", "present_engram_conv_0", "engram_gated_0", "engram_value_0"], **branches
+    )
     if not engram:
         switch = node("Identity", ["hidden"], ["layered"])
     nodes = [
@@ -174,13 +179,12 @@ def _graph(rng: np.random.Generator, engram: bool, drop_input: str | None) -> on
         info("past_key_values.0.key", f32, kv),
         info("past_key_values.0.value", f32, kv),
         info("engram_enabled", TensorProto.BOOL, ["B"]),
-        info("engram_gates", TensorProto.BOOL, [1]),
         info("engram_rows_0", f32, ["B", "S", WIDTH]),
         info("past_engram_conv_0", f32, ["B", N_STATE, HIDDEN]),
     ]
     outputs = [info("logits", f32, ["B", "n", VOCAB]), info("present.0.key", f32, kv), info("present.0.value", f32, kv)]
     if engram:
-        outputs += [info("present_engram_conv_0", f32, shape), info("engram_gate_0", f32, narrow)]
+        outputs += [info("present_engram_conv_0", f32, shape), *gates("engram_gated_0", "engram_value_0")]
     if drop_input == "engram_enabled":
         inputs = [x for x in inputs if x.name != drop_input]
         weights.append(const("engram_enabled", [True], bool))

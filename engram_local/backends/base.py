@@ -79,6 +79,13 @@ class Backend(Protocol):
         ...
 
 
+def gate_of(gated: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """How far a layer's gate opened, float32 [..., streams]: of gated [..., streams, d], which is gate * value, and of
+    value [..., d]. 0 where the value is zeros, for that has no gate."""
+    square = np.square(value).sum(-1, keepdims=True)
+    return (gated * value[..., None, :]).sum(-1) / np.maximum(square, np.finfo(np.float32).tiny)
+
+
 def check_batch(backend: Backend, path: object, batch: Sequence[Work], closed: Callable[[Any], bool]) -> None:
     """What every backend refuses before it computes; `path` is its file, `closed` tells it of a context. Raises
     UsageError, ContextOverflowError."""

@@ -7,6 +7,7 @@ import numpy as np
 import onnxruntime as ort
 
 from engram_local import graph_names
+from engram_local.backends.base import gate_of
 from engram_local.config import LayerConfig
 from engram_local.errors import BackendError
 
@@ -62,7 +63,8 @@ class EngramLayer:
                     f"[1, n, {last}]; the GGUF and the layer do not belong together"
                 )
         self._takes_batches = not isinstance(shapes[graph_names.HIDDEN][0], int)
-        self.has_gate = graph_names.gate(self.layer_id) in {x.name for x in self.session.get_outputs()}
+        self._gates = [graph_names.gated(self.layer_id), graph_names.value(self.layer_id)]
+        self.has_gate = {x.name for x in self.session.get_outputs()}.issuperset(self._gates)
 
     def run(
         self,
@@ -91,7 +93,7 @@ class EngramLayer:
         if self.n_state:
             past = [state.before(position) for state, position in zip(states, positions, strict=True)]
             feed[self._past] = past[0][None] if n_sequences == 1 else np.stack(past)
-        outputs = [*self._outputs, graph_names.gate(self.layer_id)] if gates and self.has_gate else self._outputs
+        outputs = [*self._outputs, *self._gates] if gates and self.has_gate else self._outputs
         # Plain run: binding five buffers anew at each token takes longer than copying a token's worth of output.
         try:
             results = self.session.run(outputs, feed)
@@ -100,7 +102,7 @@ class EngramLayer:
         if self.n_state:
             for state, position, inputs in zip(states, positions, results[1], strict=True):
                 state.put(position, inputs)
-        return results[0], results[-1] if outputs is not self._outputs else None
+        return results[0], gate_of(*results[-2:]) if outputs is not self._outputs else None
 
 
 def _each(states: Sequence[LayerState], positions: Sequence[int]):

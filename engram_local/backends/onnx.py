@@ -3,10 +3,10 @@
 Inputs of the graph: input_ids int64 [B, S]; attention_mask int64 [B, T], ones for the tokens that a sequence has with
 these; logits_rows int64 [n], the positions of this chunk whose logits are wanted; past_key_values.{i}.key/.value
 float32 [B, n_kv_heads, capacity, head_dim]; engram_enabled bool [B]; for each Engram layer engram_rows_{id} float32
-[B, S, E] and, where it has a convolution, past_engram_conv_{id} float32 [B, n_state, C]; engram_gates bool [1], which
-may be left out. Outputs: logits float32 [B, n, vocab]; present.{i}.key/.value, the same memory as past, so that
-decoding copies nothing; present_engram_conv_{id} float32 [B, S, C], the convolution's inputs at these S tokens;
-engram_gate_{id} float32 [B, S, streams], empty unless asked for.
+[B, S, E] and, where it has a convolution, past_engram_conv_{id} float32 [B, n_state, C]. Outputs: logits float32
+[B, n, vocab]; present.{i}.key/.value, the same memory as past, so that decoding copies nothing;
+present_engram_conv_{id} float32 [B, S, C], the convolution's inputs at these S tokens; engram_gated_{id} float32
+[B, S, streams, d] and engram_value_{id} [B, S, d], which tell how far the gate opened (empty without memory).
 """
 
 import re
@@ -19,7 +19,7 @@ import numpy as np
 import onnxruntime as ort
 
 from engram_local import graph_names
-from engram_local.backends.base import Output, Work, check_batch, check_rewind
+from engram_local.backends.base import Output, Work, check_batch, check_rewind, gate_of
 from engram_local.backends.onnx_slots import Slots
 from engram_local.errors import BackendError, UsageError
 from engram_local.graph_names import ONNX_FILE
@@ -50,9 +50,10 @@ class OnnxBackend:
         self.vocab_size = folder.vocab_size
         self.context_length = context_length
         self.session: ort.InferenceSession | None = _open_session(self.path, threads, spinning, verbose)
-        inputs, self.kv_names = self._check_graph()
+        inputs, outputs, self.kv_names = self._check_graph()
         self.conv_layers = [x for x in self.layers if x.conv]
         self.channels = {x.layer_id: inputs[graph_names.past_conv(x.layer_id)].shape[2] for x in self.conv_layers}
+        self.widths = {x.layer_id: outputs[graph_names.value(x.layer_id)].shape[2] for x in self.layers}
         shapes = {}
         for past, _ in self.kv_names:
             _, heads, _, head_dim = inputs[past].shape
@@ -152,10 +153,10 @@ class OnnxBackend:
                     of_work[:] = work.rows.wait(i)
             chunk.bind(graph_names.rows(i), rows)
             if any(x.gates and x.context.memory for x in works):
-                gates[i] = np.empty((b, n, layer.streams), np.float32)
-                chunk.bind(graph_names.gate(i), gates[i], output=True)
-        if gates:
-            chunk.bind(graph_names.GATES, np.array([True]))
+                width = self.widths[i]
+                gates[i] = np.empty((b, n, layer.streams, width), np.float32), np.empty((b, n, width), np.float32)
+                for name, array in zip((graph_names.gated(i), graph_names.value(i)), gates[i], strict=True):
+                    chunk.bind(name, array, output=True)
         for k, layer in enumerate(self.conv_layers):
             i, n_state = layer.layer_id, layer.conv.n_state
             past, present = (np.zeros((b, x, self.channels[i]), np.float32) for x in (n_state, n))
@@ -171,8 +172,8 @@ class OnnxBackend:
             for buffer, present, layer in zip(work.context.conv, presents, self.conv_layers, strict=False):
                 buffer[layer.conv.n_state + begin :][:n] = present[i]
             of_work = {"all": logits[i], "last": logits[i, -1:], "none": None}[work.logits]
-            opened = {x: y[i] for x, y in gates.items() if work.context.memory} if work.gates else None
-            outputs.append(Output(of_work, opened))
+            opened = {x: gate_of(*(y[i] for y in of_layer)) for x, of_layer in gates.items() if work.context.memory}
+            outputs.append(Output(of_work, opened if work.gates else None))
         return outputs
 
     def _bind_kv(self, first: int, count: int) -> "_Binding":
@@ -212,9 +213,9 @@ class OnnxBackend:
         kept[first, count] = step
         return step
 
-    def _check_graph(self) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    def _check_graph(self) -> tuple[dict[str, Any], dict[str, Any], list[tuple[str, str]]]:
         """Every input and output that a step binds is there, shaped as config.json says, and no other input is. Returns
-        the inputs by name and the (past, present) names of keys and values."""
+        inputs and outputs by name and the (past, present) names of keys and values."""
         found_inputs = {x.name: x for x in self.session.get_inputs()}
         found_outputs = {x.name: x for x in self.session.get_outputs()}
         blocks = [int(x[1]) for name in found_inputs if (x := re.fullmatch(graph_names.past_kv(r"(\d+)", "key"), name))]
@@ -235,7 +236,8 @@ class OnnxBackend:
             inputs[past] = outputs[present] = (floating, (None, None, None, None))
         for layer in self.layers:
             inputs[graph_names.rows(layer.layer_id)] = (floating, (None, None, layer.row_width))
-            outputs[graph_names.gate(layer.layer_id)] = (floating, (None, None, layer.streams))
+            outputs[graph_names.gated(layer.layer_id)] = (floating, (None, None, layer.streams, None))
+            outputs[graph_names.value(layer.layer_id)] = (floating, (None, None, None))
             if layer.conv:
                 inputs[graph_names.past_conv(layer.layer_id)] = (floating, (None, layer.conv.n_state, None))
                 outputs[graph_names.present_conv(layer.layer_id)] = (floating, (None, None, None))
@@ -266,7 +268,7 @@ class OnnxBackend:
             raise BackendError(
                 f"{self.path}: the graph wants an input that no step feeds: {unknown[0]}; export it again"
             )
-        return found_inputs, kv_names
+        return found_inputs, found_outputs, kv_names
 
 
 class OnnxContext:

@@ -129,8 +129,8 @@ def test_mixtures_of_several_rows(bits):
 
 @pytest.mark.parametrize("only_the_path", [False, True])
 def test_outputs_are_computed_whether_they_are_fetched_or_not(only_the_path):
-    """Why gates have a switch: neither an output that is not bound nor RunOptions.only_execute_path_to_fetches saves
-    its nodes. The node here fails, which tells."""
+    """Why the graphs hand out no gate but what it follows from: neither an output that is not bound nor
+    RunOptions.only_execute_path_to_fetches saves its nodes. The node here fails, which tells."""
     nodes = [helper.make_node("Add", ["x", "x"], ["y"]), helper.make_node("Gather", ["x", "i"], ["z"])]
     run = session(nodes, {"x": (F32, ["n"]), "i": (I64, ["m"])}, ["y", "z"])
     options = ort.RunOptions()

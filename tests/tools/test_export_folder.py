@@ -44,6 +44,13 @@ def exact(checkpoint, tmp_path_factory):
     return out
 
 
+def test_files_have_ordinary_permissions(exact):
+    umask = os.umask(0)
+    os.umask(umask)
+    modes = {x.name: oct(x.stat().st_mode & 0o777) for x in exact.rglob("*") if x.is_file()}
+    assert set(modes.values()) == {oct(0o666 & ~umask)}, modes
+
+
 @pytest.fixture
 def bad(checkpoint, tmp_path):
     """A checkpoint that a test may damage: call it with a function that alters the tensors."""

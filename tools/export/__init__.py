@@ -253,9 +253,9 @@ def write_config(view: CheckpointView, folder: Path) -> None:
         config["max_position_embeddings"] = context_length(view.base)
     (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
     if view.token_map is not None:
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save  # save_file would keep everybody but the owner from reading it
 
-        save_file({"token_map": view.token_map.astype(np.int32)}, folder / view.engram.token_map)
+        (folder / view.engram.token_map).write_bytes(save({"token_map": view.token_map.astype(np.int32)}))
     for name in TOKENIZER_FILES:
         if (view.base / name).is_file():
             shutil.copyfile(view.base / name, folder / name)

@@ -18,7 +18,7 @@ from engram_local.config import LayerConfig
 from engram_local.errors import CheckpointError
 from engram_local.tools.checkpoints.view import LayerWeights
 from engram_local.tools.export.families import FAMILIES, WINDOWED, GemmaModel, Model
-from engram_local.tools.export.inject import Switch, add_gates, layer_node
+from engram_local.tools.export.inject import Switch, layer_node
 from engram_local.tools.export.layer import WEIGHT_BITS, LayerGraph, branch, layer_inputs
 from engram_local.tools.export.nbits import quantize_graph
 
@@ -45,7 +45,7 @@ class EngramBuilder(Model):
         graph = self.model.graph
         rows = graph_names.LOGITS_ROWS
         graph.inputs.append(self.make_value(rows, ir.DataType.INT64, [rows]))
-        self._layer_inputs, self._layers = {}, []
+        self._layer_inputs = {}
         if self.engram:
             enabled = self.make_value(graph_names.ENABLED, ir.DataType.BOOL, ["batch_size"])
             graph.inputs.append(enabled)
@@ -74,12 +74,9 @@ class EngramBuilder(Model):
         layer = LayerGraph(config, weights, self.engram_bits)
         values = layer.build(hidden, rows, past)
         out = self.make_value(f"/model/layers.{layer_id}/engram/hidden", ir.DataType.FLOAT, shape)
-        width = config.streams * self.hidden_size
-        node = layer_node(config, branch(layer.tape, [], ""), values, hidden, out, width, self._switch)
+        node = layer_node(config, branch(layer.tape, [], ""), values, hidden, out, self.hidden_size, self._switch)
         self.model.graph.append(node)
-        self._layers.append((config, *node.outputs[-2:]))
-        if config.conv is not None:
-            self.model.graph.outputs.append(node.outputs[1])
+        self.model.graph.outputs.extend(node.outputs[1:])
         # Block k starts a residual stream of its own, as the first block does.
         self.layernorm_attrs.update(root_input=out.name, skip_input=out.name, first_layernorm=True)
 
@@ -170,7 +167,5 @@ def build(
         quantize_graph(built.model.graph, bits, keep=built.kept_matmuls)
     logits = next(x for x in built.model.graph.outputs if x.name == graph_names.LOGITS)
     logits.shape = ir.Shape(["batch_size", graph_names.LOGITS_ROWS, built.vocab_size])
-    if engram:
-        add_gates(built.model.graph, built._layers)
     built.model.graph.sort()
     return built.model

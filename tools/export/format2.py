@@ -1,7 +1,7 @@
 """Brings a model folder of format 1 to format 2: python -m engram_local.tools.export.format2 FOLDER.
 
-Format 1 ran one sequence and had no gates. The graphs get a batch axis, a switch for every sequence and the gates;
-weights, tables and tokenizer stay the very bytes that they are. Needs onnx-ir, no torch.
+Format 1 ran one sequence and did not show its gates. The graphs get a batch axis, a switch for every sequence and two
+outputs a layer; weights, tables and tokenizer stay the very bytes that they are. Needs onnx-ir, no torch.
 """
 
 import json
@@ -17,8 +17,8 @@ from engram_local import graph_names
 from engram_local.config import EngramConfig, LayerConfig
 from engram_local.errors import ConfigError, EngramError, ModelFolderError
 from engram_local.model_folder import read_json, read_manifest, save_manifest, sha256
-from engram_local.tools.export.inject import Switch, add_gates, layer_node
-from engram_local.tools.export.layer import BATCH, LayerValues
+from engram_local.tools.export.inject import Switch, layer_node
+from engram_local.tools.export.layer import BATCH, LayerValues, name_gate
 
 
 def upgrade(folder: str | Path) -> list[str]:
@@ -61,38 +61,41 @@ def upgraded_block(block: dict[str, Any]) -> dict[str, Any]:
 
 
 def add_batch(graph: ir.Graph, layer: LayerConfig) -> None:
-    """A layer's own graph: the batch axis and the gate."""
+    """A layer's own graph: the batch axis, and what tells how far the gate opened."""
     _name_batch(graph)
-    add_gates(graph, [(layer, *_gated(graph))])
+    graph.outputs.extend(name_gate(layer, *_gated(graph), _width(graph)))
 
 
 def add_switches(graph: ir.Graph, layers: tuple[LayerConfig, ...]) -> None:
-    """A backbone's graph: the batch axis, each layer's If by `Switch`, and the gates."""
+    """The same for a backbone's graph, and each layer's If by `Switch`."""
     _name_batch(graph)
     switch = Switch(next(x for x in graph.inputs if x.name == graph_names.ENABLED), graph)
     graph.insert_before(graph[0], switch.nodes)
-    gates = []
     for layer in layers:
         old = next(x for x in graph if x.name == f"/engram.{layer.layer_id}/If")
         on = old.attributes["then_branch"].as_graph()
         out, *conv = on.outputs
         on.outputs.clear()
         values = LayerValues(out, conv[0] if conv else None, *_gated(on))
-        width = old.outputs[1].shape[-1] if conv else 0
         hidden = out.producer().inputs[0]  # the branch ends with Add(hidden, y)
-        new = layer_node(layer, on, values, hidden, _copy(old.outputs[0]), width, switch)
+        new = layer_node(layer, on, values, hidden, _copy(old.outputs[0]), _width(on), switch)
         graph.insert_before(old, new)
         for before, after in zip(old.outputs, new.outputs, strict=False):
             before.replace_all_uses_with(after, replace_graph_outputs=True)
         graph.remove(old, safe=True)
-        gates.append((layer, *new.outputs[-2:]))
-    add_gates(graph, gates)
+        graph.outputs.extend(new.outputs[-2:])
 
 
 def _gated(graph: ir.Graph) -> tuple[ir.Value, ir.Value]:
     """gate * value [B, S, M, d] and value [B, S, d] of the layer whose nodes `graph` has."""
     node = next(x for x in graph if x.op_type == "EngramGate")
     return node.outputs[0], node.inputs[2]
+
+
+def _width(graph: ir.Graph) -> int:
+    """d, of a layer: what its query's norm scales are as wide as."""
+    node = next(x for x in graph if x.op_type == "EngramGate")
+    return int(node.inputs[4].shape[-1])
 
 
 def _copy(value: ir.Value) -> ir.Value:
@@ -115,7 +118,7 @@ def _rewrite(folder: Path, name: str, change: Callable[[ir.Graph], None]) -> lis
     if not path.is_file():
         return []
     model = ir.load(path)
-    if all(x.name != graph_names.GATES for x in model.graph.inputs):
+    if not any(x.name.startswith(graph_names.gated("")) for x in model.graph.outputs):
         change(model.graph)
         partial = path.with_name(f"{name}.partial")
         ir.save(model, partial)

@@ -5,7 +5,7 @@ import onnx_ir as ir
 
 from engram_local import graph_names
 from engram_local.config import LayerConfig
-from engram_local.tools.export.layer import BATCH, LayerValues, branch, gates_node, gates_wanted, graph_value
+from engram_local.tools.export.layer import LayerValues, branch, name_gate, name_output
 
 
 class Switch:
@@ -30,14 +30,14 @@ def layer_node(
     values: LayerValues,
     hidden: ir.Value,
     out: ir.Value,
-    width: int,
+    d: int,
     switch: Switch,
 ) -> ir.Node:
     """An If around the layer whose nodes are `on`. Its outputs are LayerValues' fields that are there, in order; the
-    first is `out`.
+    first is `out`, the others are the graph's too.
 
     A batch without memory runs none of it; in a mixed one the sequences without memory keep their residual.
-    `hidden` [B, S, W] is the residual that enters, `width` the channels of the convolution.
+    `hidden` [B, S, W] is the residual that enters, d its width in one stream.
     """
     prefix = f"engram.{config.layer_id}"
     mixed = ir.tape.Tape(on).op("Where", [switch.mask, values.hidden, hidden], name=f"{prefix}.Where")
@@ -52,7 +52,12 @@ def layer_node(
     other = [off.op("Identity", [hidden], name=f"{prefix}.off/Identity")]
     if config.conv is not None:  # zeros [B, S, C]
         size = off.op("Shape", [hidden], {"start": 0, "end": 2}, name=f"{prefix}.off/Shape")
-        size = off.op("Concat", [size, const("channels", np.array([width]))], {"axis": 0}, name=f"{prefix}.off/Concat")
+        size = off.op(
+            "Concat",
+            [size, const("channels", np.array([config.streams * d]))],
+            {"axis": 0},
+            name=f"{prefix}.off/Concat",
+        )
         zero = {"value": ir.tensor(np.zeros(1, np.float32))}
         other.append(off.op("ConstantOfShape", [size], zero, name=f"{prefix}.off/Zeros"))
     for name, n_dims in (("gated", 4), ("value", 3)):
@@ -64,17 +69,8 @@ def layer_node(
         "then_branch": on,
         "else_branch": branch(off, other, f"engram_{config.layer_id}_off"),
     }
-    outputs = [out, *(ir.Value(name=f"/{prefix}/{x}") for x in ("gated", "value"))]
+    outputs = [out]
     if config.conv is not None:
-        outputs.insert(1, graph_value(graph_names.present_conv(config.layer_id), [*BATCH, width]))
+        outputs.append(name_output(ir.Value(), graph_names.present_conv(config.layer_id), config.streams * d))
+    outputs += name_gate(config, ir.Value(), ir.Value(), d)
     return ir.node("If", [switch.any], branches, outputs=outputs, name=f"/{prefix}/If")
-
-
-def add_gates(graph: ir.Graph, layers: list[tuple[LayerConfig, ir.Value, ir.Value]]) -> None:
-    """Append the gates of layers, given as (config, gated, value), as outputs of `graph`."""
-    wanted = gates_wanted()
-    graph.inputs.append(wanted)
-    graph.register_initializer(wanted)
-    node = gates_node(layers, wanted)
-    graph.append(node)
-    graph.outputs.extend(node.outputs)

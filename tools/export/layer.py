@@ -133,43 +133,19 @@ def layer_inputs(config: LayerConfig, d: int) -> tuple[ir.Value, ir.Value | None
     return rows, graph_value(graph_names.past_conv(config.layer_id), past)
 
 
-def gates_wanted() -> ir.Value:
-    """The optional input that says whether gates are computed: false where it is not fed."""
-    tensor = ir.tensor(np.zeros(1, np.bool_), name=graph_names.GATES)
-    return ir.Value(name=tensor.name, type=ir.TensorType(ir.DataType.BOOL), shape=ir.Shape([1]), const_value=tensor)
+def name_output(value: ir.Value, name: str, *dims: int) -> ir.Value:
+    """Make a value an output of a graph, float32 [B, S, *dims]."""
+    value.name, value.type, value.shape = name, ir.TensorType(ir.DataType.FLOAT), ir.Shape([*BATCH, *dims])
+    return value
 
 
-def gates_node(layers: list[tuple[LayerConfig, ir.Value, ir.Value]], wanted: ir.Value) -> ir.Node:
-    """An If whose outputs are engram_gate_{id} [B, S, M] of each (config, gated, value); empty where not `wanted`.
-
-    ONNX Runtime computes every output of a graph, fetched or not, so a switch is what saves the work. gated is
-    gate * value, so the gate is <gated, value> / <value, value>; a value of zeros has no gate: 0.
-    """
-    on, off, outputs = ir.tape.Tape(), ir.tape.Tape(), []
-    on_outputs, off_outputs = [], []
-    for config, gated, value in layers:
-        prefix = f"engram.{config.layer_id}.gate"
-
-        def const(tape: ir.tape.Tape, name: str, array: np.ndarray, prefix: str = prefix) -> ir.Value:
-            return tape.initializer(ir.tensor(array, name=f"{prefix}.{name}"))
-
-        def op(op_type: str, inputs: list, n: int, prefix: str = prefix, **attributes) -> ir.Value:
-            out = on.op(op_type, inputs, attributes, name=f"{prefix}.{op_type}_{n}")
-            out.name = f"{prefix}.{op_type}_{n}/0"
-            return out
-
-        last = const(on, "axis", np.array([-1]))
-        value = op("Unsqueeze", [value, const(on, "stream", np.array([2]))], 0)
-        dot = op("ReduceSum", [op("Mul", [gated, value], 1), last], 2, keepdims=0)
-        square = op("ReduceSum", [op("Mul", [value, value], 3), last], 4, keepdims=0)
-        least = const(on, "least", np.array(np.finfo(np.float32).tiny))
-        on_outputs.append(op("Div", [dot, op("Max", [square, least], 5)], 6))
-        none = off.op("Constant", [], {"value": ir.tensor(np.zeros((0, 0, 0), np.float32))}, name=f"{prefix}.none")
-        none.name = f"{prefix}.none/0"
-        off_outputs.append(none)
-        outputs.append(graph_value(graph_names.gate(config.layer_id), [*BATCH, config.streams]))
-    branches = {"then_branch": branch(on, on_outputs, "gates"), "else_branch": branch(off, off_outputs, "no_gates")}
-    return ir.node("If", [wanted], branches, outputs=outputs, name="engram.gates/If")
+def name_gate(config: LayerConfig, gated: ir.Value, value: ir.Value, d: int) -> list[ir.Value]:
+    """The two outputs that tell how far the gate opened. ONNX Runtime computes every output of a graph, fetched or not,
+    and these are computed anyway: nodes that made the gate of them would cost time where nobody asks for it."""
+    return [
+        name_output(gated, graph_names.gated(config.layer_id), config.streams, d),
+        name_output(value, graph_names.value(config.layer_id), d),
+    ]
 
 
 def branch(tape: ir.tape.Tape, outputs: list[ir.Value], name: str) -> ir.Graph:
@@ -179,25 +155,22 @@ def branch(tape: ir.tape.Tape, outputs: list[ir.Value], name: str) -> ir.Graph:
 
 def save_layer(path: Path, config: LayerConfig, weights: LayerWeights, bits: int, residual_streams: int = 1) -> None:
     """Write engram_layer_{id}.onnx: hidden, rows (and the convolution's past) -> hidden_out (and its new inputs), and
-    the gate where it is asked for."""
+    what tells how far the gate opened."""
     layer = LayerGraph(config, weights, bits, residual_streams)
     d = weights.value_proj.shape[0]
     rows, past = layer_inputs(config, d)
     hidden = graph_value(graph_names.HIDDEN, [*BATCH, residual_streams * d])
     values = layer.build(hidden, rows, past)
-    wanted = gates_wanted()
-    gates = gates_node([(config, values.gated, values.value)], wanted)
     values.hidden.name, values.hidden.type, values.hidden.shape = graph_names.HIDDEN_OUT, hidden.type, hidden.shape
     outputs = [values.hidden]
     if values.conv is not None:
-        values.conv.name, values.conv.type = graph_names.present_conv(config.layer_id), hidden.type
-        values.conv.shape = ir.Shape([*BATCH, config.streams * d])
-        outputs.append(values.conv)
+        outputs.append(name_output(values.conv, graph_names.present_conv(config.layer_id), config.streams * d))
+    outputs += name_gate(config, values.gated, values.value, d)
     graph = ir.Graph(
-        inputs=[v for v in (hidden, rows, past, wanted) if v is not None],
-        outputs=[*outputs, *gates.outputs],
-        nodes=[*layer.tape.nodes, gates],
-        initializers=[*layer.tape.initializers, wanted],
+        inputs=[v for v in (hidden, rows, past) if v is not None],
+        outputs=outputs,
+        nodes=layer.tape.nodes,
+        initializers=layer.tape.initializers,
         opset_imports=OPSETS,
         name=graph_names.layer_file(config.layer_id).removesuffix(".onnx"),
     )
