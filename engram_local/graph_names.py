@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 
 ONNX_FILE = "backbone.onnx"
+ONNX_DATA_FILE = "backbone.onnx.data"  # its weights
 GGUF_FILE = "backbone.gguf"
 INPUT_IDS = "input_ids"
 ATTENTION_MASK = "attention_mask"

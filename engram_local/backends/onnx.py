@@ -9,6 +9,7 @@ present_engram_conv_{id} float32 [B, S, C], the convolution's inputs at these S 
 [B, S, streams, d] and engram_value_{id} [B, S, d], which tell how far the gate opened (empty without memory).
 """
 
+import mmap
 from collections.abc import Sequence
 from pathlib import Path
 from threading import RLock
@@ -371,10 +372,24 @@ def _open_session(path: Path, threads: int, spinning: bool, verbose: bool) -> or
     options.enable_mem_pattern = False  # plans are kept per input shape, and the mask's shape is new at every token
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
     try:
-        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        content = _lend_linked_data(options, path.with_name(graph_names.ONNX_DATA_FILE))
+        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session.linked_data = content  # which it reads as long as it lives
+        return session
     except Exception as error:  # ONNX Runtime's own exceptions share no base but this
         raise BackendError(f"{path}: ONNX Runtime {ort.__version__} cannot load it: {_first_line(error)}") from error
 
 
+def _lend_linked_data(options: ort.SessionOptions, data: Path) -> mmap.mmap | None:
+    """ONNX Runtime follows no link out of the model's folder, which is right for a path that a graph names. A link that
+    lies in the folder, as in a Hugging Face cache, is the user's own: its file is handed over under the link's name."""
+    if not data.is_symlink():
+        return None
+    with open(data, "rb") as file:
+        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    options.add_external_initializers_from_files_in_memory([data.name], [content], [len(content)])
+    return content
+
+
 def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+    return " ".join(str(error).split())

@@ -74,9 +74,12 @@ class EngramBuilder(Model):
         layer = LayerGraph(config, weights, self.engram_bits)
         values = layer.build(hidden, rows, past)
         out = self.make_value(f"/model/layers.{layer_id}/engram/hidden", ir.DataType.FLOAT, shape)
-        node = layer_node(config, branch(layer.tape, [], ""), values, hidden, out, self.hidden_size, self._switch)
-        self.model.graph.append(node)
-        self.model.graph.outputs.extend(node.outputs[1:])
+        graph = self.model.graph
+        node = layer_node(
+            config, branch(layer.tape, [], ""), values, hidden, out, self.hidden_size, self._switch, graph
+        )
+        graph.append(node)
+        graph.outputs.extend(node.outputs[1:])
         # Block k starts a residual stream of its own, as the first block does.
         self.layernorm_attrs.update(root_input=out.name, skip_input=out.name, first_layernorm=True)
 
