@@ -19,7 +19,7 @@ def integer(value: Any, name: str, low: int | None = None, high: int | None = No
             raise TypeError
         number = operator.index(value)
     except TypeError:
-        raise UsageError(f"{name} is {str(value)[:60]!r}, not a whole number") from None
+        raise UsageError(f"{name} is {_shown(value)}; give a whole number") from None
     if (low is not None and number < low) or (high is not None and number > high):
         bounds = f"from {low}" if high is None else f"up to {high}" if low is None else f"from {low} to {high}"
         raise UsageError(f"{name} is {str(number)[:60]}; give a number {bounds}")
