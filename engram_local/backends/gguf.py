@@ -19,6 +19,7 @@ from engram_local import graph_names
 from engram_local.backends import llama_nodes
 from engram_local.backends.base import Output, Work, check_batch, check_rewind
 from engram_local.backends.engram_layer import EngramLayer, LayerState
+from engram_local.backends.gguf_tokenizer import model_end_ids
 from engram_local.backends.layer_hook import Columns, LayerHook
 from engram_local.backends.llama_context import MAX_SEQUENCES, LlamaContext
 from engram_local.backends.llama_library import llama, load_model, metadata
@@ -148,6 +149,9 @@ class GgufBackend:
                 step.sequence.decodes = step.n == 1
             return [step.output for step in steps]
 
+    def end_ids(self) -> list[int]:
+        return model_end_ids(self._native.model)
+
     def close(self) -> None:
         """Free the model, when the step that another thread is in has ended; contexts of it raise UsageError then."""
         with self._lock:
@@ -166,7 +170,9 @@ class GgufBackend:
     def _check_process(self) -> None:
         """A forked process has none of llama.cpp's threads, and perhaps a lock that nobody will release."""
         if os.getpid() != self._native.process:
-            raise UsageError(f"{self.path}: was loaded before this process forked; load the model again in the child")
+            raise UsageError(
+                "the model was loaded before fork(), and its threads are not in this process; load it here"
+            )
 
     def _take_back(self) -> None:
         """Forget sequences whose contexts were closed."""

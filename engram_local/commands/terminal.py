@@ -30,7 +30,7 @@ def open_streams() -> None:
         stream = getattr(sys, name)
         if stream is None or name in closed:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8", errors="replace"))  # noqa: SIM115
-        else:
+        elif hasattr(stream, "reconfigure"):  # not what a test put there
             stream.reconfigure(encoding="utf-8", errors="replace")
     if "stdout" in closed:
         raise EngramError("stdout is closed; send it to /dev/null where nothing is wanted")
