@@ -26,15 +26,18 @@ def end_tokens(folder: ModelFolder, tokenizer: Tokenizer, of_backbone: Sequence[
 
 
 def template_end_ids(tokenizer: Tokenizer) -> list[int]:
-    """The control token that the template writes behind an answer; none where it writes none, or fails."""
+    """The control token that the template writes behind an answer; none where it writes none, or fails, or begins
+    answers with the same."""
     if tokenizer.template is None:
         return []
-    messages = [{"role": "user", "content": "x"}, {"role": "assistant", "content": _PROBE}]
+    question, answer = {"role": "user", "content": "x"}, {"role": "assistant", "content": _PROBE}
     try:
-        text = tokenizer.template.render(messages, add_generation_prompt=False)
+        turn = tokenizer.template.render([question, answer], add_generation_prompt=False)
+        opening = tokenizer.template.render([question])
     except ModelFolderError:
         return []
-    _, found, behind = text.rpartition(_PROBE)
+    _, found, behind = turn.rpartition(_PROBE)
     longest_first = sorted(tokenizer.control_ids, key=len, reverse=True)
     token = next((x for x in longest_first if found and behind.lstrip().startswith(x)), None)
-    return [] if token is None else [tokenizer.control_ids[token]]
+    last_of_opening = max(tokenizer.control_ids, key=opening.rfind, default=None)
+    return [] if token in (None, last_of_opening) else [tokenizer.control_ids[token]]

@@ -26,7 +26,7 @@ class SamplingParams:
     repetition_penalty: float = 1.0
     seed: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, low, high, wanted in (
             ("temperature", 0, MAX_FLOAT, "a finite number from 0"),
             ("top_p", MIN_FLOAT, 1, "a number above 0, up to 1"),

@@ -99,7 +99,6 @@ class LoadOptions:
     def load(self, model: str | None) -> "Model":
         """Load `model`, None being the pocket model; with `verbose` say what was chosen."""
         from engram_local.model import load
-        from engram_local.sizes import parse_size
 
         loaded = load(
             model,
@@ -107,13 +106,13 @@ class LoadOptions:
             threads=self.threads,
             memory=not self.no_memory,
             table_access=self.table_access,
-            ram_limit=None if self.ram_limit is None else parse_size(self.ram_limit),
+            ram_limit=self.ram_limit,
             context_length=self.context,
             verbose=self.verbose,
             **({} if self.gpu_layers is None else {"n_gpu_layers": self.gpu_layers}),
         )
-        if self.threads and self.threads > loaded.threads:
-            say(f"This machine has {loaded.threads} cores: as many threads are used.")
+        for note in loaded.notes:
+            say(note)
         if self.verbose:
             say(f"{loaded.folder.path}: backend {loaded.backend.name}, {loaded.threads} threads")
             for layer_id, table in loaded.tables.items():

@@ -101,12 +101,12 @@ def read_header(path: str | os.PathLike) -> TableHeader:
         raise fail(f"the checksum is {str(metadata.get('checksum'))[:40]!r}, not {CHECKSUM!r}")
     checksums = metadata.get("block_checksums")
     try:
-        raw = bytes.fromhex(checksums)
-    except (TypeError, ValueError) as error:
+        raw = bytes.fromhex(checksums if isinstance(checksums, str) else "?")
+    except ValueError as error:
         raise fail("block_checksums is not hexadecimal") from error
-    blocks = n_blocks(n_rows * row_bytes)
-    if len(checksums) != 8 * blocks or len(raw) * 2 != len(checksums):
-        raise fail(f"block_checksums has {len(checksums)} digits, not 8 for each of {blocks} blocks")
+    blocks, n_digits = n_blocks(n_rows * row_bytes), len(str(checksums))
+    if n_digits != 8 * blocks or 2 * len(raw) != n_digits:
+        raise fail(f"block_checksums has {n_digits} digits, not 8 for each of {blocks} blocks")
     return TableHeader(encoding, n_rows, dim, row_bytes, header.data_offset, tuple(np.frombuffer(raw, ">u4").tolist()))
 
 
@@ -152,7 +152,6 @@ class TableWriter:
         self._crc = self._block_fill = 0
         self._partial = self.path + ".partial"
         header = _header_bytes(encoding, n_rows, dim, "0" * 8 * n_blocks(n_rows * self.row_bytes))
-        self._file = None
         with self._writing():
             self._file = open(self._partial, "wb")  # noqa: SIM115 (closed by close or abort)
             self._file.write(header)
@@ -173,7 +172,7 @@ class TableWriter:
                 f"{self.path}: cannot append {list(data.shape)} after {self.rows_written} rows of "
                 f"[{self.n_rows}, {self.row_bytes}]"
             )
-        view = memoryview(data).cast("B") if len(data) else memoryview(b"")
+        view = memoryview(data.reshape(-1).data) if len(data) else memoryview(b"")
         with self._writing():
             self._file.write(view)
         self.rows_written += len(data)
@@ -204,9 +203,8 @@ class TableWriter:
 
     def abort(self) -> None:
         """Give up: close and remove the partial file."""
-        if self._file is not None:
-            with suppress(OSError):  # closing flushes, which fails again on a full disk
-                self._file.close()
+        with suppress(OSError, AttributeError):  # closing flushes, which fails again on a full disk; or none was opened
+            self._file.close()
             Path(self._partial).unlink(missing_ok=True)
 
     def __enter__(self) -> "TableWriter":

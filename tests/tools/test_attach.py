@@ -83,7 +83,7 @@ def test_the_ggufs_chat_template_serves_where_the_source_has_none(source, gguf, 
     assert (tmp_path / "out" / "chat_template.jinja").read_text() == TEMPLATE
     with engram_local.load(tmp_path / "out", threads=1) as model:
         assert model.prompt_ids("hi") == model.tokenizer.encode("<user>hi<bot>")
-        assert model.eos_ids == {1, 3}  # the GGUF's, and what the template writes behind a message
+        assert model.eos_ids == {1}
 
 
 def test_the_sources_own_chat_template_stays(tmp_path, gguf):
