@@ -11,7 +11,7 @@ import numpy as np
 
 from engram_local import model_folder
 from engram_local.config import LayerConfig
-from engram_local.errors import EngramError
+from engram_local.errors import EngramError, MissingSoftwareError
 from engram_local.model_folder import ModelFolder, Progress, check_size, folder_files, read_manifest, sha256
 from engram_local.tables import file as table_file
 from engram_local.tables.table import read_layout
@@ -43,8 +43,11 @@ def verify(path: str | Path, progress: Progress | None = None) -> Iterator[Findi
     except EngramError as error:
         yield Finding(False, model_folder.MANIFEST, str(error))
         return
+    altered = set()
     for name, entry in manifest["files"].items():
-        yield _check_file(path / name, name, entry, progress)
+        finding = _check_file(path / name, name, entry, progress)
+        altered |= {name} if finding.ok is False else set()
+        yield finding
     for name in sorted(set(folder_files(path)) - set(manifest["files"])):
         yield Finding(None, name, "not in the manifest: not checked")
     try:
@@ -57,7 +60,7 @@ def verify(path: str | Path, progress: Progress | None = None) -> Iterator[Findi
         yield from _check_table(folder, layer, progress)
     if folder.token_map is not None and folder.engram.token_map is not None:
         yield _check_token_map(folder, folder.engram.token_map, folder.token_map)
-    yield from _check_backbone(folder)
+    yield from _check_backbone(folder, altered)
 
 
 def _check_file(path: Path, name: str, entry: dict, progress: Progress | None) -> Finding:
@@ -125,14 +128,20 @@ def _check_token_map(folder: ModelFolder, name: str, token_map: np.ndarray) -> F
     return Finding(True, name, f"{len(derived)} tokens map as tokenizer.json says{kept}")
 
 
-def _check_backbone(folder: ModelFolder) -> Iterator[Finding]:
+def _check_backbone(folder: ModelFolder, altered: set[str]) -> Iterator[Finding]:
+    """Load each backbone; not where a file is `altered`: a runtime may end this process over what it reads there."""
     from engram_local.model import load
 
     for name, has in (("onnx", folder.has_onnx), ("gguf", folder.has_gguf)):
         if not has:
             continue
+        if altered:
+            yield Finding(None, f"backbone.{name}", f"not loaded, for {min(altered)} was altered")
+            continue
         try:
             load(folder.path, backend=name, threads=1, context_length=1).close()
+        except MissingSoftwareError as error:
+            yield Finding(None, f"backbone.{name}", f"not checked: {error}")
         except EngramError as error:
             yield Finding(False, f"backbone.{name}", str(error))
         else:
