@@ -45,7 +45,7 @@ class OnnxBackend:
         verbose: bool = False,
     ):
         """Raises BackendError where the file cannot be loaded or its inputs are not those of this model."""
-        self.path = folder.file(ONNX_FILE)
+        self.path = folder.intact(ONNX_FILE)
         self.layers = folder.engram.layers
         self.vocab_size = folder.vocab_size
         self.context_length = context_length

@@ -100,7 +100,7 @@ def _of_backbone(folder: ModelFolder) -> list[int]:
         return []
     from engram_local.backends.gguf_tokenizer import read_end_ids
 
-    return read_end_ids(folder.file(GGUF_FILE))
+    return read_end_ids(folder.intact(GGUF_FILE))
 
 
 def _kv_bytes_per_token(config: dict, n_bytes: int) -> int | None:
