@@ -53,7 +53,7 @@ class OnnxBackend:
         verbose: bool = False,
     ):
         """Raises BackendError where the file cannot be loaded or its inputs are not those of this model."""
-        self.path = folder.file(ONNX_FILE)
+        self.path = folder.intact(ONNX_FILE)
         self.layers = folder.engram.layers
         self.vocab_size = folder.vocab_size
         self.context_length = context_length
@@ -104,6 +104,9 @@ class OnnxBackend:
             for work in works:
                 work.context.length = work.context.held
             return [by_work[id(x)] for x in works]
+
+    def end_ids(self) -> list[int]:
+        return []
 
     def close(self) -> None:
         with self.lock:

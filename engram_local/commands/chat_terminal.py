@@ -97,11 +97,17 @@ class _Terminal:
         memory = self.conversation.memory
         label, style = ("engram ", "bold cyan") if memory else ("memory off ", "bold yellow")
         self.console.print(label, style=style, end="")
-        last, stopped = None, False
+        last, stopped, thinking = None, False, False
         with interruptible() as asked_to_stop:
             try:
                 for step in steps:
                     last = step
+                    if step.thought:
+                        self.console.out(clean(step.thought), end="", highlight=False, style="dim")
+                        thinking = True
+                    if step.text and thinking:
+                        self.console.print("\n")
+                        thinking = False
                     self.console.out(clean(step.text), end="", highlight=False)
                     self.console.file.flush()
                     if asked_to_stop() and step.finish_reason is None:
