@@ -3,80 +3,73 @@
 Without a text the model writes its own: every token drawn from the distribution that it predicts itself.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
+import transformers
 
 from engram_local.tools.export.families import Model
 
-SAMPLES, LENGTH = 32, 256  # sequences that the model writes, tokens of each
-BATCH = 8  # sequences that are evaluated together
+SEQUENCES, LENGTH = 64, 128  # that the model writes, tokens of each
+WINDOW, BATCH, MOST = 256, 8, 128  # tokens of a text's sequences, how many are read together, and at most
 WIDEST = 2048  # inputs whose moments are kept jointly; a wider matrix is cut into parts of this many
 
 
 class InputMoments:
-    """H = mean of x xᵀ over the inputs x of every linear layer of `model` while it reads `tokens`.
+    """H = mean of x xᵀ over the inputs x of every linear layer of `model` while it reads a text.
 
-    tokens: int64 [n], a text; None: one that the model writes. Memory: model + 4 * WIDEST * K bytes for each different
-    input of width K; the model becomes float32 in place.
+    tokens: int64 [n], the text; None: one that the model writes. The model becomes float32 in place.
+    Cost: a forward pass, 2 * K * min(K, WIDEST) operations a token and 4 * K * min(K, WIDEST) bytes for each different
+    input of width K.
     """
 
     def __init__(self, model: torch.nn.Module, tokens: np.ndarray | None = None):
         self._of_weight: dict[int, list[torch.Tensor]] = {}  # by where the weight lies: a slice of it has the same H
+        self._last: torch.Tensor | None = None
         model.float()
-        with torch.inference_mode():
-            tokens = write_tokens(model) if tokens is None else _windows(tokens)
-            hooks = [
-                layer.register_forward_pre_hook(self._listener(layer))
-                for layer in model.modules()
-                if isinstance(layer, torch.nn.Linear) and layer is not model.get_output_embeddings()
-            ]
-            try:
-                for batch in tokens.split(BATCH):
-                    self._last = None
-                    model.model(batch, use_cache=False)
-            finally:
-                for hook in hooks:
-                    hook.remove()
-        for parts in {id(x): x for x in self._of_weight.values()}.values():
-            for h in parts:
-                h /= tokens.numel()
+        layers = [x for x in model.modules() if isinstance(x, torch.nn.Linear) and x is not model.lm_head]
+        hooks = [x.register_forward_pre_hook(self._listen) for x in layers]
+        try:
+            with torch.no_grad():
+                if tokens is None:
+                    write_text(model)
+                else:
+                    for batch in _windows(tokens).split(BATCH):
+                        model.model(batch, use_cache=False)
+        finally:
+            for hook in hooks:
+                hook.remove()
 
     def of(self, weight: torch.Tensor) -> list[np.ndarray] | None:
-        """float32 [K1, K1], [K2, K2], ... of the inputs of `weight` [N, K]; None where it was never used alone."""
+        """float32 [K1, K1], [K2, K2], ... of the inputs of `weight` [N, K], to a common factor; None where no layer
+        has this weight.
+        """
         parts = self._of_weight.get(_address(weight))
         return None if parts is None else [h.numpy() for h in parts]
 
-    def _listener(self, layer: torch.nn.Linear) -> Callable:
-        def listen(_, inputs):
-            x, key = inputs[0], _address(layer.weight)
-            if x is self._last:  # as the layer before: queries, keys and values share their input
-                self._of_weight[key] = self._last_parts
-                return
-            rows = x.reshape(-1, x.shape[-1])
-            parts = self._of_weight.setdefault(key, [torch.zeros(w, w) for w in map(len, _cut(rows.T))])
-            for h, part in zip(parts, _cut(rows.T), strict=True):
-                h.addmm_(part, part.T)
-            self._last, self._last_parts = x, parts
-
-        return listen
+    def _listen(self, layer: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        x, key = inputs[0], _address(layer.weight)
+        if x is self._last:  # queries, keys and values share their input
+            self._of_weight[key] = self._last_parts
+            return
+        cut = x.reshape(-1, x.shape[-1]).T.split(WIDEST)
+        parts = self._of_weight.setdefault(key, [torch.zeros(len(rows), len(rows)) for rows in cut])
+        for h, rows in zip(parts, cut, strict=True):
+            h.addmm_(rows, rows.T)
+        self._last, self._last_parts = x, parts
 
 
-def write_tokens(model: torch.nn.Module) -> torch.Tensor:
-    """int64 [SAMPLES, LENGTH] drawn from the model, always the same; they begin with a random token each."""
-    draw = torch.Generator().manual_seed(0)
-    length = min(LENGTH, model.config.max_position_embeddings)
-    begin = model.config.bos_token_id
-    columns = [] if begin is None else [torch.full((SAMPLES, 1), begin)]
-    columns.append(torch.randint(model.config.vocab_size, (SAMPLES, 1), generator=draw))
-    given, past = torch.cat(columns, 1), None
-    while len(columns) < length:
-        out = model(given, past_key_values=past, use_cache=True, logits_to_keep=1)
-        past = out.past_key_values
-        given = torch.multinomial(out.logits[:, -1].softmax(-1), 1, generator=draw)
-        columns.append(given)
-    return torch.cat(columns, 1)
+def write_text(model: torch.nn.Module) -> torch.Tensor:
+    """int64 [SEQUENCES, LENGTH] drawn from what the model itself predicts, behind a random token each; every call
+    draws the same.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        given = torch.randint(model.config.vocab_size, (SEQUENCES, 1))
+        n = min(LENGTH, model.config.max_position_embeddings) - 1
+        plain = transformers.GenerationConfig(
+            do_sample=True, top_k=0, min_new_tokens=n, max_new_tokens=n, pad_token_id=0, use_cache=True
+        )
+        return model.generate(given, attention_mask=torch.ones_like(given), generation_config=plain)
 
 
 class MomentsByName(Model):
@@ -106,14 +99,9 @@ class MomentsByName(Model):
 
 
 def _windows(tokens: np.ndarray) -> torch.Tensor:
-    """A text's beginning, int64 [n], as sequences [m, LENGTH]; a shorter text is one sequence."""
-    n = min(len(tokens) // LENGTH, 4 * SAMPLES)
-    return torch.as_tensor(tokens[: n * LENGTH].reshape(n, LENGTH) if n else tokens[None])
-
-
-def _cut(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Parts of at most WIDEST rows."""
-    return x.split(WIDEST)
+    """A text's beginning as int64 [m, WINDOW]; a shorter text is one sequence."""
+    m = min(len(tokens) // WINDOW, MOST)
+    return torch.as_tensor(tokens[: m * WINDOW].reshape(m, WINDOW) if m else tokens[None])
 
 
 def _address(weight: torch.Tensor) -> int:
