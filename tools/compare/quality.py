@@ -103,13 +103,13 @@ def compare(
     reference, figures = None, []
     for (encoding, backend), path in paths.items():
         with load(path, backend=backend, threads=threads, memory=False) as model:
-            log_p = np.concatenate(list(_log_probabilities(model, tokens)))
+            log_p, window = np.concatenate(list(_log_probabilities(model, tokens))), _window(model)
         reference = log_p if reference is None else reference
         size = sum(x.stat().st_size for x in path.glob("backbone.*")) / 1e6
-        figures.append(Quality(encoding, backend, size, *_losses(reference, log_p, tokens), []))
+        figures.append(Quality(encoding, backend, size, *_losses(reference, log_p, tokens, window), []))
         del log_p
     if rounds:
-        _measure_speed(figures, list(paths.values()), rounds, threads)
+        _measure_speed(figures, list(paths.values()), tokens, rounds, threads)
     return figures, notes
 
 
@@ -121,28 +121,36 @@ def _tokens(base: Path, text_file: str | None) -> np.ndarray:
 
 def _log_probabilities(model: Model, tokens: np.ndarray) -> Iterator[np.ndarray]:
     """float32 [window, vocab] a window, each a text of its own."""
-    session = model.session()
-    for start in range(0, len(tokens), WINDOW):
+    session, window = model.session(), _window(model)
+    for start in range(0, len(tokens), window):
         session.rewind(0)
-        yield log_softmax(session.forward(tokens[start : start + WINDOW], "all"))
+        yield log_softmax(session.forward(tokens[start : start + window], "all"))
     session.close()
 
 
-def _losses(reference: np.ndarray, log_p: np.ndarray, tokens: np.ndarray) -> tuple[float, float, float]:
+def _window(model: Model) -> int:
+    return min(WINDOW, model.context_length)
+
+
+def _losses(
+    reference: np.ndarray, log_p: np.ndarray, tokens: np.ndarray, window: int
+) -> tuple[float, float, float]:
     """KL, perplexity, same top token."""
     kl = np.mean([(np.exp(r) * (r - p)).sum(dtype=np.float64) for r, p in zip(reference, log_p, strict=True)])
-    at = np.flatnonzero(np.arange(1, len(tokens)) % WINDOW)  # predictions inside a window
+    at = np.flatnonzero(np.arange(1, len(tokens)) % window)  # predictions inside a window
     nll = -log_p[at, tokens[at + 1]].mean(dtype=np.float64)
     same = np.mean(reference.argmax(-1) == log_p.argmax(-1))
     return max(0.0, float(kl)), float(np.exp(nll)), float(same)
 
 
-def _measure_speed(figures: list[Quality], paths: list[Path], rounds: int, threads: int) -> None:
+def _measure_speed(
+    figures: list[Quality], paths: list[Path], text: np.ndarray, rounds: int, threads: int
+) -> None:
     """Fill decode_tok_s: all models take turns within each round, an unrecorded round first."""
     with ExitStack() as stack:
         contenders = [stack.enter_context(_contender(x, y, threads)) for x, y in zip(figures, paths, strict=True)]
         for i in range(-1, rounds):
-            tokens = np.random.default_rng(i + 1).integers(0, 1000, PROMPT + ANSWER)
+            tokens = np.random.default_rng(i + 1).choice(text, PROMPT + ANSWER)
             for contender in contenders:
                 measure(contender, tokens[:PROMPT], tokens[PROMPT:], record=i >= 0)
         for figure, contender in zip(figures, contenders, strict=True):
