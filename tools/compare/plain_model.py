@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engram_local.config import EngramConfig
+from engram_local.config import FORMAT_VERSION, EngramConfig
 from engram_local.errors import CheckpointError
 from engram_local.model_folder import write_manifest
 from engram_local.tables.file import TableWriter
@@ -26,7 +26,9 @@ def make_plain_model(base: Path, out: Path, backbones: Sequence[str], weights: s
     """
     refuse_existing(out)
     config = read_json(base / "config.json")
-    d, vocab = config["hidden_size"], config["vocab_size"]
+    d, vocab = (config.get(key) for key in ("hidden_size", "vocab_size"))
+    if not isinstance(d, int) or not isinstance(vocab, int):
+        raise CheckpointError(f"{base / 'config.json'}: has no hidden_size or no vocab_size; give a language model")
     engram = EngramConfig.from_dict(_engram_block(vocab))
     zeros = np.zeros((d, DIM), np.float32)
     ones = np.ones((1, d), np.float32)
@@ -44,15 +46,14 @@ def make_plain_model(base: Path, out: Path, backbones: Sequence[str], weights: s
         write_config(view, partial)
         write_manifest(partial, {"weights": weights})
         partial.rename(out)
-    except KeyError as error:
-        raise CheckpointError(f"{base / 'config.json'}: {error} is missing") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
 def _engram_block(vocab: int) -> dict:
     order = {"order": 2, "terms": [[0, 1], [1, 3]], "moduli": [ROWS], "offsets": [0]}
-    layer = {"layer_id": 0, "streams": 1, "head_dim": DIM, "n_rows": ROWS, "encoding": "float32"}
+    layer = {"layer_id": 0, "site": "block", "streams": 1, "head_dim": DIM, "n_rows": ROWS, "encoding": "float32"}
     layer |= {"table": table_name(0), "conv": None, "orders": [order]}
     ids = {"source": "raw", "n_ids": vocab, "token_map": None}
-    return {"version": 1, "ids": ids, "mix": "xor", "window": {"fill_id": 0, "segment_ids": []}, "layers": [layer]}
+    block = {"version": FORMAT_VERSION, "fuse": "gated", "residual_streams": 1, "mix": "xor", "ids": ids}
+    return block | {"window": {"fill_id": 0, "segment_ids": []}, "layers": [layer]}
