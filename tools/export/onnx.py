@@ -11,15 +11,20 @@ from engram_local.tools.export.builder import build
 from engram_local.tools.export.layer import WEIGHT_BITS, save_layer
 
 INLINE_BYTES = 1024  # smaller constants stay inside the .onnx file, where shape inference can read them
+# Up to this size all weights do: ONNX Runtime refuses a file of weights that has several hard links, as uv's installs do.
+ONE_FILE_BYTES = 256 << 20
 
 
 def write_backbone_onnx(view: CheckpointView, model: torch.nn.Module, folder: Path, weights: str) -> None:
-    """Write backbone.onnx and backbone.onnx.data into `folder`; `weights` is float32, float16, int8 or int4."""
+    """Write backbone.onnx, and backbone.onnx.data where it is large, into `folder`; `weights` is float32, float16, int8 or
+    int4."""
     engram = {layer.layer_id: (layer, view.layers[layer.layer_id]) for layer in view.engram.layers}
     graph = build(model, engram, weights, folder)
     if weights == "float16":
         store_as_float16(graph.graph)
-    ir.save(graph, folder / "backbone.onnx", external_data="backbone.onnx.data", size_threshold_bytes=INLINE_BYTES)
+    n_bytes = sum(x.const_value.nbytes for part in graph.graphs() for x in part.initializers.values())
+    data = {"external_data": "backbone.onnx.data", "size_threshold_bytes": INLINE_BYTES}
+    ir.save(graph, folder / "backbone.onnx", **(data if n_bytes > ONE_FILE_BYTES else {}))
 
 
 def write_layers(view: CheckpointView, folder: Path, weights: str) -> None:
