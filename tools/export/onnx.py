@@ -11,13 +11,13 @@ from engram_local.tools.export.builder import build
 from engram_local.tools.export.layer import WEIGHT_BITS, save_layer
 
 INLINE_BYTES = 1024  # smaller constants stay inside the .onnx file, where shape inference can read them
-# Up to this size all weights do: ONNX Runtime refuses a file of weights that has several hard links, as uv's installs do.
+# Up to this size all weights do: ONNX Runtime refuses a file of weights that has several hard links, as uv installs.
 ONE_FILE_BYTES = 256 << 20
 
 
 def write_backbone_onnx(view: CheckpointView, model: torch.nn.Module, folder: Path, weights: str) -> None:
-    """Write backbone.onnx, and backbone.onnx.data where it is large, into `folder`; `weights` is float32, float16, int8 or
-    int4."""
+    """Write backbone.onnx, and backbone.onnx.data where it is large, into `folder`; `weights` is float32, float16,
+    int8 or int4."""
     engram = {layer.layer_id: (layer, view.layers[layer.layer_id]) for layer in view.engram.layers}
     graph = build(model, engram, weights, folder)
     if weights == "float16":
