@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
-SOURCES := setup.py pyproject.toml $(wildcard ext/*.pyx ext/*.c ext/*.h)
+SOURCES := setup.py pyproject.toml $(wildcard ext/*.pyx ext/*.pxd ext/*.c ext/*.h)
 CONSTRAINTS := -c tests/constraints.txt
 CHECKPOINT ?= build/pocket-checkpoint
 .PHONY: chat test lint bench parity sanitize fuzz pocket train-pocket compare docs docs-site dist arm64 windows macos lowest newest clean
@@ -17,11 +17,12 @@ chat: $(VENV)/.installed
 test: $(VENV)/.test
 	@$(BIN)/python -m pytest tests --ignore=tests/parity $(ARGS)
 
-# Style of Python and Cython, and whether docs/cli.md still says what --help says.
+# Style of Python and Cython, types, and whether docs/cli.md still says what --help says.
 lint: $(VENV)/.lint
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/cython-lint ext
+	@PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint ext
+	@$(BIN)/python -m mypy
 	@$(BIN)/python -m engram_local.commands.help --check docs/cli.md
 	@$(BIN)/python -m engram_local.commands.man --check docs/engram-local.1
 

@@ -19,7 +19,7 @@ if sys.platform == "linux":
     flags.append("-pthread")
     link.append("-pthread")
 
-headers = glob("ext/*.h")
+headers = [*glob("ext/*.h"), *glob("ext/*.pxd")]
 llama_sources = ["ext/llama_callback.c"]
 native_sources = sorted(set(glob("ext/*.c")) - set(llama_sources) - {"ext/_native.c", "ext/_llama_callback.c"})
 extensions = [

@@ -1,10 +1,34 @@
 """Language models with conditional memory (Engram, arXiv 2601.07372) on ordinary computers."""
 
 import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for editors and type checkers; when it runs, __getattr__ imports them
+    from engram_local.config import EngramConfig
+    from engram_local.errors import EngramError, UsageError
+    from engram_local.hashing import NgramHasher
+    from engram_local.model import Model, load
+    from engram_local.session import Session
+    from engram_local.tables.table import Table
 
 __version__ = "0.1.0"
+__all__ = [
+    "EngramConfig",
+    "EngramError",
+    "Model",
+    "NgramHasher",
+    "Session",
+    "Table",
+    "UsageError",
+    "__version__",
+    "load",
+]
 
-_PUBLIC = {
+# ONNX Runtime reports to its maker unless it is told not to before its first import. Whatever of this package, its
+# tools and their child processes imports it comes through here.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+_HOME = {
     "load": "engram_local.model",
     "Model": "engram_local.model",
     "Session": "engram_local.session",
@@ -12,8 +36,8 @@ _PUBLIC = {
     "NgramHasher": "engram_local.hashing",
     "EngramConfig": "engram_local.config",
     "EngramError": "engram_local.errors",
+    "UsageError": "engram_local.errors",
 }
-__all__ = [*_PUBLIC, "__version__"]
 
 if not any(name.startswith("_native.") for name in os.listdir(os.path.dirname(__file__))):
     raise ImportError(
@@ -22,10 +46,14 @@ if not any(name.startswith("_native.") for name in os.listdir(os.path.dirname(__
     )
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     """Import on first use: `engram-local --help` must not pay for numpy and onnxruntime."""
-    if name not in _PUBLIC:
+    if name not in _HOME:
         raise AttributeError(f"module 'engram_local' has no attribute {name!r}")
     import importlib
 
-    return getattr(importlib.import_module(_PUBLIC[name]), name)
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

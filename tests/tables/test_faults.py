@@ -14,13 +14,14 @@ import pytest
 
 from engram_local import _native
 from engram_local.errors import TableError
-from engram_local.tables import encodings
-from engram_local.tables import table as tables
+from engram_local.tables import budget, encodings
 from engram_local.tables.file import TableWriter
-from engram_local.tables.table import RowReader, Table
+from engram_local.tables.model_tables import Reads
+from engram_local.tables.table import Table
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "O_DIRECT"), reason="needs direct reads")
 N_ROWS, DIM = 20_000, 64
+BATCH = budget.MOST_READ_BYTES
 SANITIZED = "asan" in os.environ.get("LD_PRELOAD", "")
 
 
@@ -74,7 +75,7 @@ def check(table, n=3000, times=3):
 def test_rows_are_right_in_every_batch_size(stored, way):
     path, rows = stored
     rng = np.random.default_rng(2)
-    for limit in (0, tables.LEAST_READ_BYTES + (1 << 19), 1 << 30):  # no cache, a small one, one for the whole table
+    for limit in (0, budget.LEAST_READ_BYTES + (1 << 19), 1 << 30):  # no cache, a small one, one for the whole table
         with Table(path, access="direct", ram_limit=limit) as table:
             assert table.stats()["io_uring"] == (way == "io_uring")
             for n in [1, 2, 48, 127, 128, 129, 500, 5000, 60_000] * 2:
@@ -100,7 +101,7 @@ def test_batches_are_deduplicated_merged_and_cached(stored, way):
 
 def test_a_prefill_cannot_flush_the_cache(stored):
     path, _ = stored
-    with Table(path, access="direct", ram_limit=tables.LEAST_READ_BYTES + 1000 * (DIM + 2)) as table:
+    with Table(path, access="direct", ram_limit=budget.LEAST_READ_BYTES + 1000 * (DIM + 2)) as table:
         capacity = table.stats()["cache"]["capacity"]
         hot = np.arange(capacity // 4)
         for _ in range(4):
@@ -130,7 +131,7 @@ def test_rows_larger_than_a_merged_read(tmp_path, way):
 def test_eight_threads(stored, way):
     path, rows = stored
     wrong = []
-    with Table(path, access="direct", ram_limit=tables.LEAST_READ_BYTES + (1 << 19)) as table:
+    with Table(path, access="direct", ram_limit=budget.LEAST_READ_BYTES + (1 << 19)) as table:
 
         def work(seed):
             rng = np.random.default_rng(seed)
@@ -150,17 +151,17 @@ def test_eight_threads(stored, way):
 def test_layers_are_waited_for_one_by_one(stored, way):
     path, rows = stored
     opened = {i: Table(path, access=access) for i, access in enumerate(["direct", "mmap", "direct", "resident"])}
-    reader = RowReader(opened)
     rng = np.random.default_rng(4)
     for n in (1, 2, 100):
         ids = {i: rng.integers(0, N_ROWS, (n, 8)) for i in opened}
-        ahead = reader.start({i: x[::-1] for i, x in ids.items()})
-        chunk = reader.start(ids)
+        ahead = Reads(opened, {i: x[::-1] for i, x in ids.items()}, BATCH)
+        chunk = Reads(opened, ids, BATCH)
         for i in (2, 0, 3, 1, 2):
             assert np.array_equal(chunk.wait(i), rows[ids[i]].reshape(n, -1))
         for i in opened:
             assert np.array_equal(ahead.wait(i), rows[ids[i][::-1]].reshape(n, -1))
-    reader.close()
+    for table in opened.values():
+        table.close()
 
 
 def test_reads_that_nobody_waits_for(stored, way):
@@ -171,7 +172,7 @@ def test_reads_that_nobody_waits_for(stored, way):
         for _ in range(20):
             table = Table(path, access="direct", ram_limit=0)
             ids = rng.integers(0, N_ROWS, (n, 8))
-            handle = RowReader({0: table}).start({0: ids})
+            handle = Reads({0: table}, {0: ids}, BATCH)
             table.close()
             if rng.random() < 0.5:
                 assert np.array_equal(handle.wait(0), rows[ids].reshape(n, -1))
@@ -184,13 +185,13 @@ def test_a_read_error_is_named_and_later_reads_work(stored, way):
     with open("/proc/self/mem", "rb") as file:
         extents = [(0, 1000, 0, 0, None)]
         broken = _native.TableData(
-            [("bad.safetensors", file.fileno(), 0)], "float32", 1000, 8, [(32, extents)], 1.0, 512
+            [("bad.safetensors", file.fileno(), 0, False)], "float32", 1000, 8, [(32, extents)], 1.0, 512
         )
         with Table(path, access="direct", ram_limit=0) as table:
             for n in (8, 800):
                 good, out = np.empty((n, DIM), np.float32), np.empty(n * 8, np.float32)
                 ids = np.arange(n)
-                job = _native.ReadJob([(broken, ids, out), (table._data, ids, good.reshape(-1))])
+                job = _native.ReadJob([(broken, ids, out), (table.native, ids, good.reshape(-1))])
                 with pytest.raises(TableError, match=r"bad\.safetensors: cannot be read \(Input/output error\)"):
                     job.wait(0)
                 job.wait(1)
@@ -335,14 +336,14 @@ def test_fork_after_open(stored):
         """
 import warnings
 warnings.simplefilter('ignore')
-from engram_local.tables.table import RowReader
+from engram_local.tables.model_tables import Reads
 for uring in (True, False):
     _native.use_io_uring(uring)
     with Table(path, access='direct', ram_limit=17 << 20) as table, Table(path, access='mmap') as mapped:
         check(table)
         for n in (4, 3000):
             ids = np.arange(n).reshape(-1, 4)
-            under_way = RowReader({0: table}).start({0: ids})
+            under_way = Reads({0: table}, {0: ids}, 64 << 20)
             child = os.fork()
             if not child:
                 code = 1

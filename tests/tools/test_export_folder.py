@@ -245,4 +245,4 @@ def test_memory_is_bounded(tmp_path):
     command = [sys.executable, "-c", _LIMITED, tmp_path / "table.safetensors", tmp_path / "out"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert read_header(tmp_path / "out").rows == len(rows)
+    assert read_header(tmp_path / "out").n_rows == len(rows)

@@ -229,11 +229,11 @@ def link_tables(view: CheckpointView, folder: Path) -> tuple[CheckpointView, dic
         source = view.tables[layer.layer_id]
         name = f"tables/layer_{layer.layer_id}.link.json"
         layout = write_link(folder / name, source.parts, getattr(source, "scale_parts", None))
-        if (layout.rows, layout.dim) != (layer.n_rows, layer.head_dim):
-            raise CheckpointError(f"{view.path}: layer {layer.layer_id}'s tensors make [{layout.rows}, {layout.dim}]")
+        if (layout.n_rows, layout.dim) != (layer.n_rows, layer.head_dim):
+            raise CheckpointError(f"{view.path}: layer {layer.layer_id}'s tensors make [{layout.n_rows}, {layout.dim}]")
         layers.append(replace(layer, table=name, encoding=layout.encoding))
         linked = sorted({Path(file).name for file, _ in source.parts})
-        reports[name] = {"encoding": layout.encoding, "rows": layout.rows, "linked": linked}
+        reports[name] = {"encoding": layout.encoding, "rows": layout.n_rows, "linked": linked}
     return replace(view, engram=replace(view.engram, layers=tuple(layers))), reports
 
 
