@@ -7,6 +7,7 @@ With `--check FILE` it compares instead, and fails where the file is stale.
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import typer
 from typer.main import get_command
@@ -14,7 +15,7 @@ from typer.main import get_command
 
 def man_page(app: typer.Typer) -> str:
     """The page in man(7)'s macros."""
-    program = get_command(app)
+    program: Any = get_command(app)
     name = program.name
     lines = [
         f'.TH {name.upper()} 1 "" "{name}" "User Commands"',
@@ -37,7 +38,7 @@ def man_page(app: typer.Typer) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _command(name: str, command) -> Iterator[str]:
+def _command(name: str, command: Any) -> Iterator[str]:
     text, _, examples = command.help.partition("\b\n")
     arguments = [p for p in command.params if p.param_type_name == "argument"]
     yield rf".SS {_escaped(name)} " + " ".join(p.metavar if p.required else f"[{p.metavar}]" for p in arguments)
