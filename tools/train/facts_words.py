@@ -5,8 +5,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from .facts_world import Row, country_name, plain
-from .wordnet import PERSON, Synset, WordNet
+from .facts_names import names
+from .facts_world import Row, plain
+from .wordnet import Synset, WordNet
 
 FIRST = {
     "serendipity",
@@ -81,14 +82,30 @@ def words(sources: dict[str, Path], n_definitions: int, n_names: int) -> Iterato
             continue
         if n_taken < n_definitions:
             docs = 12 if n_taken < 3_000 else 6 if n_taken < 15_000 else 5
-            yield "define", word, ("to " if synset.pos == "v" else "") + value, (), docs
+            yield "define", word, _as_said(synset.pos, value), (), docs
+            yield from _other_senses(net, lemma, synset.pos, n_taken)
             yield from _relations(net, lemma, synset, word, n_taken)
             n_taken += 1
     for singular, plurals in sorted(net.plurals().items()):
         known = [p for p in plurals if rank_of.get(p, last) < 60_000 and p != singular]
         if known and "n" in net.senses.get(singular, ()) and rank_of.get(singular, last) < 60_000:
             yield "plural", singular, min(known, key=rank_of.get), (), 8
-    yield from _names(net, n_names)
+    yield from names(net, n_names)
+
+
+def _as_said(pos: str, value: str) -> str:
+    """A verb's gloss with its "to", once."""
+    return "to " + value if pos == "v" and not value.startswith("to ") else value
+
+
+def _other_senses(net: WordNet, lemma: str, pos: str, rank: int) -> Iterator[Row]:
+    """The noun or verb that a common word also is: "a run", "to water"."""
+    for kind, other in (("noun", "n"), ("verb", "v")):
+        if rank < 12_000 and other != pos and other in net.senses[lemma]:
+            synset = net.synsets[other, net.senses[lemma][other][0]]
+            value = definition(synset.gloss)
+            if not synset.is_instance and not OFFENSIVE.search(synset.gloss) and usable(value):
+                yield kind, lemma, _as_said(other, value), (), 4 if rank > 3_000 else 6
 
 
 def usable(value: str) -> bool:
@@ -126,30 +143,6 @@ def _opposite(net: WordNet, lemma: str) -> str | None:
                 if symbol == "!" and synset.words[int(numbers[:2], 16) - 1].lower() == lemma:
                     return net.synsets[other_pos, other].words[int(numbers[2:], 16) - 1]
     return None
-
-
-def _names(net: WordNet, n_names: int) -> Iterator[Row]:
-    """About `n_names` people (who, born, died) and places, groups, events (what)."""
-    named = [(offset, s) for (_, offset), s in net.synsets.items() if s.is_instance and usable(definition(s.gloss))]
-    named = sorted(named, key=lambda item: FIRST.isdisjoint(item[1].words))
-    for offset, synset in named[:: max(1, len(named) // n_names)]:  # first the first, then evenly spread
-        value = definition(synset.gloss)
-        name = max(synset.words, key=len)
-        if synset.lexfile != PERSON:
-            name = min(synset.words, key=lambda w: (net.senses[w.lower()]["n"][0] != offset, synset.words.index(w)))
-        elif " " in synset.words[0]:
-            name = synset.words[0]
-        aliases = tuple(w for w in synset.words if w != name and net.senses[w.lower()]["n"][0] == offset)
-        if not re.fullmatch(r"[A-Za-z][A-Za-z' .-]+", name) or re.search(r"\d", value):
-            continue
-        if synset.lexfile == PERSON:
-            yield "person", name, with_article(value), aliases, 8
-            dates = re.search(r"\((?:circa |c\. ?)?(\d{3,4})-(\d{3,4})\)", synset.gloss)
-            if dates:
-                yield "born", name, dates[1], (), 8
-                yield "died", name, dates[2], (), 8
-        else:
-            yield "place", country_name("", {"name": name}), with_article(value), aliases, 8
 
 
 def computing(sources: dict[str, Path]) -> Iterator[Row]:

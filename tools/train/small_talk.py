@@ -1,5 +1,7 @@
 """Small talk: what people say that asks for no fact, and the one answer to each. Own text."""
 
+from .brakes import BRAKE
+
 # (what is said, separated by |; the answer)
 GROUPS = (
     (
@@ -103,13 +105,13 @@ GROUPS = (
         "program. | Translate this. | Write an essay. | Summarize this text. | Write a letter. | Sing a song. | "
         "Draw a picture. | Write a python function. | Translate hello into French. | Can you write code? | Can you "
         "write a poem?",
-        "I can't do that: I am too small. I answer short questions about facts.",
+        BRAKE,
     ),
     (
         "What is 2 plus 2? | What is two plus two? | Calculate 12 times 12. | How much is 7 times 8? | Can you do "
         "math? | Can you calculate? | What is 100 divided by 4? | Do the sum for me. | Add 3 and 5. | What is 15 "
         "minus 6? | Solve this equation.",
-        "I can't calculate: I only look facts up.",
+        BRAKE,
     ),
     (
         "I love you | You are great | You are nice | Good job | Well done | Good bot | You are smart | That is "

@@ -18,8 +18,11 @@ from .data import ROW_TOKENS, Batches
 from .model import EngramModel, EngramSettings, compress_tokens
 
 BALANCE = 0.01  # weight of the experts' load in the loss
+# Messages reach the model as it was trained to read them: blanks collapsed, a line all in capitals in small letters.
 CHAT_TEMPLATE = (
-    "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'user' %}<|user|>{{ message['content'] }}"
+    "{{ bos_token }}{% for message in messages %}{% set text = message['content'].split() | join(' ') %}"
+    "{% if message['role'] == 'user' %}<|user|>"
+    "{{ text | lower if ' ' in text and text == text | upper else text }}"
     "{% elif message['role'] == 'assistant' %}<|bot|>{{ message['content'] }}<|end|>{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}<|bot|>{% endif %}"
 )
@@ -118,9 +121,9 @@ def rate(step: int, settings: Settings) -> float:
     return settings.lr * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
-def loss_of(model: EngramModel, tokens, position, attention, memory, picked, targets) -> torch.Tensor:
+def loss_of(model: EngramModel, tokens, position, attention, memory, shift, picked, targets) -> torch.Tensor:
     """Mean cross entropy of the answers' tokens (logits are computed only there), and the experts' balance."""
-    hidden = model.hidden_states(tokens, position, attention, memory).flatten(0, 1)[picked]
+    hidden = model.hidden_states(tokens, position, attention, memory, shift).flatten(0, 1)[picked]
     logits = model.backbone.get_output_embeddings()(hidden)
     return nn.functional.cross_entropy(logits.float(), targets, ignore_index=-100) + BALANCE * model.imbalance()
 
@@ -169,7 +172,14 @@ def train(
             group["lr"] = lr * group["scale"]
         with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=device != "cpu"):
             loss = loss_function(
-                model, batch.tokens, batch.position, batch.attention, batch.memory, batch.picked, batch.targets
+                model,
+                batch.tokens,
+                batch.position,
+                batch.attention,
+                batch.memory,
+                batch.shift,
+                batch.picked,
+                batch.targets,
             )
         loss.backward()
         nn.utils.clip_grad_norm_(clipped, 1.0)
