@@ -81,9 +81,6 @@ SMALL = Size(
     docs_share=0.6,
     readme_docs=40,
 )
-TWIN = replace(Size(), split="train")
-
-
 @dataclass(frozen=True)
 class Document:
     """One conversation (prose: one turn with an empty question).

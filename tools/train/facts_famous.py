@@ -187,12 +187,27 @@ Gustav Klimt; an Austrian painter; 1862; 1918
 Coco Chanel; a French designer of clothes; 1883; 1971
 Anne Boleyn; the second wife of Henry VIII of England; 1501; 1536
 Harry Potter; a young wizard in the novels of J.K. Rowling
+Werner Heisenberg (Heisenberg); a German physicist of quantum mechanics; 1901; 1976
+Johannes Vermeer (Vermeer, Jan Vermeer); a Dutch painter; 1632; 1675
+Spartacus; a gladiator who led a revolt of slaves against Rome
+Vasco da Gama; a Portuguese navigator who found the sea route to India; 1469; 1524
+Franklin D. Roosevelt (FDR); the 32nd President of the United States; 1882; 1945
+John F. Kennedy; the 35th President of the United States; 1917; 1963
+Anne Frank; a Jewish girl known for the diary she wrote in hiding; 1929; 1945
+Marlon Brando; an American actor; 1924; 2004
+Billy the Kid; an outlaw of the American West; 1859; 1881
 Batman; a hero of comic books who fights crime in Gotham City
 Superman; a hero of comic books who can fly
 Mickey Mouse; a cartoon mouse drawn by Walt Disney
 Santa Claus; the old man who is said to bring presents at Christmas
 """
 OWN_PLACES = """
+Japan; a country of islands in eastern Asia, east of Korea
+Czechia (the Czech Republic); a country in central Europe
+Niger; a country in western Africa, mostly desert
+South Sudan; a country in eastern Africa that left Sudan in 2011
+North Macedonia; a country in southeastern Europe, on the Balkans
+Eswatini; a small kingdom in southern Africa, formerly Swaziland
 Machu Picchu; a ruined city of the Incas in the Andes of Peru
 Burj Khalifa (the Burj Khalifa); a skyscraper in Dubai, 828 meters high
 Silicon Valley; a center of computing in California, near San Francisco

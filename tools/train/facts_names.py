@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from . import facts_famous
 from .facts_world import Row, country_name
+from .glosses import OFFENSIVE, definition, usable, with_article
 from .wordnet import PERSON, Synset, WordNet
 
 LONGEST_NAME = 40  # characters
@@ -25,6 +26,10 @@ BORN = re.compile(r"\(born (?:in )?(\d{4})\)")
 LIES = re.compile(r"\b(in|on|off|near|between|at|of|from|across|through|along|into) [a-z' -]*[A-Z]")
 
 
+COUNTRY = r"^[^;]*(country|republic|kingdom|monarchy|nation|principality|island|state|sultanate|emirate|archipelago)"
+MOVES = re.compile(r"(flows|arises|rises|runs|extends|lies|stretches|empties|borders|forms) ")
+
+
 def years(gloss: str) -> tuple[str, str]:
     """Years of birth and death in a gloss, "" for none. "(63 BC - 14)" -> ("63 BC", "14"); "(384-322 BC)": both BC."""
     if found := YEARS.search(gloss):
@@ -35,18 +40,19 @@ def years(gloss: str) -> tuple[str, str]:
     return (found[1] if found else ""), ""
 
 
-def names(net: WordNet, n_names: int) -> Iterator[Row]:
+def names(net: WordNet, n_names: int, countries: list[str]) -> Iterator[Row]:
     """About `n_names` entries of WordNet: who, born, died of people; what and where of places and other things.
 
     Each of an entry's names is a subject of its own: the answer repeats the name that was asked for, so that the
     n-grams of that name are the key. A name that several entries share is that of the first in WordNet's order,
-    but for those that `facts_famous` names.
+    but for those that `facts_famous` names; the name of one of the `countries` is the country's.
     """
     taken: set[str] = set()
     for kind, subject, *rest in facts_famous.own():
         taken.add(subject.removeprefix("the ").lower())
         yield kind, subject, *rest
-    for name, hint in facts_famous.in_wordnet():
+    wanted = facts_famous.in_wordnet() + [(c.removeprefix("the "), COUNTRY) for c in countries]
+    for name, hint in wanted:
         synset = _famous(net, name, hint)
         if synset is not None and name.removeprefix("the ").lower() not in taken:
             yield from _rows(net, synset, name, facts_famous.DOCS)
@@ -61,17 +67,15 @@ def names(net: WordNet, n_names: int) -> Iterator[Row]:
 
 
 def _famous(net: WordNet, name: str, hint: str) -> Synset | None:
-    """The entry meant by a famous name: one with `hint` in its gloss, else an instance, else the first."""
+    """The entry meant by a famous name: one with `hint` (a regular expression) in its gloss, else an instance, else the first."""
     found = [net.synsets["n", offset] for offset in net.senses.get(name.lower(), {}).get("n", ())]
-    for wanted in (lambda s: hint and hint in s.gloss, lambda s: s.is_instance, lambda s: True):
+    for wanted in (lambda s: hint and s.is_instance and re.search(hint, s.gloss), lambda s: s.is_instance, lambda s: True):
         if chosen := [s for s in found if wanted(s)]:
             return chosen[0]
     return None
 
 
 def _rows(net: WordNet, synset: Synset, name: str, docs: int) -> Iterator[Row]:
-    from .facts_words import OFFENSIVE, definition, usable, with_article
-
     value = definition(synset.gloss)
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9' .-]+", name) or len(name) > LONGEST_NAME or not usable(value):
         return
@@ -88,12 +92,26 @@ def _rows(net: WordNet, synset: Synset, name: str, docs: int) -> Iterator[Row]:
     subject = _with_the(net, synset, name)
     aliases = (subject.removeprefix("the "),) if subject.startswith("the ") else ()
     yield "place", subject, value, aliases, docs
-    clauses = [definition(part.strip()) for part in synset.gloss.split('; "')[0].split(";")]
-    lies = [c for c in clauses if LIES.search(c) and usable(c) and not re.match(r"(it|he|they|site|the British)\b", c)]
-    if lies and synset.lexfile in (6, 15, 17):  # artifacts, locations, objects of nature
-        yield "location", subject, lies[0] if lies[0].startswith(("locat", "situat")) else with_article(lies[0]), (
-            aliases
-        ), max(4, docs // 2)
+    if synset.lexfile in (6, 15, 17):  # artifacts, locations, objects of nature
+        lies = _where(net, synset)
+        if lies:
+            yield "location", subject, lies, aliases, max(4, docs // 2)
+
+
+def _where(net: WordNet, synset: Synset) -> str:
+    """The clause of a gloss that says where something is, "" for none."""
+    first, *rest = [definition(part.strip()) for part in synset.gloss.split('; "')[0].split(";")]
+    if LIES.search(first) and usable(first):
+        return with_article(first)
+    for clause in rest:
+        if not LIES.search(clause) or not usable(clause):
+            continue
+        if re.match(r"(located|situated|in|on|at|near|between|off) ", clause):
+            return clause
+        if MOVES.match(clause):
+            kinds = [net.synsets[pos, at].words[0] for s, pos, at, _ in synset.pointers if s == "@i"]
+            return with_article(f"{kinds[0]} that {clause}")
+    return ""
 
 
 def _with_the(net: WordNet, synset: Synset, name: str) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .facts_names import names
-from .facts_world import Row, plain
+from .facts_world import Row, country_names, plain
+from .glosses import LONGEST_VALUE, OFFENSIVE, definition, usable
 from .wordnet import Synset, WordNet
 
 FIRST = {
@@ -18,41 +19,10 @@ FIRST = {
     "hot",
     "Albert Einstein",
 }  # asked by newcomers
-LONGEST_VALUE = 110  # characters; a longer gloss is cut at its last clause
-OFFENSIVE = re.compile(
-    r"ethnic slur|offensive|obscene|vulgar|disparaging|derogatory|sexual|genital|copulat|"
-    r"prostitut|excrement|\brape\b|homosexual"
-)
-NO_ARTICLE = re.compile(r"(a|an|the|one|any|two|three|four|several|some|all|each|either)\b", re.I)
 PART_OF_SPEECH = (
     r"^\W*(?:(?:n|v|adj|vt|vi|adv|interj|excl|obs|prep|abbrev|quant|suff|pref)\b"
     r"\.?[,; ]*(?:,? ?vt\.|,? ?vi\.)?)+"
 )  # of an entry of the Jargon File
-AN = re.compile(r"(?!uni|eur|use|usu|one\b|once)[aeiou]|honest|hono|hour|heir", re.I)
-
-
-def definition(gloss: str) -> str:
-    """The first clause of a gloss, without examples and remarks in brackets."""
-    text = gloss.split('; "')[0]
-    text = re.sub(r"\([^()]*\)", " ", text)
-    text = re.sub(r"\([^)]*$|^[^(]*\)", " ", text)
-    text = text.replace("`", "'").replace("--", ",").split(";")[0]
-    text = " ".join(text.split()).replace(" ,", ",").strip(" ,:.")
-    if len(text) > LONGEST_VALUE:
-        head = text[:LONGEST_VALUE]
-        cut = max(head.rfind(mark) for mark in (", ", " that ", " which ", " who ", " and ", " or ", " with "))
-        text = head[:cut] if cut > 30 else head.rsplit(" ", 1)[0]
-        text = re.sub(r"( (a|an|the|of|to|in|by|for|and|or|with|that|from|as|on|is|are))+$", "", text).strip(" ,")
-    return text
-
-
-def with_article(text: str) -> str:
-    """ "physicist born in Germany" -> "a physicist born in Germany"."""
-    if NO_ARTICLE.match(text):
-        return text
-    if text.startswith("capital"):
-        return "the " + text
-    return ("an " if AN.match(text) else "a ") + text
 
 
 def frequency_order(sources: dict[str, Path]) -> dict[str, int]:
@@ -90,7 +60,7 @@ def words(sources: dict[str, Path], n_definitions: int, n_names: int) -> Iterato
         known = [p for p in plurals if rank_of.get(p, last) < 60_000 and p != singular]
         if known and "n" in net.senses.get(singular, ()) and rank_of.get(singular, last) < 60_000:
             yield "plural", singular, min(known, key=rank_of.get), (), 8
-    yield from names(net, n_names)
+    yield from names(net, n_names, country_names(sources))
 
 
 def _as_said(pos: str, value: str) -> str:
@@ -106,10 +76,6 @@ def _other_senses(net: WordNet, lemma: str, pos: str, rank: int) -> Iterator[Row
             value = definition(synset.gloss)
             if not synset.is_instance and not OFFENSIVE.search(synset.gloss) and usable(value):
                 yield kind, lemma, _as_said(other, value), (), 4 if rank > 3_000 else 6
-
-
-def usable(value: str) -> bool:
-    return 4 <= len(value) <= LONGEST_VALUE + 1 and value.isascii() and '"' not in value
 
 
 def _relations(net: WordNet, lemma: str, synset: Synset, word: str, rank: int) -> Iterator[Row]:

