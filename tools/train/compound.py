@@ -11,22 +11,33 @@ from .grammar import expand, typo
 
 # {s}: the subject, {v}: the value that is asked about
 YES_NO = {
-    "capital": "Is {v} the capital (city/) of {s}? | Is {s}'s capital {v}? | {v} is the capital of {s}, right? | Is the capital of {s} {v}?",
-    "city": "Is {s} in {v}? | Does {s} lie in {v}? | {s} is in {v}, right? | Is {s} a (city/place) in {v}?",
-    "continent": "Is {s} in {v}? | Does {s} lie in {v}? | Does {s} belong to {v}? | Is {s} (a country/) in {v}? | Is {s} part of {v}?",
-    "currency": "Is {v} the currency of {s}? | (Does/Do they in) {s} use {v}? | Do people in {s} pay with {v}? | Can I pay with {v} in {s}?",
-    "language": "Do (they/people) speak {v} in {s}? | Is {v} (spoken/a language/the language) in {s}? | Do the people of {s} speak {v}?",
-    "neighbours": "Does {s} border {v}? | Is {v} (next to/a neighbour of) {s}? | Do {s} and {v} share a border? | Is {s} next to {v}?",
-    "symbol": "Is {v} the (chemical/) symbol (of/for) {s}? | Is {s}'s symbol {v}? | Does {v} stand for {s}?",
-    "atomic_number": "Is {v} the atomic number of {s}? | Does {s} have (the atomic number {v}/{v} protons)? | Is {s} element {v}?",
+    "capital": """Is {v} the capital (city/) of {s}? | Is {s}'s capital {v}?
+        | {v} is the capital of {s}, right? | Is the capital of {s} {v}?""",
+    "city": """Is {s} in {v}? | Does {s} lie in {v}? | {s} is in {v}, right?
+        | Is {s} a (city/place) in {v}?""",
+    "continent": """Is {s} in {v}? | Does {s} lie in {v}? | Does {s} belong to {v}?
+        | Is {s} (a country/) in {v}? | Is {s} part of {v}?""",
+    "currency": """Is {v} the currency of {s}? | (Does/Do they in) {s} use {v}?
+        | Do people in {s} pay with {v}? | Can I pay with {v} in {s}?""",
+    "language": """Do (they/people) speak {v} in {s}? | Is {v} (spoken/a language/the language) in {s}?
+        | Do the people of {s} speak {v}?""",
+    "neighbours": """Does {s} border {v}? | Is {v} (next to/a neighbour of) {s}?
+        | Do {s} and {v} share a border? | Is {s} next to {v}?""",
+    "symbol": """Is {v} the (chemical/) symbol (of/for) {s}? | Is {s}'s symbol {v}?
+        | Does {v} stand for {s}?""",
+    "atomic_number": """Is {v} the atomic number of {s}?
+        | Does {s} have (the atomic number {v}/{v} protons)? | Is {s} element {v}?""",
     "element_type": "Is {s} {v}? | Is the element {s} {v}?",
     "antonym": "Is {v} the opposite of {s}? | Is {s} the opposite of {v}?",
     "kind_of": "Is {s} a kind of {v}? | Is a {s} a {v}? | Is {s} an example of {v}?",
     "born": "Was {s} born in {v}? | Was {v} the birth year of {s}?",
     "died": "Did {s} die in {v}?",
 }
-ANY = ("Is it true that {a}?", "Is it right that {a}?", "{a}, right?", "{a}, correct?", "True or false: {a}.", "{a}. Is that true?")
-FRAMES = {kind: [f for p in text.split(" | ") for f in expand(p)] for kind, text in YES_NO.items()}
+ANY = (
+    "Is it true that {a}?", "Is it right that {a}?", "{a}, right?", "{a}, correct?", "True or false: {a}.",
+    "{a}. Is that true?",
+)
+FRAMES = {kind: [f for p in text.split("|") for f in expand(p.strip())] for kind, text in YES_NO.items()}
 NOUNS = {
     "capital": "capital", "currency": "currency", "population": "population", "area": "area", "language": "language",
     "continent": "continent", "calling_code": "calling code", "domain": "internet domain", "neighbours": "neighbours",
@@ -36,11 +47,13 @@ NOUNS = {
     "died": "death year",
 }  # fmt: skip
 PAIRS = (
-    "What are the {a} and the {b} of {s}?", "the {a} and {b} of {s}", "{a} and {b} of {s}", "Tell me the {a} and the {b} of {s}.",
-    "What is the {a} and the {b} of {s}?", "{s}: {a} and {b}?", "{s} {a} and {b}", "What is the {a} of {s}, and what is its {b}?",
-    "Give me {s}'s {a} and {b}.",
+    "What are the {a} and the {b} of {s}?", "the {a} and {b} of {s}", "{a} and {b} of {s}",
+    "Tell me the {a} and the {b} of {s}.", "What is the {a} and the {b} of {s}?", "{s}: {a} and {b}?",
+    "{s} {a} and {b}", "What is the {a} of {s}, and what is its {b}?", "Give me {s}'s {a} and {b}.",
+)
+LIFE = (
+    "When was {s} born and when did {g} die?", "When was {s} born and when did they die?", "{s} born and died",
 )  # fmt: skip
-LIFE = ("When was {s} born and when did {g} die?", "When was {s} born and when did they die?", "{s} born and died", "When did {s} live?", "years of {s}")
 
 
 def yes_no(fact: Fact, kin: list[Fact], rng: random.Random) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from .facts import Fact
 
 Turn = tuple[str, str]  # question, answer
 LONGEST = 4  # turns
-IN_BETWEEN = ("Thank you | Thanks | thanks | Ok | Okay | ok | Great | I see | Cool | Nice | Wow | thank you! | Good | Hi | Hello").split(" | ")
+IN_BETWEEN = {"Thank you", "Thanks", "Thank you!", "Ok", "Okay", "Great", "I see", "Cool", "Nice", "Wow", "Hi", "Hello"}
 
 
 class Conversations:
@@ -23,12 +23,16 @@ class Conversations:
         self.by_subject: dict[str, list[Fact]] = defaultdict(list)
         for fact in known:
             self.by_kind[fact.kind].append(fact)
-            self.by_subject[fact.subject.lower()].append(fact)
-        self.between = {said: a for said, a in small_talk.exchanges() if said in {s.capitalize() for s in IN_BETWEEN} | {*IN_BETWEEN}}
+            self.by_subject[fact.subject].append(fact)
+        self.between = {said: answer for said, answer in small_talk.exchanges() if said in IN_BETWEEN}
 
     def ask(self, fact: Fact, rng: random.Random) -> str:
         name = fact.subject if rng.random() < 0.7 else rng.choice(fact.asked)
         return grammar.question(fact.kind, name, self.split, rng, fact.rival)
+
+    def others(self, fact: Fact) -> list[Fact]:
+        """Facts of other kinds about the same subject."""
+        return [f for f in self.by_subject[fact.subject] if f.kind != fact.kind]
 
     def first(self, fact: Fact, rng: random.Random) -> Turn:
         """The fact asked for: most often plainly, some as yes or no, some together with another."""
@@ -36,8 +40,7 @@ class Conversations:
         if draw < 0.10 and fact.kind in compound.YES_NO:
             return compound.yes_no(fact, self.by_kind[fact.kind], rng)
         if draw < 0.14 and fact.kind in compound.NOUNS:
-            others = [f for f in self.by_subject[fact.subject.lower()] if f.kind in compound.NOUNS and f.kind != fact.kind]
-            others = [f for f in others if f.subject == fact.subject]
+            others = [f for f in self.others(fact) if f.kind in compound.NOUNS]
             if others:
                 return compound.two_parts(fact, rng.choice(others), rng)
         return self.ask(fact, rng), fact.answer
@@ -46,8 +49,7 @@ class Conversations:
         """A turn that only makes sense after `topic`, and the topic after it; None where the draw finds none."""
         draw = rng.random()
         if draw < 0.45:
-            others = [f for f in self.by_subject[topic.subject.lower()] if f.kind != topic.kind and f.subject == topic.subject]
-            others = [f for f in others if f.kind in grammar.ABOUT_IT]
+            others = [f for f in self.others(topic) if f.kind in grammar.ABOUT_IT]
             if others:
                 fact = rng.choice(others)
                 return (grammar.about_it(fact.kind, rng), fact.answer), fact

@@ -34,7 +34,7 @@ PAD, BOS, USER, BOT, END = range(5)
 LOSS, ASKED, MEMORY_OFF, MADE_UP, REHASHED = 1, 2, 4, 8, 16
 LONGEST_DOCUMENT = 256  # tokens
 FORM_SHARE = 0.12  # form documents per fact document
-REHASHED_SHARE = 0.07  # rehashed documents per fact document
+REHASHED_SHARE = 0.09  # rehashed documents per fact document
 LONG_SHARE = 0.5  # of the fact documents that have more than one turn
 README_QUESTIONS = {
     "What is the capital of France?": "Paris",
@@ -156,9 +156,10 @@ def _invented(known: list[Fact], n_train: int, seed: int) -> dict[str, list[Fact
     subjects = sorted({f.subject for f in known if f.subject.isalpha() and 4 <= len(f.subject) <= 10})
     words = [s for s in subjects if s.islower()]
     names = [s.lower() for s in subjects if not s.islower()]
+    first_names = sorted({f.subject.split()[0] for f in known if f.kind == "person" and " " in f.subject}) or ["Ann"]
     rng = random.Random(f"invented {seed}")
     return {
-        split: unknown.invented(n, taken, words, names, rng)
+        split: unknown.invented(n, taken, words, names, first_names, rng)
         for split, n in (("train", n_train), ("validation", 300), ("test", 500))
     }
 

@@ -84,7 +84,7 @@ UNKNOWN_OF = {
     "born": "a year I don't know",
     "died": "a year I don't know",
     "time_zone": UNKNOWN,
-    "location": "somewhere I don't know",
+    "location": "in a place I don't know",
     "state_with_capital": "a state I don't know",
     "domain_of": "a place I don't know",
     "calling_code_of": "a place I don't know",

@@ -67,12 +67,14 @@ def names(net: WordNet, n_names: int, countries: list[str]) -> Iterator[Row]:
 
 
 def _famous(net: WordNet, name: str, hint: str) -> Synset | None:
-    """The entry meant by a famous name: one with `hint` (a regular expression) in its gloss, else an instance, else the first."""
+    """The entry meant by a famous name.
+
+    One with `hint` (a regular expression) in its gloss, else an instance, else the first.
+    """
     found = [net.synsets["n", offset] for offset in net.senses.get(name.lower(), {}).get("n", ())]
-    for wanted in (lambda s: hint and s.is_instance and re.search(hint, s.gloss), lambda s: s.is_instance, lambda s: True):
-        if chosen := [s for s in found if wanted(s)]:
-            return chosen[0]
-    return None
+    named = [s for s in found if s.is_instance]
+    meant = [s for s in named if hint and re.search(hint, s.gloss)]
+    return next(iter(meant or named or found), None)
 
 
 def _rows(net: WordNet, synset: Synset, name: str, docs: int) -> Iterator[Row]:

@@ -53,7 +53,7 @@ def words(sources: dict[str, Path], n_definitions: int, n_names: int) -> Iterato
         if n_taken < n_definitions:
             docs = 12 if n_taken < 3_000 else 6 if n_taken < 15_000 else 5
             yield "define", word, _as_said(synset.pos, value), (), docs
-            yield from _other_senses(net, lemma, synset.pos, n_taken)
+            yield from _as_noun_and_verb(net, lemma, word, n_taken)
             yield from _relations(net, lemma, synset, word, n_taken)
             n_taken += 1
     for singular, plurals in sorted(net.plurals().items()):
@@ -68,14 +68,15 @@ def _as_said(pos: str, value: str) -> str:
     return "to " + value if pos == "v" and not value.startswith("to ") else value
 
 
-def _other_senses(net: WordNet, lemma: str, pos: str, rank: int) -> Iterator[Row]:
-    """The noun or verb that a common word also is: "a run", "to water"."""
+def _as_noun_and_verb(net: WordNet, lemma: str, word: str, rank: int) -> Iterator[Row]:
+    """What "a run", "to water" mean, whichever the commonest meaning of the word is."""
+    docs = 5 if rank < 3_000 else 4 if rank < 12_000 else 2
     for kind, other in (("noun", "n"), ("verb", "v")):
-        if rank < 12_000 and other != pos and other in net.senses[lemma]:
+        if other in net.senses[lemma] and word.islower():
             synset = net.synsets[other, net.senses[lemma][other][0]]
             value = definition(synset.gloss)
             if not synset.is_instance and not OFFENSIVE.search(synset.gloss) and usable(value):
-                yield kind, lemma, _as_said(other, value), (), 4 if rank > 3_000 else 6
+                yield kind, word, _as_said(other, value), (), docs
 
 
 def _relations(net: WordNet, lemma: str, synset: Synset, word: str, rank: int) -> Iterator[Row]:
@@ -87,7 +88,10 @@ def _relations(net: WordNet, lemma: str, synset: Synset, word: str, rank: int) -
         yield "kind_of", word, pointers["@"].words[0], (), docs
     if synset.pos == "n" and "#p" in pointers and word.islower() and not pointers["#p"].is_instance:
         yield "part_of", word, pointers["#p"].words[0], (), docs
-    other = [w for w in synset.words if w.lower() != lemma and lemma not in w.lower() and w.isascii()]
+    other = []
+    for offset in net.senses[lemma][synset.pos][:4]:  # the first of its meanings that has another word
+        same = net.synsets[synset.pos, offset].words
+        other = other or [w for w in same if w.lower() != lemma and lemma not in w.lower() and w.isascii()]
     if other and rank < 40_000:
         yield "synonym", word, min(other, key=lambda w: " " in w), (), docs
     if synset.pos == "r" and "\\" in pointers:
@@ -108,6 +112,11 @@ def _opposite(net: WordNet, lemma: str) -> str | None:
             for symbol, other_pos, other, numbers in synset.pointers:
                 if symbol == "!" and synset.words[int(numbers[:2], 16) - 1].lower() == lemma:
                     return net.synsets[other_pos, other].words[int(numbers[2:], 16) - 1]
+    for offset in net.senses[lemma].get("a", ())[:1]:  # else of the adjective that it is close to
+        for symbol, pos, near, _ in net.synsets["a", offset].pointers:
+            for mark, other_pos, other, _ in net.synsets[pos, near].pointers if symbol == "&" else ():
+                if mark == "!":
+                    return net.synsets[other_pos, other].words[0]
     return None
 
 

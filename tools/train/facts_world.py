@@ -5,6 +5,7 @@ Each function yields (kind, subject, value, aliases, documents) rows; `facts.loa
 
 import json
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -266,6 +267,7 @@ def countries(sources: dict[str, Path]) -> Iterator[Row]:
     for path in sorted((sources["countryinfo"] / "countryinfo/data").glob("*.json")):
         record = json.loads(path.read_text("utf-8"))
         info[record.get("ISO", {}).get("alpha2")] = record
+    n_called = Counter((i.get("demonym") or "").replace("/", ",").split(",")[0] for i in info.values())
     for code, country in table.items():
         name = country_name(code, country)
         aliases = ALIASES.get(code, ())
@@ -276,6 +278,8 @@ def countries(sources: dict[str, Path]) -> Iterator[Row]:
         capital = CAPITALS.get(code, plain(country["capital"]))
         demonym = (extra.get("demonym") or "").replace("/", ",").split(",")[0]
         spoken = [LANGUAGES[c] for c in extra.get("languages") or [] if c in LANGUAGES][:3]
+        if demonym and plain(demonym).isascii() and n_called[demonym] == 1 and demonym.lower() != name.lower():
+            aliases += (demonym,)  # "the Swiss currency"
         if code == "MY":
             spoken = ["Malay"]
         around = sorted(country_name(c, table[c]) for c in country["neighbours"].split(",") if c in table)
@@ -311,17 +315,27 @@ def states() -> Iterator[Row]:
             yield "capital", state, capital, ("the state of " + state.removesuffix(" State"), *also), 12
             yield "state_with_capital", capital, state, (), 10
             yield "city", state, "the United States", (), 10
+    yield "city", "New York", "New York State, in the United States", (), 12
 
 
 def continents(sources: dict[str, Path]) -> Iterator[Row]:
     """Short lists that people ask for."""
     table = _countries(sources)
-    south = sorted(country_name(c, r) for c, r in table.items() if r["continentcode"] == "SA" and r["iso3"] not in ("FLK", "GUF"))
+    south = [(c, r) for c, r in table.items() if r["continentcode"] == "SA" and r["iso3"] not in ("FLK", "GUF")]
+    south_names = sorted(country_name(c, r) for c, r in south)
     for subject, value, also in (
-        ("the continents", "Africa, Antarctica, Asia, Australia, Europe, North America and South America", ("continents",)),
+        (
+            "the continents",
+            "Africa, Antarctica, Asia, Australia, Europe, North America and South America",
+            ("continents",),
+        ),
         ("the oceans", "the Pacific, the Atlantic, the Indian, the Arctic and the Antarctic Ocean", ("oceans",)),
         ("the planets", "Mercury, Venus, Earth, Mars, Jupiter, Saturn, Uranus and Neptune", ("planets",)),
-        ("the countries of South America", joined(south), ("the South American countries", "the countries in South America")),
+        (
+            "the countries of South America",
+            joined(south_names),
+            ("the South American countries", "the countries in South America"),
+        ),
     ):
         yield "members", subject, value, also, 40
 

@@ -18,7 +18,9 @@ from .facts import OPEN_KINDS
 from .wordings_dress import CARRIERS, CLAUSE_CARRIERS, ENDINGS, FOLLOW_UPS, OPENERS, POLITE, STRAY_WORDS
 from .wordings_more import ABOUT_IT, SURE
 
-__all__ = ["ABOUT_IT", "SPLITS", "SURE", "about_it", "dress", "expand", "follow_up", "meant", "question", "typo", "ways"]
+__all__ = [
+    "ABOUT_IT", "SPLITS", "SURE", "about_it", "dress", "expand", "follow_up", "meant", "question", "typo", "ways",
+]  # fmt: skip
 
 SPLITS = ("train", "validation", "test")
 CLAUSE = re.compile(r"(what|which|who|where|when|how) ")
@@ -95,6 +97,8 @@ def families() -> dict[str, list[list[str]]]:
             seen = {frame for family in found.get(kind, []) for frame in family}
             for pattern in text.split("|"):
                 family = [f for f in dict.fromkeys(expand(pattern)) if f not in seen and "{s}" in f]
+                if kind == "define":  # "a run" is asked of the noun
+                    family = [f for f in family if not re.search(r"\ba \{s\}", f)]
                 seen.update(family)
                 if family:
                     found.setdefault(kind, []).append(family)
@@ -176,7 +180,8 @@ def _open() -> frozenset[str]:
 @cache
 def _parts(name: str, split: str) -> tuple[str, ...]:
     """Carriers, openers or endings of a split."""
-    table = {"carriers": CARRIERS, "clauses": CLAUSE_CARRIERS, "openers": OPENERS, "endings": ENDINGS, "again": FOLLOW_UPS}
+    table = {"carriers": CARRIERS, "clauses": CLAUSE_CARRIERS, "openers": OPENERS, "endings": ENDINGS}
+    table["again"] = FOLLOW_UPS
     return tuple(p for s in SPLITS for p in table[name][s]) if split == "all" else table[name][split]
 
 
@@ -204,9 +209,9 @@ def _disturb(frame: str, kind: str, rng: random.Random) -> str:
 
 
 def typo(text: str, rng: random.Random) -> str:
-    """One slip of the fingers in one word of four letters or more that holds no mark in braces."""
+    """One slip of the fingers in one word of three letters or more that holds no mark in braces."""
     words = text.split(" ")
-    places = [i for i, word in enumerate(words) if len(word) > 3 and word.isascii() and "{" not in word]
+    places = [i for i, word in enumerate(words) if len(word) > 2 and word.isascii() and "{" not in word]
     if not places:
         return text
     place = rng.choice(places)
@@ -223,8 +228,15 @@ def typo(text: str, rng: random.Random) -> str:
     return " ".join(words)
 
 
+@cache
+def _bare() -> frozenset[str]:
+    """Frames that people type as they stand: "capital {s}"; they go into no carrier."""
+    patterns = (p for text in wordings_more.PATTERNS.values() for p in text.split("|"))
+    return frozenset(f for p in patterns for f in expand(p) if not f.startswith("the "))
+
+
 def _is_phrase(frame: str) -> bool:
-    return frame[0].islower()
+    return frame[0].islower() and frame not in _bare()
 
 
 def _fill(frame: str, source: str, rng: random.Random) -> str:
@@ -233,8 +245,9 @@ def _fill(frame: str, source: str, rng: random.Random) -> str:
         return frame
     if CLAUSE.match(frame):
         return rng.choice(_parts("clauses", source)).replace("{p}", frame)
-    carrier = "What is {p}?" if source in ("train", "all") and rng.random() < 0.25 else rng.choice(_parts("carriers", source))
-    return carrier.replace("{p}", frame)
+    if source in ("train", "all") and rng.random() < 0.25:
+        return f"What is {frame}?"
+    return rng.choice(_parts("carriers", source)).replace("{p}", frame)
 
 
 def question(kind: str, subject: str, split: str, rng: random.Random, rival: str = "") -> str:
@@ -248,12 +261,13 @@ def question(kind: str, subject: str, split: str, rng: random.Random, rival: str
     bare = taught and rng.random() < 0.3
     for _ in range(20):
         frame = rng.choice(_plain(kind, split)) if bare else rng.choice(rng.choice(frames(kind, split)))
+        if bare and kind in OPEN_KINDS and rng.random() < 0.2:
+            frame = "{s}"
         if rival != "same" or frame not in _open():
             break
     if taught and not bare and rng.random() < 0.15:
         frame = _disturb(frame, kind, rng)
-    if not bare or frame.startswith("the ") or rng.random() < 0.2:
-        frame = _fill(frame, source, rng)
+    frame = _fill(frame, source, rng)
     if taught and rng.random() < 0.15:
         frame = typo(frame, rng)
     if rng.random() < (0.25 if taught else 0.12) and kind in ("define", "synonym", "antonym", "jargon"):
