@@ -46,6 +46,7 @@ PINNED = {
     "the population of {s}",
     "{s}",
     "{s}?",
+    "{s} in python",
 }
 SALT = 2  # another number, another draw of the held-out frames
 SHARES = {"test": 0.1, "validation": 0.06}  # of a kind's families, about
