@@ -58,7 +58,7 @@ class Size:
     n_brakes: int = 36_000
     n_premises: int = 16_000  # false ones
     n_form: int = 5_000  # form documents that every kind has at least
-    n_invented: int = 200_000
+    n_invented: int = 250_000
     n_paragraphs: int = 12_000
     n_sentences: int = 30_000
     vocab_size: int = 8_192

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from .facts_world import Row
 
-DOCS = 16  # question documents of each of these names
+DOCS = 24  # question documents of each of these names
 
 # Names as people type them; after ":" a word of the gloss where WordNet has several of that name.
 IN_WORDNET = """

@@ -47,6 +47,9 @@ PINNED = {
     "{s}",
     "{s}?",
     "{s} in python",
+    "What is a {s}?",
+    "a {s}",
+    "{s} is a state capital: of which state?",
 }
 SALT = 2  # another number, another draw of the held-out frames
 SHARES = {"test": 0.1, "validation": 0.06}  # of a kind's families, about
@@ -259,7 +262,7 @@ def question(kind: str, subject: str, split: str, rng: random.Random, rival: str
     """
     taught = split in ("train", "all")
     source = split if taught or rng.random() < 0.5 else "train"
-    bare = taught and rng.random() < 0.3
+    bare = taught and rng.random() < (0.45 if kind in ("person", "place") else 0.3)
     for _ in range(20):
         frame = rng.choice(_plain(kind, split)) if bare else rng.choice(rng.choice(frames(kind, split)))
         if bare and kind in OPEN_KINDS and rng.random() < 0.2:

@@ -190,7 +190,7 @@ ABOUT_IT = {
         | What do you call someone from there?""",
     "population": """its population | the population | How many people live there?
         | How many inhabitants does it have? | How many people live in it?""",
-    "city_population": """its population | the population | How many people live there? | How big is it?
+    "city_population": """its population | the population | How many people live there?
         | How many inhabitants does it have?""",
     "area": "its area | its size | How big is it? | How large is it? | the area",
     "neighbours": """its neighbours | its neighbors | its borders | What does it border?
