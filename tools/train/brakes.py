@@ -110,8 +110,11 @@ PATTERNS = """
 | (Hoe gaat het/Hoe heet je/Wat doe je)? | Jaka jest stolica {c}? | Vad är huvudstaden i {c}?
 | Hvad er hovedstaden i {c}?
 """
-VERBS = """run sing fall sleep burn move stop cry dance fly swim break stink float grow shine die eat work walk explode
-melt leave laugh win lose rain snow cook drink jump hide wait""".split()
+VERBS = re.findall(
+    r"\w+",
+    """run sing fall sleep burn move stop cry dance fly swim break stink float grow shine die eat work walk explode
+melt leave laugh win lose rain snow cook drink jump hide wait""",
+)
 KEYS = ("asdf", "qwer", "jkl", "hjkl", "zxcv", "uiop", "fgh", "wert", "yxcv", "dfgh", "lkj", "bnm")
 PREMISES = {  # kind -> classes of subjects that it cannot be asked about
     **dict.fromkeys(("capital", "currency", "language", "calling_code", "domain"), "element person thing"),

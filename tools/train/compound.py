@@ -34,7 +34,11 @@ YES_NO = {
     "died": "Did {s} die in {v}?",
 }
 ANY = (
-    "Is it true that {a}?", "Is it right that {a}?", "{a}, right?", "{a}, correct?", "True or false: {a}.",
+    "Is it true that {a}?",
+    "Is it right that {a}?",
+    "{a}, right?",
+    "{a}, correct?",
+    "True or false: {a}.",
     "{a}. Is that true?",
 )
 FRAMES = {kind: [f for p in text.split("|") for f in expand(p.strip())] for kind, text in YES_NO.items()}
@@ -47,9 +51,15 @@ NOUNS = {
     "died": "death year",
 }  # fmt: skip
 PAIRS = (
-    "What are the {a} and the {b} of {s}?", "the {a} and {b} of {s}", "{a} and {b} of {s}",
-    "Tell me the {a} and the {b} of {s}.", "What is the {a} and the {b} of {s}?", "{s}: {a} and {b}?",
-    "{s} {a} and {b}", "What is the {a} of {s}, and what is its {b}?", "Give me {s}'s {a} and {b}.",
+    "What are the {a} and the {b} of {s}?",
+    "the {a} and {b} of {s}",
+    "{a} and {b} of {s}",
+    "Tell me the {a} and the {b} of {s}.",
+    "What is the {a} and the {b} of {s}?",
+    "{s}: {a} and {b}?",
+    "{s} {a} and {b}",
+    "What is the {a} of {s}, and what is its {b}?",
+    "Give me {s}'s {a} and {b}.",
 )
 LIFE = (
     "When was {s} born and when did {g} die?", "When was {s} born and when did they die?", "{s} born and died",

@@ -81,6 +81,8 @@ SMALL = Size(
     docs_share=0.6,
     readme_docs=40,
 )
+
+
 @dataclass(frozen=True)
 class Document:
     """One conversation (prose: one turn with an empty question).

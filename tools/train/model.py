@@ -238,8 +238,8 @@ class EngramModel(nn.Module):
         """Last hidden states (B, T, d).
 
         tokens int64 (B, T); position int64 (B, T) and attention bool (B, 1, T, T) for several documents in one
-        row; memory: False leaves the Engram layers out, a bool tensor (B, T) does so for single tokens; shift int64 (B, T):
-        added to the compressed ids that are hashed, so that these tokens read other rows.
+        row; memory: False leaves the Engram layers out, a bool tensor (B, T) does so for single tokens; shift int64
+        (B, T): added to the compressed ids that are hashed, so that these tokens read other rows.
         """
         if position is None:
             position = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)

@@ -32,7 +32,15 @@ BEFORE = _words("New San North South Port El Mount Lake Fort Saint East West Upp
 AFTER = _words("City Falls River Springs Island Valley Bay Mountains Junction Creek Beach Hills Castle Desert Park")
 PLACES = {"city", "place", "location", "time_zone", "population", "city_population", "area"}
 COMMON = ELEMENTS | {
-    "define", "synonym", "antonym", "kind_of", "plural", "noun", "verb", "jargon", "python_module",
+    "define",
+    "synonym",
+    "antonym",
+    "kind_of",
+    "plural",
+    "noun",
+    "verb",
+    "jargon",
+    "python_module",
 }  # the others name names
 
 
