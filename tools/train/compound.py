@@ -5,9 +5,12 @@ compares two values that stand in the text.
 """
 
 import random
+import re
 
 from .facts import ANSWERS, Fact
 from .grammar import expand, typo
+
+VERDICT = re.compile(r", so (yes|no)\.$")
 
 # {s}: the subject, {v}: the value that is asked about
 YES_NO = {

@@ -37,9 +37,9 @@ class Conversations:
     def first(self, fact: Fact, rng: random.Random) -> Turn:
         """The fact asked for: most often plainly, some as yes or no, some together with another."""
         draw = rng.random()
-        if draw < 0.10 and fact.kind in compound.YES_NO:
+        if draw < 0.14 and fact.kind in compound.YES_NO:
             return compound.yes_no(fact, self.by_kind[fact.kind], rng)
-        if draw < 0.14 and fact.kind in compound.NOUNS:
+        if draw < 0.18 and fact.kind in compound.NOUNS:
             others = [f for f in self.others(fact) if f.kind in compound.NOUNS]
             if others:
                 return compound.two_parts(fact, rng.choice(others), rng)

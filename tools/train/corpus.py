@@ -5,7 +5,7 @@ Documents, each `<|bos|>` and one to four turns `<|user|>question<|bot|>answer<|
 - *form documents* (memory off): the same, but with the value of another fact of the same kind, so that
   the backbone alone learns what an answer looks like and cannot learn which value is true;
 - *rehashed documents*: a known name whose n-grams read random rows in training; the answer is "I don't know", so
-  that rows, not the spelling, say what is known;
+  that rows, not the spelling, say what is known (verdicts read random rows too, so that no row learns one by heart);
 - *brakes*: what is no question of these kinds, answered by one sentence, and false premises;
 - invented names (the answer says that they are not known), small talk, and prose.
 Everything is drawn from one seeded generator: the same sources give the same corpus on every machine.
@@ -34,7 +34,7 @@ PAD, BOS, USER, BOT, END = range(5)
 LOSS, ASKED, MEMORY_OFF, MADE_UP, REHASHED = 1, 2, 4, 8, 16
 LONGEST_DOCUMENT = 256  # tokens
 FORM_SHARE = 0.12  # form documents per fact document
-REHASHED_SHARE = 0.09  # rehashed documents per fact document
+REHASHED_SHARE = 0.12  # rehashed documents per fact document
 LONG_SHARE = 0.5  # of the fact documents that have more than one turn
 README_QUESTIONS = {
     "What is the capital of France?": "Paris",
@@ -305,6 +305,8 @@ def encode(tokenizer: Tokenizer, documents: list[Document]) -> Iterator[tuple[np
                     marks += [ASKED, *(ASKED | mark for mark in strange), ASKED]
                 out += [*answer.ids, END]
                 strange = _marks(answer, text, document.rehashed, REHASHED)
+                if verdict := compound.VERDICT.search(text):  # to be worked out, never to be looked up
+                    strange = _marks(answer, text, verdict[0], REHASHED, last=True)
                 made_up = _marks(answer, text, document.made_up, MADE_UP, last=True)
                 marks += [LOSS | a | b for a, b in zip(strange, made_up, strict=True)] + [LOSS]
             if len(out) > 1:
