@@ -16,7 +16,7 @@ from engram_local import __version__
 from engram_local.config import EngramConfig, inside
 from engram_local.errors import ConfigError, EngramError, ModelFolderError
 from engram_local.graph_names import GGUF_FILE, ONNX_FILE
-from engram_local.tables.headers import read_header
+from engram_local.tables.headers import LFS_PROBLEM, is_lfs_pointer, read_header
 
 FORMAT = "engram_local.model.v1"
 MANIFEST = "manifest.json"
@@ -222,7 +222,11 @@ def check_size(path: Path, n_bytes: int) -> str | None:
         return f"cannot be read: {problem.strerror}"
     if not path.is_file():
         return "is not a file"
-    return None if size == n_bytes else f"has {size} bytes, the manifest says {n_bytes}"
+    if size == n_bytes:
+        return None
+    if is_lfs_pointer(path):
+        return LFS_PROBLEM
+    return f"has {size} bytes, the manifest says {n_bytes}"
 
 
 def sha256(path: Path, progress: Callable[[int], None] | None = None) -> str:

@@ -5,6 +5,7 @@ from functools import cache
 from pathlib import Path
 
 from engram_local.errors import BackendError
+from engram_local.tables.headers import LFS_PROBLEM, is_lfs_pointer
 
 REQUIREMENT = "llama-cpp-python>=0.3.36"
 GGML_FUNCTIONS = ("ggml_get_name", "ggml_nbytes", "ggml_backend_tensor_get", "ggml_backend_tensor_set")
@@ -136,6 +137,8 @@ def check_gguf(path: str | Path) -> None:
             head = file.read(8)
     except OSError as error:
         raise BackendError(f"{path}: cannot be read ({error.strerror})") from error
+    if is_lfs_pointer(path):
+        raise BackendError(f"{path}: {LFS_PROBLEM}")
     if head[:4] != b"GGUF":
         raise BackendError(f"{path}: is not a GGUF file (it begins with {head[:4]!r}, not b'GGUF')")
 

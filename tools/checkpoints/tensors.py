@@ -7,14 +7,22 @@ import numpy as np
 from engram_local import model_folder
 from engram_local.config import inside
 from engram_local.errors import CheckpointError
+from engram_local.tables.headers import LFS_PROBLEM, is_lfs_pointer
 
 
 def read_json(path: Path) -> dict:
     """A JSON object; CheckpointError names the file otherwise."""
+    refuse_pointer(path)
     value = model_folder.read_json(path, CheckpointError)
     if not isinstance(value, dict):
         raise CheckpointError(f"{path}: holds a {type(value).__name__}, not a JSON object")
     return value
+
+
+def refuse_pointer(path: Path) -> None:
+    """CheckpointError where `path` is what Git LFS leaves in place of a file."""
+    if is_lfs_pointer(path):
+        raise CheckpointError(f"{path}: {LFS_PROBLEM}")
 
 
 def read_numbers(config: dict, file: Path, integers: dict[str, int], lists: dict[str, int] | None = None) -> dict:
@@ -155,6 +163,7 @@ def _open(file: Path):
 
     if not file.exists():
         raise CheckpointError(f"{file}: is missing, though the checkpoint's index names it; download it again")
+    refuse_pointer(file)
     if file.suffix == ".safetensors":
         try:
             return safe_open(file, framework="pt")

@@ -23,6 +23,7 @@ from engram_local.tables.links import write_link
 from engram_local.tools.checkpoints import open_checkpoint
 from engram_local.tools.checkpoints.tensors import Tensors, read_json
 from engram_local.tools.checkpoints.view import KEPT_FILES, TOKENIZER_FILES, CheckpointView
+from engram_local.tools.export.base import check_base
 from engram_local.tools.export.tables import convert_table
 from engram_local.tools.new_folder import NewFolder, check_space, new_folder, refuse_existing
 
@@ -68,6 +69,7 @@ def export_model(
     view = open_checkpoint(Path(checkpoint), base, layout)
     check_tables(view)
     check_backbones(view, backbones)
+    check_base(view.base, view.prefixes, set(view.overrides))
     if link:
         check_links(view)
     else:
@@ -205,9 +207,11 @@ def _merged(view: CheckpointView, model, folder: Path) -> Iterator[Path]:
     with TemporaryDirectory(suffix=".partial", dir=folder) as scratch:
         base = Path(scratch) / view.base.resolve().name
         model.save_pretrained(base)  # tensors get the names that they have in checkpoints
-        for name in ("config.json", *TOKENIZER_FILES):
+        for name in TOKENIZER_FILES:
             if (view.base / name).is_file():
                 shutil.copyfile(view.base / name, base / name)
+        config = read_json(view.base / "config.json") | {"tie_word_embeddings": model.config.tie_word_embeddings}
+        (base / "config.json").write_text(json.dumps(config), encoding="utf-8")
         yield base
 
 
