@@ -61,8 +61,8 @@ def calibrate(
             ours, theirs = model.session(memory=True), model.session(memory=True, rows=SourceRows(sources))
             for i in range(0, len(part) - 1, step):
                 given, following = part[i : i + step], part[i + 1 : i + 1 + step]  # one fewer at the window's end
-                log_p = _log_softmax(theirs.forward(given, "all"))[: len(following)]
-                log_q = _log_softmax(ours.forward(given, "all"))[: len(following)]
+                log_p = log_softmax(theirs.forward(given, "all"))[: len(following)]
+                log_q = log_softmax(ours.forward(given, "all"))[: len(following)]
                 at = np.arange(len(following))
                 kl += float((np.exp(log_p) * (log_p - log_q)).sum(dtype=np.float64))
                 reference_nll -= float(log_p[at, following].sum(dtype=np.float64))
@@ -111,7 +111,7 @@ def read_rows(source: RowSource, row_ids: np.ndarray) -> np.ndarray:
     return rows[places.reshape(-1)].reshape(len(row_ids), -1)
 
 
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
+def log_softmax(logits: np.ndarray) -> np.ndarray:
     """Over the last axis, in place."""
     logits -= logits.max(axis=-1, keepdims=True)
     logits -= np.log(np.exp(logits).sum(axis=-1, keepdims=True, dtype=np.float64)).astype(np.float32)

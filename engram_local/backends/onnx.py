@@ -53,7 +53,7 @@ class OnnxBackend:
         verbose: bool = False,
     ):
         """Raises BackendError where the file cannot be loaded or its inputs are not those of this model."""
-        self.path = folder.file(ONNX_FILE)
+        self.path = folder.intact(ONNX_FILE)
         self.layers = folder.engram.layers
         self.vocab_size = folder.vocab_size
         self.context_length = context_length
@@ -104,6 +104,9 @@ class OnnxBackend:
             for work in works:
                 work.context.length = work.context.held
             return [by_work[id(x)] for x in works]
+
+    def end_ids(self) -> list[int]:
+        return []
 
     def close(self) -> None:
         with self.lock:
@@ -381,9 +384,10 @@ def _open_session(path: Path, threads: int, spinning: bool, verbose: bool) -> or
 
 
 def _lend_linked_data(options: ort.SessionOptions, data: Path) -> mmap.mmap | None:
-    """ONNX Runtime follows no link out of the model's folder, which is right for a path that a graph names. A link that
-    lies in the folder, as in a Hugging Face cache, is the user's own: its file is handed over under the link's name."""
-    if not data.is_symlink():
+    """ONNX Runtime refuses weights behind a link, which is right for a path that a graph names. A link that lies in the
+    folder is the user's own (symbolic in a Hugging Face cache, hard where uv or pipx installs from theirs): its file is
+    handed over under the link's name."""
+    if not data.is_symlink() and (not data.is_file() or data.stat().st_nlink == 1):
         return None
     with open(data, "rb") as file:
         content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

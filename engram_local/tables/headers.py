@@ -19,7 +19,6 @@ DTYPE_BYTES = {
     **dict.fromkeys(("I64", "U64", "F64", "C64"), 8),
 }
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
-LFS_PROBLEM = "is a Git LFS pointer in place of the file; run git lfs pull"
 
 
 @dataclass(frozen=True)
@@ -80,20 +79,11 @@ def parse_header(file: BinaryIO) -> Header:
     return _checked(file.read(length), 8 + length, file_bytes)
 
 
-def is_lfs_pointer(path: str | os.PathLike[str]) -> bool:
-    """Whether a file that can be read is what Git LFS leaves in place of a large one."""
-    try:
-        with open(path, "rb") as file:
-            return file.read(len(LFS_POINTER)) == LFS_POINTER
-    except OSError:
-        return False
-
-
 def refuse_lfs_pointer(file: BinaryIO) -> None:
     """Raises LfsPointerError where `file` holds what Git LFS leaves in place of a large one; else goes to its start."""
     file.seek(0)
     if file.read(len(LFS_POINTER)) == LFS_POINTER:
-        raise LfsPointerError(LFS_PROBLEM)
+        raise LfsPointerError("is a Git LFS pointer in place of the file; run git lfs pull")
     file.seek(0)
 
 

@@ -1,5 +1,6 @@
 """Reads tensors of checkpoints that others wrote: safetensors lazily, pickles with weights_only=True."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from engram_local import model_folder
 from engram_local.config import inside
 from engram_local.errors import CheckpointError
-from engram_local.tables.headers import LFS_PROBLEM, is_lfs_pointer
+from engram_local.tables.headers import LfsPointerError, refuse_lfs_pointer
 
 
 def read_json(path: Path) -> dict:
@@ -21,8 +22,11 @@ def read_json(path: Path) -> dict:
 
 def refuse_pointer(path: Path) -> None:
     """CheckpointError where `path` is what Git LFS leaves in place of a file."""
-    if is_lfs_pointer(path):
-        raise CheckpointError(f"{path}: {LFS_PROBLEM}")
+    with suppress(OSError), open(path, "rb") as file:
+        try:
+            refuse_lfs_pointer(file)
+        except LfsPointerError as problem:
+            raise CheckpointError(f"{path}: {problem}") from problem
 
 
 def read_numbers(config: dict, file: Path, integers: dict[str, int], lists: dict[str, int] | None = None) -> dict:

@@ -94,7 +94,9 @@ def export_model(
     ) as folder:
         if link:
             view, info["tables"] = link_tables(view, folder.path)
-        write_backbones(view, model, folder.path, backbones, weights, progress)
+        without = write_backbones(view, model, folder.path, backbones, weights, progress, tokens)
+        if without is not None:
+            info["gguf_vocabulary"] = f"left out: {without}"
         model = None  # its memory is the tables' now
         if not link:
             info["tables"] = write_tables(view, folder, progress)
@@ -172,9 +174,16 @@ def _load_model(view: CheckpointView, backbones: tuple[str, ...]):
 
 
 def write_backbones(
-    view: CheckpointView, model, folder: Path, backbones: tuple[str, ...], weights: str, progress: Progress | None
-) -> None:
-    """Write engram_layer_{id}.onnx, and the backbones asked for."""
+    view: CheckpointView,
+    model,
+    folder: Path,
+    backbones: tuple[str, ...],
+    weights: str,
+    progress: Progress | None,
+    tokens: np.ndarray | None = None,
+) -> str | None:
+    """Write engram_layer_{id}.onnx, and the backbones asked for; `tokens` int64 [n]: a text that int4 is rounded for.
+    Returns why backbone.gguf has no vocabulary, None where it has one or is not there."""
     from engram_local.tools.export.layer import WEIGHT_BITS, save_layer
 
     def say(what: str) -> None:
@@ -188,14 +197,17 @@ def write_backbones(
         from engram_local.tools.export.onnx import write_backbone_onnx
 
         say("backbone.onnx")
-        write_backbone_onnx(view, model, folder, weights)
+        write_backbone_onnx(view, model, folder, weights, tokens)
     if "gguf" in backbones:
         from engram_local.tools.export.gguf import write_backbone_gguf
 
         say(GGUF_FILE)
         logging.getLogger("gguf").setLevel(logging.WARNING)  # the ONNX builder has the root logger say everything
         with _merged(view, model, folder) as base:
-            write_backbone_gguf(base, folder / GGUF_FILE, weights, overrides=view.overrides, prefixes=view.prefixes)
+            return write_backbone_gguf(
+                base, folder / GGUF_FILE, weights, overrides=view.overrides, prefixes=view.prefixes
+            )
+    return None
 
 
 @contextmanager
