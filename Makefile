@@ -21,7 +21,7 @@ test: $(VENV)/.test
 lint: $(VENV)/.lint
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/cython-lint ext
+	@PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint ext
 	@$(BIN)/python -m mypy
 	@$(BIN)/python -m engram_local.commands.help --check docs/cli.md
 	@$(BIN)/python -m engram_local.commands.man --check docs/engram-local.1

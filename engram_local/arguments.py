@@ -60,18 +60,16 @@ def integers(values: Any, name: str, n_dims: int | None = None, error: type[Engr
 
 
 def _to_int64(values: Any, array: np.ndarray, name: str, error: type[EngramError]) -> np.ndarray:
-    if array.size == 0 and not isinstance(values, np.ndarray):  # NumPy calls an empty list float64
-        return array.astype(np.int64)
-    if array.dtype.kind not in "iu" and not isinstance(values, np.ndarray):  # 2**64, or numbers of either side of 2**63
-        flat = np.asarray(values, object).reshape(-1)
-        if all(isinstance(x, int | np.integer) and not isinstance(x, bool) for x in flat):
-            array = np.asarray(values, object)
-    if array.dtype.kind not in "iuO" or (array.dtype.kind == "O" and isinstance(values, np.ndarray)):
-        raise UsageError(f"{name} are {array.dtype}, not whole numbers")
-    if array.size:
-        for value in (array.min(), array.max()):
-            if not INT64.min <= value <= INT64.max:
-                raise error(f"{name} hold {str(value)[:40]}, which is beyond 64 bits")
+    if array.dtype.kind not in "iu":
+        # NumPy calls an empty list float64, and a list with numbers beyond 64 bits something else again.
+        objects = np.asarray([] if isinstance(values, np.ndarray) else values, object)
+        whole = all(isinstance(x, int | np.integer) and not isinstance(x, bool) for x in objects.flat)
+        if isinstance(values, np.ndarray) or not whole:
+            raise UsageError(f"{name} are {array.dtype}, not whole numbers")
+        array = objects
+    for value in (array.min(), array.max()) if array.size else ():
+        if not INT64.min <= value <= INT64.max:
+            raise error(f"{name} hold {str(value)[:40]}, which is beyond 64 bits")
     return array.astype(np.int64)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from engram_local import _native
 from engram_local.backends.base import Rows
+from engram_local.errors import UsageError
 from engram_local.hashing import DEAD, NgramHasher
 from engram_local.tables.model_tables import ModelTables
 from engram_local.tables.table import Table
@@ -55,6 +56,7 @@ class Lookup:
 
     def __init__(self, hasher: NgramHasher, source: RowSource):
         self.hasher, self.source = hasher, source
+        self.tables = source if isinstance(source, ModelTables) else None
         self.seconds = 0.0  # of hashing, starting reads and waiting for rows
         self._layer_ids = [layer.layer_id for layer in hasher.config.layers]
         self._max_lag = hasher.max_lag
@@ -66,7 +68,7 @@ class Lookup:
     @property
     def resident(self) -> bool:
         """Whether rows are there at once, so that reading ahead gains nothing."""
-        return isinstance(self.source, ModelTables) and self.source.resident
+        return self.tables is not None and self.tables.resident
 
     def write(self, begin: int, tokens: np.ndarray) -> None:
         """Put the ids of int64 tokens [n] at positions [begin, begin + n)."""
@@ -79,10 +81,10 @@ class Lookup:
         """Write one token's id and gather its rows; of resident tables alone. Valid until the next step."""
         start = time.perf_counter()
         self._reserve(position + 1)
-        step = self._step
-        if step is None or self._step_generation != self.source.generation:
-            step = self._step = StepLookup(self.hasher, self.source)
-            self._step_generation = self.source.generation
+        tables, step = self._mapped(), self._step
+        if step is None or self._step_generation != tables.generation:
+            step = self._step = StepLookup(self.hasher, tables)
+            self._step_generation = tables.generation
         step.read(token, self._ids, self._max_lag + position)
         self.seconds += time.perf_counter() - start
         return step
@@ -106,6 +108,11 @@ class Lookup:
         ids = self._ids[begin : end + self._max_lag]
         return {i: self.hasher.row_ids_of(ids, i, self._max_lag) for i in self._layer_ids}
 
+    def _mapped(self) -> ModelTables:
+        if self.tables is None:
+            raise UsageError("rows of another source are read in batches, not token by token")
+        return self.tables
+
     def _reserve(self, n_tokens: int) -> None:
         if self._max_lag + n_tokens > len(self._ids):
             self._ids = np.resize(self._ids, self._max_lag + max(n_tokens, 2 * len(self._ids)))
@@ -115,7 +122,7 @@ def start_reads(parts: Sequence[tuple[Lookup, int, int]]) -> list[Rows]:
     """Hash positions [begin, end) of each (sequence, begin, end) and start reading their rows, all of one source in one
     batch. Returns the rows of each."""
     start = time.perf_counter()
-    found: list[Rows | None] = [None] * len(parts)
+    found: dict[int, Rows] = {}
     for source in {id(lookup.source): lookup.source for lookup, _, _ in parts}.values():
         members = [i for i, (lookup, _, _) in enumerate(parts) if lookup.source is source]
         row_ids = [parts[i][0].row_ids(*parts[i][1:]) for i in members]
@@ -130,14 +137,14 @@ def start_reads(parts: Sequence[tuple[Lookup, int, int]]) -> list[Rows]:
     seconds = (time.perf_counter() - start) / len(parts)
     for lookup, _, _ in parts:
         lookup.seconds += seconds
-    return found
+    return [found[i] for i in range(len(parts))]
 
 
 def step_together(parts: Sequence[tuple[Lookup, int, int]]) -> list[Rows]:
     """`Lookup.step` of several (sequence, position, token) of one model's resident tables in one native call."""
     start = time.perf_counter()
     first = parts[0][0]
-    step = StepLookup(first.hasher, first.source, len(parts))
+    step = StepLookup(first.hasher, first._mapped(), len(parts))
     for lookup, position, _ in parts:
         lookup._reserve(position + 1)
     step.read_all([(token, lookup._ids, lookup._max_lag + position) for lookup, position, token in parts])

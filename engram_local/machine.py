@@ -55,7 +55,7 @@ def _own_groups() -> list[tuple[str, str]]:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
     except OSError:
         return []
-    return [tuple(line.split(":", 2)[1:]) for line in lines]
+    return [(controllers, path) for _, controllers, path in (line.split(":", 2) for line in lines)]
 
 
 def _left_of(group: Path, limit: str, used: str) -> int | None:

@@ -119,14 +119,12 @@ class Model:
     @property
     def backend(self) -> Backend:
         """The loaded backbone."""
-        self.check_open()
-        return self._backend
+        return self.check_open()[0]
 
     @property
     def tables(self) -> ModelTables:
         """The tables: {layer_id: Table}, read together."""
-        self.check_open()
-        return self._tables
+        return self.check_open()[1]
 
     @property
     def forked(self) -> bool:
@@ -138,14 +136,15 @@ class Model:
         """Token ids that both the backbone and the hashing know; a backbone's vocabulary is often padded."""
         return min(self.hasher.vocab_size, self.backend.vocab_size)
 
-    def check_open(self) -> None:
-        """Raises UsageError where the model cannot be used."""
+    def check_open(self) -> tuple[Backend, ModelTables]:
+        """What is open. Raises UsageError where the model cannot be used."""
         if self._pid != os.getpid():
             raise UsageError(
                 "the model was loaded before fork(), and its threads are not in this process; load it here"
             )
-        if self._backend is None:
+        if self._backend is None or self._tables is None:
             raise UsageError("the model is closed; load it again")
+        return self._backend, self._tables
 
     def session(self, memory: bool | None = None, rows: RowSource | None = None) -> Session:
         """A new, empty context. `memory` None takes what the model was loaded with; `rows` stands in for the tables."""

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 
 import numpy as np
 
@@ -72,6 +72,10 @@ class Session:
         """What was done so far."""
         return SessionStats(self._n_evaluated, self._forward_s, self._lookup.seconds if self._lookup else 0.0)
 
+    @overload
+    def forward(self, token_ids: Any, logits: Literal["last", "all"] = ..., *, gates: bool = ...) -> np.ndarray: ...
+    @overload
+    def forward(self, token_ids: Any, logits: Logits, *, gates: bool = ...) -> np.ndarray | None: ...
     def forward(self, token_ids: Any, logits: Logits = "last", *, gates: bool = False) -> np.ndarray | None:
         """Evaluate tokens behind the context.
 
@@ -207,7 +211,7 @@ class _Job:
             self.session.gates = {i: np.concatenate([x[i] for x in opened]) for i in opened[0]}
         if self.logits == "none":
             return None
-        parts = [x.logits for x in self.outputs]
+        parts = [x.logits for x in self.outputs if x.logits is not None]
         return parts[-1] if self.logits == "last" or len(parts) == 1 else np.concatenate(parts)
 
 
@@ -245,8 +249,8 @@ def _run(jobs: list[_Job]) -> None:
     rows = _first_rows(jobs, begins)
     for i in range(max(len(job.chunks) for job in jobs)):
         active = [n for n, job in enumerate(jobs) if i < len(job.chunks)]
-        later = [n for n in active if jobs[n].session._lookup is not None and i + 1 < len(jobs[n].chunks)]
-        ahead = _start(jobs, begins, i + 1, later)
+        later = [(n, jobs[n].session._lookup) for n in active if i + 1 < len(jobs[n].chunks)]
+        ahead = _start(jobs, begins, i + 1, [(n, lookup) for n, lookup in later if lookup is not None])
         works = [jobs[n].work(i, rows.get(n)) for n in active]
         for n, work, output in zip(active, works, backend.forward(works), strict=True):
             jobs[n].outputs.append(output)
@@ -261,34 +265,34 @@ def _run(jobs: list[_Job]) -> None:
 def _first_rows(jobs: list[_Job], begins: list[int]) -> dict[int, Rows]:
     """The rows of every first chunk: {number of the job: rows}, some still being read."""
     rows: dict[int, Rows] = {}
-    steps: dict[int, list[int]] = {}  # jobs of one token whose tables are resident, by table
+    steps: dict[int, list[tuple[int, Lookup]]] = {}  # jobs of one token whose tables are resident, by tables
     started = []
     for n, job in enumerate(jobs):
         lookup = job.session._lookup
         if lookup is None:
             continue
         if len(job.tokens) == 1 and lookup.resident:
-            steps.setdefault(id(lookup.source), []).append(n)
+            steps.setdefault(id(lookup.source), []).append((n, lookup))
             continue
         lookup.write(begins[n], job.tokens)
         ahead = lookup.take_ahead(job.tokens[job.chunks[0]])
         if ahead is None:
-            started.append(n)
+            started.append((n, lookup))
         else:
             rows[n] = ahead
     for members in steps.values():
-        parts = [(jobs[n].session._lookup, begins[n], int(jobs[n].tokens[0])) for n in members]
-        rows |= zip(members, step_together(parts), strict=True)
+        found = step_together([(lookup, begins[n], int(jobs[n].tokens[0])) for n, lookup in members])
+        rows |= {n: x for (n, _), x in zip(members, found, strict=True)}
     return rows | _start(jobs, begins, 0, started)
 
 
-def _start(jobs: list[_Job], begins: list[int], i: int, members: Sequence[int]) -> dict[int, Rows]:
-    """Begin to read the rows of the i-th chunk of these jobs: {number of the job: rows}."""
-    parts = []
-    for n in members:
-        chunk = jobs[n].chunks[i]
-        parts.append((jobs[n].session._lookup, begins[n] + chunk.start, begins[n] + chunk.stop))
-    return dict(zip(members, start_reads(parts), strict=True)) if parts else {}
+def _start(jobs: list[_Job], begins: list[int], i: int, members: Sequence[tuple[int, Lookup]]) -> dict[int, Rows]:
+    """Begin to read the rows of the i-th chunk of (number of the job, its lookup): {number of the job: rows}."""
+    if not members:
+        return {}
+    chunks = [jobs[n].chunks[i] for n, _ in members]
+    parts = [(x, begins[n] + c.start, begins[n] + c.stop) for (n, x), c in zip(members, chunks, strict=True)]
+    return {n: rows for (n, _), rows in zip(members, start_reads(parts), strict=True)}
 
 
 class _Guard:

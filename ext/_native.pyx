@@ -111,8 +111,8 @@ cdef class TableData:
 
     files: [(path, fd, bytes it must have, whether the page cache takes part in direct reads)], fd -1 where none is
     open; owner: what keeps them open, held as long as this and every ReadJob of it lives.
-    columns: [(width, [(first_row, n_rows, offset, file, map)])], `file` an index into files, `map` a buffer of the whole
-    file, None for direct reads.
+    columns: [(width, [(first_row, n_rows, offset, file, map)])], `file` an index into files, `map` a buffer of the
+    whole file, None for direct reads.
     """
     cdef el_table table
     cdef list keep

@@ -18,9 +18,7 @@ PROTOCOLS = {"context", "forward", "rewind", "close", "wait", "read", "length", 
 # Being rebuilt at this moment; the list goes when that is done.
 UNFINISHED = [
     *(PACKAGE / "backends").glob("*.py"),
-    *(PACKAGE / "tables").glob("*.py"),
-    *(PACKAGE / x for x in ("session.py", "lookup.py", "model.py", "hashing.py", "config.py", "token_compression.py")),
-    *(PACKAGE / "commands").glob("bench_*.py"),
+    *(PACKAGE / x for x in ("config.py", "token_compression.py")),
     *TOOLS.rglob("*.py"),
 ]
 FINISHED = [x for x in FILES if x not in UNFINISHED]

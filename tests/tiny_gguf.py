@@ -70,18 +70,20 @@ def make_tiny_gguf(path: Path, layer_ids=LAYER_IDS, **of_gguf) -> Path:
 
 
 def layer_graph(layer_id: int, rng: np.random.Generator) -> onnx.ModelProto:
-    """hidden + conv(sigmoid(hidden . w) * (rows @ W)), with the convolution's past."""
+    """hidden + conv(sigmoid(hidden . w) * (rows @ W)), with the past of the convolution, and what tells the gate."""
 
     def weight(name, *shape):
         return numpy_helper.from_array((rng.standard_normal(shape) / np.sqrt(shape[0]) / 2).astype(np.float32), name)
 
     node, f32 = helper.make_node, TensorProto.FLOAT
     past, present = f"past_engram_conv_{layer_id}", f"present_engram_conv_{layer_id}"
+    gated, value = f"engram_gated_{layer_id}", f"engram_value_{layer_id}"
     nodes = [
-        node("MatMul", [f"engram_rows_{layer_id}", "rows_to_hidden"], ["value"]),
+        node("MatMul", [f"engram_rows_{layer_id}", "rows_to_hidden"], [value]),
         node("MatMul", ["hidden", "key"], ["score"]),
         node("Sigmoid", ["score"], ["gate"]),
-        node("Mul", ["gate", "value"], [present]),
+        node("Mul", ["gate", value], [present]),
+        node("Unsqueeze", [present, "stream"], [gated]),
         node("Concat", [past, present], ["padded"], axis=1),
         node("Transpose", ["padded"], ["channels_first"], perm=[0, 2, 1]),
         node("Conv", ["channels_first", "conv"], ["mixed"], dilations=[CONV["dilation"]], group=HIDDEN),
@@ -90,11 +92,13 @@ def layer_graph(layer_id: int, rng: np.random.Generator) -> onnx.ModelProto:
     ]
 
     def info(name, n, width):
-        return helper.make_tensor_value_info(name, f32, [1, n, width])
+        return helper.make_tensor_value_info(name, f32, ["B", n, width])
 
     inputs = [info("hidden", "S", HIDDEN), info(f"engram_rows_{layer_id}", "S", WIDTH), info(past, N_STATE, HIDDEN)]
     weights = [weight("rows_to_hidden", WIDTH, HIDDEN), weight("key", HIDDEN, 1), weight("conv", HIDDEN, 1, 3)]
-    outputs = [info("hidden_out", "S", HIDDEN), info(present, "S", HIDDEN)]
+    weights.append(numpy_helper.from_array(np.array([2]), "stream"))
+    outputs = [info("hidden_out", "S", HIDDEN), info(present, "S", HIDDEN), info(value, "S", HIDDEN)]
+    outputs.append(helper.make_tensor_value_info(gated, f32, ["B", "S", 1, HIDDEN]))
     graph = helper.make_graph(nodes, f"engram_layer_{layer_id}", inputs, outputs, weights)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
 

@@ -40,11 +40,11 @@ class LayerState:
 class EngramLayer:
     """engram_layer_{id}.onnx, shared by all sequences."""
 
-    def __init__(self, file: Path, config: LayerConfig, width: int, threads: int):
-        """width: of the residual. Raises BackendError where the graph does not load or fits neither backbone nor
-        config.json."""
+    def __init__(self, file: Path, config: LayerConfig, hidden_size: int, residual_streams: int, threads: int):
+        """hidden_size: of the backbone, whose residual has so many streams. Raises BackendError where the graph does
+        not load, or fits neither the backbone nor config.json."""
         self.layer_id = config.layer_id
-        self.width = width
+        self.width = residual_streams * hidden_size
         self.row_width = config.row_width
         self.n_state = config.conv.n_state if config.conv else 0
         self._rows, self._past = graph_names.rows(self.layer_id), graph_names.past_conv(self.layer_id)
@@ -53,18 +53,16 @@ class EngramLayer:
             self._outputs.append(graph_names.present_conv(self.layer_id))
         self.session = _open_session(file, threads)
         shapes = {x.name: x.shape for x in self.session.get_inputs()}
-        wanted = {graph_names.HIDDEN: width, self._rows: self.row_width}
+        wanted = {graph_names.HIDDEN: self.width, self._rows: self.row_width}
         if self.n_state:
-            wanted[self._past] = self.channels = config.streams * width
+            wanted[self._past] = self.channels = config.streams * hidden_size
         for name, last in wanted.items():
-            if name not in shapes or shapes[name][-1] != last:
+            if name not in shapes or isinstance(shapes[name][0], int) or shapes[name][-1] != last:
                 raise BackendError(
                     f"{file}: its input {name} has shape {shapes.get(name)}, the backbone and config.json ask for "
-                    f"[1, n, {last}]; the GGUF and the layer do not belong together"
+                    f"[batch, n, {last}]; the GGUF and the layer do not belong together"
                 )
-        self._takes_batches = not isinstance(shapes[graph_names.HIDDEN][0], int)
         self._gates = [graph_names.gated(self.layer_id), graph_names.value(self.layer_id)]
-        self.has_gate = {x.name for x in self.session.get_outputs()}.issuperset(self._gates)
 
     def run(
         self,
@@ -77,7 +75,7 @@ class EngramLayer:
         """hidden + layer(hidden, rows) for n tokens of each of B sequences, and how far the gates opened.
 
         Parameters: hidden float32 [B, n, width]; rows float32 [B, n, E]; states, positions: of each sequence.
-        Returns:    float32 [B, n, width]; float32 [B, n, streams] where `gates` asks for it and the graph has it.
+        Returns:    float32 [B, n, width]; where `gates` asks for it float32 [B, n, streams], else None.
         Raises:     BackendError. States before `positions` are untouched then.
         """
         n_sequences, n = hidden.shape[:2]
@@ -85,29 +83,20 @@ class EngramLayer:
             raise BackendError(
                 f"Engram layer {self.layer_id} takes rows of shape {(n, self.row_width)}, got {rows.shape[1:]}"
             )
-        if n_sequences > 1 and not self._takes_batches:
-            single = [self.run(hidden[i : i + 1], rows[i : i + 1], *x, gates) for i, x in _each(states, positions)]
-            opened = np.concatenate([g for _, g in single]) if single[0][1] is not None else None
-            return np.concatenate([out for out, _ in single]), opened
         feed = {graph_names.HIDDEN: hidden, self._rows: rows}
         if self.n_state:
             past = [state.before(position) for state, position in zip(states, positions, strict=True)]
             feed[self._past] = past[0][None] if n_sequences == 1 else np.stack(past)
-        outputs = [*self._outputs, *self._gates] if gates and self.has_gate else self._outputs
+        outputs = [*self._outputs, *self._gates] if gates else self._outputs
         # Plain run: binding five buffers anew at each token takes longer than copying a token's worth of output.
         try:
             results = self.session.run(outputs, feed)
         except Exception as error:  # onnxruntime raises its own many kinds
-            raise BackendError(f"Engram layer {self.layer_id}: ONNX Runtime failed: {str(error)[:160]}") from error
+            raise BackendError(f"Engram layer {self.layer_id}: ONNX Runtime failed: {_reason(error)}") from error
         if self.n_state:
             for state, position, inputs in zip(states, positions, results[1], strict=True):
                 state.put(position, inputs)
-        return results[0], gate_of(*results[-2:]) if outputs is not self._outputs else None
-
-
-def _each(states: Sequence[LayerState], positions: Sequence[int]):
-    for i, (state, position) in enumerate(zip(states, positions, strict=True)):
-        yield i, ([state], [position])
+        return results[0], gate_of(*results[-2:]) if gates else None
 
 
 def _open_session(file: Path, threads: int) -> ort.InferenceSession:
@@ -118,4 +107,9 @@ def _open_session(file: Path, threads: int) -> ort.InferenceSession:
     try:
         return ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises its own many kinds
-        raise BackendError(f"{file}: ONNX Runtime cannot load it ({str(error)[:160]}); export it again") from error
+        raise BackendError(f"{file}: ONNX Runtime cannot load it ({_reason(error)}); export it again") from error
+
+
+def _reason(error: Exception) -> str:
+    """ONNX Runtime's reason stands at the end of its message, behind paths."""
+    return " ".join(str(error).split())[-200:]

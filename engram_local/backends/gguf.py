@@ -97,7 +97,7 @@ class GgufBackend:
         lib, model = llama(), self._native.model
         self.architecture = metadata(model, "general.architecture") or "unknown"
         self.vocab_size = lib.llama_vocab_n_tokens(lib.llama_model_get_vocab(model))
-        self.width = lib.llama_model_n_embd(model)
+        hidden_size = lib.llama_model_n_embd(model)
         self.context_length = min(context_length, lib.llama_model_n_ctx_train(model))
         self.max_chunk = min(MAX_CHUNK, self.context_length)
         # A state that sums up all tokens before it cannot be cut.
@@ -111,7 +111,7 @@ class GgufBackend:
                     "the GGUF and the folder do not belong together"
                 )
             file = folder.file(graph_names.layer_file(layer.layer_id))
-            self.layers.append(EngramLayer(file, layer, self.width, threads))
+            self.layers.append(EngramLayer(file, layer, hidden_size, folder.engram.residual_streams, threads))
         nodes = [llama_nodes.input_node(self.architecture, x.layer_id) for x in self.layers]
         self._hook = LayerHook(self.layers, nodes, self.path, self.architecture, self.max_chunk)
 

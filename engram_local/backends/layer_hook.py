@@ -85,5 +85,5 @@ class LayerHook:
             out = hidden
         self._callback.write(out.reshape(n_columns, layer.width))
         for i, x in enumerate(chosen):
-            if x.opened is not None and opened is not None:
+            if x.opened is not None:
                 x.opened[layer.layer_id] = opened[i]

@@ -7,9 +7,11 @@ counts, and the spread is shown. Tokens are random (seeded): no n-gram repeats, 
 import json
 import os
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 
@@ -85,13 +87,16 @@ def measure(model: Model, n_prompt: int, n_decode: int, rounds: int, cold_access
     return figures
 
 
-def _measure_once(model: Model, prompt, answer, memory: bool, chill, out: Rounds) -> None:
+def _measure_once(
+    model: Model, prompt: np.ndarray, answer: np.ndarray, memory: bool, chill: Callable[[], None] | None, out: Rounds
+) -> None:
     """One prefill and one decode. `chill` drops the tables' pages: before the prefill and, untimed, each token."""
     if chill:
         chill()
     session = model.session(memory)
-    shares = [resident_share(file) for file in _files(model.tables)] if memory else [None]
-    out.page_cache.append(None if None in shares else sum(shares) / len(shares))
+    shares = [resident_share(file) for file in _files(model.tables)] if memory else []
+    known = [x for x in shares if x is not None]
+    out.page_cache.append(sum(known) / len(known) if known and len(known) == len(shares) else None)
     start = time.perf_counter()
     session.forward(prompt)
     out.prefill_tok_s.append(len(prompt) / (time.perf_counter() - start))
@@ -124,7 +129,7 @@ def _files(tables: ModelTables) -> list[str]:
 def summary(model: Model, figures: dict[str, Rounds]) -> dict:
     """What --json writes: medians; page_cache is the share of the tables in memory before each prefill."""
 
-    def medians(name: str, kinds=KINDS) -> dict:
+    def medians(name: str, kinds: Sequence[str] = KINDS) -> dict:
         return {kind: round(median(getattr(figures[kind], name)), 2) for kind in kinds}
 
     def share(kind: str) -> float | None:
@@ -144,6 +149,7 @@ def summary(model: Model, figures: dict[str, Rounds]) -> dict:
 
 
 def print_table(model: Model, figures: dict[str, Rounds], result: dict, n_prompt: int, n_decode: int) -> None:
+    """What a terminal shows: `summary`'s medians with the spread of the rounds."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table as Grid
@@ -195,7 +201,7 @@ def peak_rss_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _pyplot():
+def _pyplot() -> Any:
     try:
         import matplotlib
     except ImportError as error:
@@ -224,8 +230,8 @@ def plot(figures: dict[str, Rounds], result: dict, path: Path, file_format: str)
     pyplot.close(figure)
 
 
-def write_file(path: Path, write) -> None:
-    """Write beside the target and rename."""
+def write_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Have `write` make a file beside `path`, then rename it."""
     partial = path.with_name(path.name + ".partial")
     try:
         write(partial)

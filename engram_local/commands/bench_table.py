@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 
@@ -99,7 +100,7 @@ def measure(path: Path) -> dict:
     """All figures of one table file; {"min", "median"} of each."""
     with Table(path, access="mmap") as table:
         n_rows, dim, data_bytes = table.n_rows, table.dim, table.data_bytes
-    figures = {
+    figures: dict[str, Any] = {
         "table": {"rows": n_rows, "dim": dim, "encoding": "int8", "bytes": data_bytes},
         "machine": machine(),
         "rows_a_token": ROWS_A_TOKEN,
@@ -121,7 +122,7 @@ def measure(path: Path) -> dict:
 
 
 def _resident(table: Table, hasher: NgramHasher, tokens: np.ndarray) -> dict:
-    figures = {"page_cache": resident_share(table.path)}
+    figures: dict[str, Any] = {"page_cache": resident_share(table.path)}
     figures["resident_us_per_token"] = spread(time_tokens(table, hasher, tokens))
     out = np.empty((PREFILL, ROWS_A_TOKEN, table.dim), np.float32)
     ids = np.concatenate([hasher.row_ids(tokens[: PREFILL * 40], x) for x in LAYERS], axis=1)
@@ -174,7 +175,12 @@ def _cold(path: Path, hasher: NgramHasher, tokens: np.ndarray) -> dict:
 
 
 def sample(
-    call: Callable, n: int, per_call: int, unit: float, batch: int = 1, clock=time.thread_time_ns
+    call: Callable[[int], object],
+    n: int,
+    per_call: int,
+    unit: float,
+    batch: int = 1,
+    clock: Callable[[], int] = time.thread_time_ns,
 ) -> list[float]:
     """Times of call(0) .. call(n - 1), `batch` of them together, divided by per_call, in seconds * unit."""
     times = []
@@ -187,6 +193,7 @@ def sample(
 
 
 def spread(times: list[float]) -> dict[str, float]:
+    """Example: [1.0, 2.0, 9.0] -> {"min": 1.0, "median": 2.0}."""
     return {"min": round(min(times), 3), "median": round(median(times), 3)}
 
 

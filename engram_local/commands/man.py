@@ -31,7 +31,10 @@ def man_page(app: typer.Typer) -> str:
     ]
     for command_name, command in program.commands.items():
         lines += _command(command_name, command)
-    lines += [".SH EXIT STATUS", "0: done; 1: it failed, one line on stderr says what and what to do; 2: wrong usage."]
+    lines += [
+        ".SH EXIT STATUS",
+        "0: done; 1: it failed, and one line on stderr says what and what to do; 2: wrong usage.",
+    ]
     return "\n".join(lines) + "\n"
 
 

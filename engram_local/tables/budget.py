@@ -36,15 +36,10 @@ class Share:
 
 @dataclass(frozen=True)
 class Budget:
-    """The memory of a model's tables, shared by their size. Raises UsageError for an unknown access.
+    """The memory of a model's tables."""
 
-    data_bytes: of each table's rows; access: "resident" (mapped, meant to stay in memory), "mmap" (mapped, read on
-    demand), "direct" (read past the page cache) or "auto"; ram_limit: bytes that all may take, page cache included;
-    None takes half of `available_bytes` (of this machine, unless given) for tables that stay in memory.
-    """
-
-    shares: tuple[Share, ...]
-    batch_bytes: int
+    shares: tuple[Share, ...]  # of each table
+    batch_bytes: int  # that one batch of direct reads may take
     too_little: str | None = None  # why the limit cannot be kept
 
     @classmethod
@@ -55,6 +50,14 @@ class Budget:
         ram_limit: int | None = None,
         available: int | None = None,
     ) -> "Budget":
+        """Share the memory by the tables' sizes.
+
+        Parameters: data_bytes: of each table's rows; access: "resident" (mapped, meant to stay in memory), "mmap"
+                    (mapped, read on demand), "direct" (read past the page cache) or "auto"; ram_limit: bytes that all
+                    may take, page cache included; available: bytes of memory that are free, by default this machine's:
+                    without a limit half of them is for tables that stay in memory.
+        Raises:     UsageError for an unknown access.
+        """
         if access not in ACCESS:
             raise UsageError(f"unknown table access {str(access)[:40]!r}; choose one of {', '.join(ACCESS)}")
         free = available_bytes() if available is None else available

@@ -106,7 +106,7 @@ def _encode_int4(rows: np.ndarray, out: np.ndarray) -> np.ndarray:
         codes[:, -1] = 0
     out[:, : (dim + 1) // 2] = codes[:, 0::2] | codes[:, 1::2] << np.uint8(4)
     out[:, (dim + 1) // 2 :] = scale[..., 0].astype("<f2").view(np.uint8)
-    return np.isinf(scale).any(axis=(1, 2))
+    return np.asarray(np.isinf(scale).any(axis=(1, 2)))
 
 
 def _decode_int4(data: np.ndarray, dim: int) -> np.ndarray:

@@ -101,12 +101,12 @@ def read_header(path: str | os.PathLike) -> TableHeader:
         raise fail(f"the checksum is {str(metadata.get('checksum'))[:40]!r}, not {CHECKSUM!r}")
     checksums = metadata.get("block_checksums")
     try:
-        raw = bytes.fromhex(checksums)
-    except (TypeError, ValueError) as error:
+        raw = bytes.fromhex(checksums if isinstance(checksums, str) else "?")
+    except ValueError as error:
         raise fail("block_checksums is not hexadecimal") from error
-    blocks = n_blocks(n_rows * row_bytes)
-    if len(checksums) != 8 * blocks or len(raw) * 2 != len(checksums):
-        raise fail(f"block_checksums has {len(checksums)} digits, not 8 for each of {blocks} blocks")
+    blocks, n_digits = n_blocks(n_rows * row_bytes), len(str(checksums))
+    if n_digits != 8 * blocks or 2 * len(raw) != n_digits:
+        raise fail(f"block_checksums has {n_digits} digits, not 8 for each of {blocks} blocks")
     return TableHeader(encoding, n_rows, dim, row_bytes, header.data_offset, tuple(np.frombuffer(raw, ">u4").tolist()))
 
 
@@ -152,9 +152,11 @@ class TableWriter:
         self._crc = self._block_fill = 0
         self._partial = self.path + ".partial"
         header = _header_bytes(encoding, n_rows, dim, "0" * 8 * n_blocks(n_rows * self.row_bytes))
-        self._file = None
-        with self._writing():
+        try:
             self._file = open(self._partial, "wb")  # noqa: SIM115 (closed by close or abort)
+        except OSError as error:
+            raise self._failed(error) from error
+        with self._writing():
             self._file.write(header)
 
     def append(self, rows: np.ndarray) -> None:
@@ -173,7 +175,7 @@ class TableWriter:
                 f"{self.path}: cannot append {list(data.shape)} after {self.rows_written} rows of "
                 f"[{self.n_rows}, {self.row_bytes}]"
             )
-        view = memoryview(data).cast("B") if len(data) else memoryview(b"")
+        view = memoryview(data.reshape(-1).data) if len(data) else memoryview(b"")
         with self._writing():
             self._file.write(view)
         self.rows_written += len(data)
@@ -204,10 +206,9 @@ class TableWriter:
 
     def abort(self) -> None:
         """Give up: close and remove the partial file."""
-        if self._file is not None:
-            with suppress(OSError):  # closing flushes, which fails again on a full disk
-                self._file.close()
-            Path(self._partial).unlink(missing_ok=True)
+        with suppress(OSError):  # closing flushes, which fails again on a full disk
+            self._file.close()
+        Path(self._partial).unlink(missing_ok=True)
 
     def __enter__(self) -> "TableWriter":
         return self
@@ -228,7 +229,10 @@ class TableWriter:
             yield
         except OSError as error:
             self.abort()
-            raise TableError(f"{self._partial}: cannot be written ({error.strerror})") from error
+            raise self._failed(error) from error
+
+    def _failed(self, error: OSError) -> TableError:
+        return TableError(f"{self._partial}: cannot be written ({error.strerror})")
 
 
 def verify(path: str | os.PathLike) -> Iterator[Checked]:

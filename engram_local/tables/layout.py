@@ -34,10 +34,12 @@ class TableLayout:
 
     @property
     def row_bytes(self) -> int:
+        """Bytes of one row, of all columns."""
         return sum(column.width for column in self.columns)
 
     @property
     def data_bytes(self) -> int:
+        """Bytes of all rows."""
         return self.n_rows * self.row_bytes
 
     def end_of(self, file: int) -> int:

@@ -20,8 +20,9 @@ class ModelTables(Mapping[int, Table]):
     """{layer_id: Table}, read-only. Any number of threads may read from it.
 
     layouts: where each layer's rows lie; n_heads: rows that a token reads, by layer; access, ram_limit: see
-    budget.Budget, which says what each table may take. `generation` counts how often the tables were opened.
-    Raises TableError; UsageError; EngramError for a limit that reading alone exceeds.
+    budget.Budget, which says what each table may take. `generation` counts how often the tables were opened;
+    `resident`: every one is meant to stay in memory, so that nothing need be read ahead. Raises TableError; UsageError;
+    EngramError for a limit that reading alone exceeds.
     """
 
     def __init__(
@@ -68,11 +69,7 @@ class ModelTables(Mapping[int, Table]):
             self.close()
             raise
         self.generation += 1
-
-    @property
-    def resident(self) -> bool:
-        """Whether every table is meant to stay in memory: nothing need be read ahead."""
-        return all(table.access == "resident" for table in self._tables.values())
+        self.resident = all(table.access == "resident" for table in self._tables.values())
 
     @property
     def max_tokens(self) -> int:
@@ -121,7 +118,7 @@ class Reads:
         self._row_ids: dict[int, np.ndarray] = {}
         self._rows: dict[int, np.ndarray] = {}
         self._parts: dict[int, int] = {}  # layers that are read directly: their number in the job
-        parts = []
+        parts: list[tuple[_native.TableData, np.ndarray, np.ndarray]] = []
         for layer_id, ids in row_ids.items():
             if layer_id not in tables:
                 raise UsageError(f"no table of layer {layer_id} is open; there are {list(tables)}")
@@ -140,7 +137,7 @@ class Reads:
 
     def wait(self, layer_id: int) -> np.ndarray:
         """Rows of one layer: float32 [n, n_heads * dim], owned by the caller. Raises TableError when a read failed."""
-        if layer_id in self._parts:
+        if layer_id in self._parts and self._job is not None:
             self._job.wait(self._parts[layer_id])
             del self._parts[layer_id]
         elif layer_id not in self._rows:

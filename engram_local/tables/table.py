@@ -133,8 +133,8 @@ class Table:
             return 0
         self._stop_background()
         self._warm(progress, threading.Event())
-        if self.access == "resident":
-            for file in self._files:
+        for file in self._files:
+            if self.access == "resident" and file.map is not None:
                 with suppress(OSError, ValueError):  # kernels before 5.14: the first gathers fault the pages in
                     file.map.madvise(_MADV_POPULATE_READ)
         return self.data_bytes
@@ -253,7 +253,7 @@ class _File:
         self.map: mmap.mmap | None = None
         self.buffered = False  # the page cache takes part in direct reads
 
-    def __del__(self, close: Callable[[int], None] = os.close):  # the module may be gone when the interpreter leaves
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:  # the module may be gone at exit
         close(self.fd)
 
 

@@ -1,5 +1,7 @@
 """Several sequences in one step of the GGUF backend: a batch is its members alone, and nobody disturbs anybody."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -108,6 +110,21 @@ def test_random_companies(model):
         step(model, {x: int(rng.choice([1, 1, 1, 2, 6])) for x in chosen})
     for member in members:
         member.context.close()
+
+
+def test_gates_are_handed_out_where_they_are_asked_for(model):
+    on, off, asked = Member(model, True, 1), Member(model, False, 2), Member(model, True, 3)
+    works = [on.work(4), off.work(4), replace(asked.work(4), gates=True)]
+    first, second, third = model.backend.forward(works)
+    assert first.gates is None
+    assert second.gates is None
+    assert sorted(third.gates) == [0, 2]
+    for gate in third.gates.values():
+        assert gate.shape == (4, 1)
+        assert ((gate > 0) & (gate < 1)).all()
+    alone = Member(model, True, 3)
+    again = model.backend.forward([replace(alone.work(4), gates=True)])[0].gates
+    assert all(np.abs(again[i] - third.gates[i]).max() < 1e-5 for i in again)
 
 
 def test_one_context_for_sequences_that_are_announced(tmp_path):

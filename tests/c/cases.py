@@ -40,11 +40,8 @@ def hash_case(config, layer_id: int, stream, n_history: int) -> bytes:
     rows = row_ids_numpy(config, layer_id, stream)[n_history:]
     parts = [array([HASH, config.mix == "add", config.fill_id, n_history, len(layer.orders)])]
     parts += [array(sorted(config.segment_ids)), array(stream), array(rows.reshape(-1))]
-    previous = ()
     for order in layer.orders:
-        shared = len(previous) if order.terms[: len(previous)] == previous else 0
-        previous = order.terms
-        parts += [array([shared]), array([lag for lag, _ in order.terms])]
+        parts += [array([lag for lag, _ in order.terms])]
         parts += [array(np.array([m for _, m in order.terms], np.uint64)), array(order.moduli), array(order.offsets)]
     return b"".join(parts)
 
@@ -75,7 +72,7 @@ def hash_cases():
 def decode_case(encoding: str, data: np.ndarray, values: np.ndarray, bad_row: int = -1) -> bytes:
     """Rows of an encoding as bytes and as float32; `bad_row` is the first that must be refused."""
     n, dim = values.shape
-    head = array([DECODE, _native.ENCODINGS.index(encoding), dim, data.shape[1], n, bad_row])
+    head = array([DECODE, _native.ENCODINGS[encoding], dim, data.shape[1], n, bad_row])
     return head + padded(data) + padded(values.astype("<f4"))
 
 

@@ -8,7 +8,9 @@
 #include "decode.h"
 #include "gather.h"
 #include "hash.h"
+#include "instruction_sets.h"
 #include "pages.h"
+#include "step.h"
 
 int64_t n_passed, n_failed;
 static const int64_t *word; // the next one of the cases
@@ -68,24 +70,19 @@ static void hash_case(int index) {
     const int64_t *ids = array(&n_ids), *expected = array(&n_rows);
     for (int32_t o = 0; o < plan.n_orders; o++) {
         el_hash_order *order = orders + o;
-        *order = (el_hash_order){.n_shared = (int32_t)array(&n_terms)[0], .smallest = UINT64_MAX};
         const int64_t *wide = array(&n_terms);
+        *order = (el_hash_order){0};
         for (int64_t i = 0; i < n_terms; i++) lags[o][i] = (int32_t)wide[i];
         order->n_terms = (int32_t)n_terms;
         order->lags = lags[o];
         order->multipliers = (const uint64_t *)array(&n_terms);
         order->moduli = (const uint64_t *)array(&n_heads);
-        for (int64_t h = 0; h < n_heads; h++) {
-            reciprocals[o][h] = UINT64_MAX / order->moduli[h];
-            inverses[o][h] = 1.0 / (double)order->moduli[h];
-            if (order->moduli[h] < order->smallest) order->smallest = order->moduli[h];
-        }
         order->reciprocals = reciprocals[o];
         order->inverses = inverses[o];
         order->offsets = array(&n_heads);
         order->n_heads = (int32_t)n_heads;
-        plan.n_heads += order->n_heads;
     }
+    el_hash_prepare(&plan);
     for (int f = 0; f < N_FEATURES; f++) {
         if (!choose(FEATURES[f])) continue;
         int64_t *rows = memory(n_rows * 8);
@@ -154,11 +151,10 @@ static void decode_case(int index) {
                   (int)encoding, (int)dim, name);
     }
     int64_t outside[] = {0, n, -1};
-    float *out = memory(3 * dim * 4);
-    el_result result = el_gather_table(&whole, outside, 3, out);
-    check(result.status == EL_RANGE && result.position == 1, "a row id out of range");
-    check(el_pages_hint(&whole, ids, n_ids) >= 0, "a hint to the page cache");
-    free(out), free(rows - 1), free(stored - 1), free(values), free(ids), free(columns[0]), free(columns[1]);
+    check(el_first_outside(outside, 3, n) == 1, "a row id out of range");
+    el_pages_hint(&whole, ids, n_ids);
+    if (torn.n_columns) el_prefetch_table(&torn, ids, n_ids);
+    free(rows - 1), free(stored - 1), free(values), free(ids), free(columns[0]), free(columns[1]);
 }
 
 static void check_tokens(void) {
@@ -176,6 +172,44 @@ static void report(const char *what) {
     printf("%-28s %lld checks\n", what, (long long)(n_passed + n_failed - before));
     fflush(stdout);
     before = n_passed + n_failed;
+}
+
+// The next tokens of three sequences in one step, against mapping, hashing and gathering one after another.
+static void check_step(void) {
+    enum { N_ROWS = 30, DIM = 2, HEADS = 3, LAG = 2, N = 3 };
+    static const int32_t map[] = {0, 1, 1, 2, 4, 3}, lags[] = {0, 1, 2};
+    static const uint64_t multipliers[] = {7, 11, 13}, moduli[HEADS] = {7, 11, 12};
+    static const int64_t offsets[HEADS] = {0, 7, 18}, tokens[N] = {5, 0, 3};
+    uint64_t reciprocals[HEADS];
+    double inverses[HEADS];
+    float rows[N_ROWS * DIM], out[N * HEADS * DIM], expected[HEADS * DIM];
+    int64_t ids[N][8], row_ids[N * HEADS], length[N] = {0, 1, 7};
+    for (int i = 0; i < N_ROWS * DIM; i++) rows[i] = (float)i;
+    for (int i = 0; i < N * 8; i++) ids[i / 8][i % 8] = i % 5;
+    el_hash_order order = {3, HEADS, lags, multipliers, moduli, offsets, 0, 0, reciprocals, inverses};
+    el_hash_plan plan = {.n_orders = 1, .orders = &order};
+    el_hash_prepare(&plan);
+    el_extent extent = {.n_rows = N_ROWS, .map = (const uint8_t *)rows};
+    el_table table = {.n_rows = N_ROWS, .dim = DIM, .row_bytes = DIM * 4, .encoding = EL_FLOAT32, .scale = 1,
+                      .n_columns = 1, .columns = {{DIM * 4, 1, &extent}}, .alignment = 1};
+    el_step_layer layer = {&plan, &table, out};
+    el_step step = {map, 6, LAG, 1, &layer, HEADS, row_ids};
+    el_step_token next[N];
+    for (int i = 0; i < N; i++) next[i] = (el_step_token){tokens[i], &ids[i][length[i]], length[i]};
+    el_step_result result = el_step_read(&step, next, N);
+    check(result.rows.status == EL_OK && result.bad_token == -1, "a step");
+    for (int i = 0; i < N; i++) {
+        int64_t back = length[i] < LAG ? length[i] : LAG, wanted[HEADS];
+        check(ids[i][length[i]] == map[tokens[i]], "the id of token %d", i);
+        el_hash_rows(&plan, &ids[i][length[i] - back], back, 1, wanted);
+        el_gather_table(&table, wanted, HEADS, expected);
+        check(!memcmp(expected, out + i * HEADS * DIM, sizeof expected), "the rows of token %d", i);
+    }
+    next[1].token = 6;
+    check(el_step_read(&step, next, N).bad_token == 1, "a step with a token outside the vocabulary");
+    next[1].token = 0;
+    table.n_rows = 1;
+    check(el_step_read(&step, next, N).rows.status == EL_RANGE, "a step whose rows are not the table's");
 }
 
 int main(int argc, char **argv) {
@@ -208,8 +242,9 @@ int main(int argc, char **argv) {
     report("decoding and gathering");
     el_cpu_enable(el_cpu_detected());
     check_tokens();
+    check_step();
     check_llama_callback();
-    report("token map, llama.cpp filter");
+    report("token map, steps, llama.cpp filter");
     check_cache();
     report("cache");
     check_reader(argv[2]);

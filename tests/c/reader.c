@@ -7,6 +7,7 @@
 #include "cache.h"
 #include "check.h"
 #include "decode.h"
+#include "direct.h"
 #include "llama_callback.h"
 
 static const char *NAMES[] = {"a", "b", "c"};
@@ -28,7 +29,7 @@ void check_llama_callback(void) {
 
 #ifdef _WIN32
 void check_cache(void) { check(!el_cache_open(1 << 20, 66), "no cache here"); }
-void check_reader(const char *folder) { check(!el_direct_alignment(0) && folder, "no direct reads here"); }
+void check_reader(const char *folder) { check(!el_reader_exists() && folder, "no direct reads here"); }
 #else
 #include <fcntl.h>
 #include <pthread.h>
@@ -80,6 +81,7 @@ enum { DIM = 64, N_ROWS = 20000, CUT = 7777, BEFORE = 1000, BYTES = DIM * 4 };
 typedef struct {
     int fds[2];
     int64_t ends[2];
+    int buffered[2];
     el_extent extents[2];
     el_table table;
     char paths[2][4096];
@@ -106,12 +108,16 @@ static void make_files(files *f, const char *folder) {
         fcntl(f->fds[i], F_NOCACHE, 1);
 #endif
         f->ends[i] = BEFORE + n * BYTES;
+        f->buffered[i] = el_direct_prepare(f->fds[i]) <= 0;
         f->extents[i] = (el_extent){.first_row = first, .n_rows = n, .offset = BEFORE, .file = i};
     }
-    int alignment = el_direct_alignment(f->fds[0]);
-    check(alignment == 512 || alignment == 4096, "alignment %d", alignment);
+    int alignment = el_direct_prepare(f->fds[0]);
+    check(alignment == EL_REFUSED || alignment == EL_IN_MEMORY || alignment == 512 || alignment == 4096, "alignment %d",
+          alignment);
+    if (alignment <= 0) alignment = 1;
     f->table = (el_table){.n_rows = N_ROWS, .dim = DIM, .row_bytes = BYTES, .encoding = EL_FLOAT32, .scale = 1,
-                          .n_columns = 1, .n_files = 2, .fds = f->fds, .ends = f->ends, .alignment = alignment};
+                          .n_columns = 1, .n_files = 2, .fds = f->fds, .ends = f->ends, .buffered = f->buffered,
+                          .alignment = alignment};
     f->table.columns[0] = (el_column){BYTES, 2, f->extents};
 }
 

@@ -102,7 +102,7 @@ class Alone:
 
     def __init__(self, backend: GgufBackend):
         self._layers = [(x, LayerState(x)) for x in backend.layers]
-        self._hidden = np.random.default_rng(1).standard_normal((PREFILL_TOKENS, backend.width), np.float32)
+        self._hidden = np.random.default_rng(1).standard_normal((PREFILL_TOKENS, backend.layers[0].width), np.float32)
         self.length = 0
 
     def forward(self, tokens, rows, _logits) -> None:

@@ -47,7 +47,7 @@ def _time_graphs(model: Model) -> tuple[float, float]:
                 (binding.bind_input, session.get_inputs()),
                 (binding.bind_output, session.get_outputs()),
             ):
-                for value in values:
+                for value in (x for x in values if x.name == cut or x.name in arrays):
                     array = hidden if value.name == cut else arrays[value.name]
                     bind(value.name, "cpu", 0, array.dtype.type, array.shape, array.__array_interface__["data"][0])
             bindings.append((session, binding))
