@@ -110,7 +110,7 @@ class Model:
             self.context_length = min(context_length, self._backend.context_length)
             self.tokenizer: Tokenizer = open_tokenizer(folder)
             self._check_tokenizer()
-            self.eos_ids = frozenset(end_tokens(folder, self.tokenizer, gguf=self._backend.name == "gguf"))
+            self.eos_ids = frozenset(end_tokens(folder, self.tokenizer, self._backend.end_ids()))
         except BaseException:
             self.close()
             raise

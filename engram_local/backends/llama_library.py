@@ -5,6 +5,7 @@ from functools import cache
 from pathlib import Path
 
 from engram_local.errors import BackendError, MissingSoftwareError
+from engram_local.tables.headers import LfsPointerError, refuse_lfs_pointer
 
 REQUIREMENT = "llama-cpp-python>=0.3.36"
 GGML_FUNCTIONS = ("ggml_get_name", "ggml_nbytes", "ggml_backend_tensor_get", "ggml_backend_tensor_set")
@@ -137,9 +138,12 @@ def check_gguf(path: str | Path) -> None:
     """Raise BackendError unless `path` begins as a GGUF file does."""
     try:
         with open(path, "rb") as file:
+            refuse_lfs_pointer(file)
             head = file.read(8)
     except OSError as error:
         raise BackendError(f"{path}: cannot be read ({error.strerror})") from error
+    except LfsPointerError as error:
+        raise BackendError(f"{path}: {error}") from error
     if head[:4] != b"GGUF":
         raise BackendError(f"{path}: is not a GGUF file (it begins with {head[:4]!r}, not b'GGUF')")
 
