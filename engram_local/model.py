@@ -175,7 +175,8 @@ class Model:
 
         session = self.session(memory)
         try:
-            for step in generate(session, self.prompt_ids(prompt, raw), **self.sampling(**options)):
+            options = {"max_tokens": self.folder.max_new_tokens} | self.sampling(**options)
+            for step in generate(session, self.prompt_ids(prompt, raw), **options):
                 if step.text:
                     yield step.text
         finally:

@@ -7,8 +7,8 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("onnxruntime_genai")
 
-from engram_local.tools.export import inputs
-from engram_local.tools.export.inputs import InputMoments, write_text
+from engram_local.tools.export import inputs  # noqa: E402
+from engram_local.tools.export.inputs import InputMoments, write_text  # noqa: E402
 
 
 @pytest.fixture
