@@ -15,7 +15,7 @@ from statistics import median
 
 import numpy as np
 
-from engram_local.commands.bench import spread
+from engram_local.commands.bench_model import spread
 from engram_local.errors import CheckpointError, EngramError
 from engram_local.machine import physical_cores
 from engram_local.model import Model, load
