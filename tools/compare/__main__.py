@@ -30,7 +30,9 @@ def main(argv: list[str] | None = None) -> int:
     quality.add_argument("--tokens", type=int, default=1024, dest="n_tokens", help="of the text (1024)")
     quality.add_argument("--text", metavar="FILE", dest="text_file", help="UTF-8 (Python's documentation)")
     quality.add_argument("--calibrate", metavar="FILE", help="a text that ONNX's int4 is rounded for")
-    quality.add_argument("--rounds", type=int, default=5, help="interleaved rounds of decoding (5); 0 measures no speed")
+    quality.add_argument(
+        "--rounds", type=int, default=5, help="interleaved rounds of decoding (5); 0 measures no speed"
+    )
     quality.add_argument("--threads", type=int, help="of the backbone; by default one per core")
     quality.add_argument("--json", metavar="FILE", dest="json_file", help="write the figures there")
     quality.add_argument("--plot", metavar="FILE", dest="plot_file", help="draw them there (png, svg, pdf)")

@@ -132,9 +132,7 @@ def _window(model: Model) -> int:
     return min(WINDOW, model.context_length)
 
 
-def _losses(
-    reference: np.ndarray, log_p: np.ndarray, tokens: np.ndarray, window: int
-) -> tuple[float, float, float]:
+def _losses(reference: np.ndarray, log_p: np.ndarray, tokens: np.ndarray, window: int) -> tuple[float, float, float]:
     """KL, perplexity, same top token."""
     kl = np.mean([(np.exp(r) * (r - p)).sum(dtype=np.float64) for r, p in zip(reference, log_p, strict=True)])
     at = np.flatnonzero(np.arange(1, len(tokens)) % window)  # predictions inside a window
@@ -143,9 +141,7 @@ def _losses(
     return max(0.0, float(kl)), float(np.exp(nll)), float(same)
 
 
-def _measure_speed(
-    figures: list[Quality], paths: list[Path], text: np.ndarray, rounds: int, threads: int
-) -> None:
+def _measure_speed(figures: list[Quality], paths: list[Path], text: np.ndarray, rounds: int, threads: int) -> None:
     """Fill decode_tok_s: all models take turns within each round, an unrecorded round first."""
     with ExitStack() as stack:
         contenders = [stack.enter_context(_contender(x, y, threads)) for x, y in zip(figures, paths, strict=True)]
@@ -204,5 +200,3 @@ def plot(figures: list[Quality], path: str) -> None:
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
-
-

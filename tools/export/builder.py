@@ -10,6 +10,7 @@ import copy
 import io
 from pathlib import Path
 
+import numpy as np
 import onnx_ir as ir
 import torch
 

@@ -40,7 +40,9 @@ class Blocks:
     def values(self) -> np.ndarray:
         """float32 [N, K]."""
         zero = np.float32(1 << (self.bits - 1)) if self.zero_points is None else self.zero_points[..., None]
-        return ((self.codes.astype(np.float32) - zero) * self.scales[..., None]).reshape(len(self.codes), -1)[:, : self.k]
+        return ((self.codes.astype(np.float32) - zero) * self.scales[..., None]).reshape(len(self.codes), -1)[
+            :, : self.k
+        ]
 
 
 def round_symmetric(weight: np.ndarray, bits: int, block: int) -> Blocks:
