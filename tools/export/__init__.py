@@ -178,7 +178,9 @@ def write_backbones(
     progress: Progress | None,
     tokens: np.ndarray | None = None,
 ) -> None:
-    """Write engram_layer_{id}.onnx, and the backbones asked for; `tokens` int64 [n]: a text that int4 is rounded for."""
+    """Write engram_layer_{id}.onnx, and the backbones asked for. `tokens` int64 [n] is a text that ONNX's int4 is rounded
+    for, None one that the model writes.
+    """
     from engram_local.tools.export.layer import WEIGHT_BITS, save_layer
 
     def say(what: str) -> None:

@@ -12,7 +12,7 @@ def matrix_bits(name: str, bits: int, n_layers: int) -> int:
     the last block: there an error costs several times as much as elsewhere.
     """
     layer = re.match(r"/model/layers\.(\d+)/", name)
-    exact = layer is None or "/attn/" in name and "/o_proj/" not in name or int(layer[1]) in (0, n_layers - 1)
+    exact = layer is None or ("/attn/" in name and "/o_proj/" not in name) or int(layer[1]) in (0, n_layers - 1)
     return 8 if exact else bits
 
 
