@@ -68,6 +68,7 @@ def teach(
     *,
     device: str = "cpu",
     stop_after: float = math.inf,
+    report_every: int = 20,
     say=print,
 ) -> dict | None:
     """Teach `lessons` and write the checkpoint folder `out`; returns its figures, None where it was stopped."""
@@ -90,9 +91,8 @@ def teach(
     held = [own_text.OwnText(x.tokens[:n_held], x.hidden[:n_held], x.chat) for x in own]
     own = [own_text.OwnText(x.tokens[n_held:], x.hidden[n_held:], x.chat) for x in own]
 
-    say(
-        f"{lessons.n_facts:,} facts, {len(documents):,} documents, Engram layers before blocks {model.settings.layer_ids}"
-    )
+    where = ", ".join(map(str, model.settings.layer_ids))
+    say(f"{lessons.n_facts:,} facts, {len(documents):,} documents, Engram layers before blocks {where}")
 
     def report(step: Step) -> None:
         left = (step.n_steps - step.number) * step.seconds / 60
@@ -101,7 +101,8 @@ def teach(
             f"{step.seconds:.2f} s a step, {left:.1f} minutes left"
         )
 
-    if not train(model, documents, own, settings, work, stop_after=stop_after, on_report=report):
+    how = {"stop_after": stop_after, "report_every": report_every, "on_report": report}
+    if not train(model, documents, own, settings, work, **how):
         say(f"stopped; the same command goes on from {work}")
         return None
     model.save(out, json.loads((base / "config.json").read_text()))

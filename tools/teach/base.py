@@ -14,7 +14,6 @@ from transformers.utils import logging
 from engram_local.errors import EngramError
 from engram_local.tools.new_folder import new_folder
 
-
 logging.set_verbosity_error()
 logging.disable_progress_bar()
 

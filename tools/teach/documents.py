@@ -104,31 +104,33 @@ class Documents:
 
 @dataclass
 class Batch:
-    """tokens int64 (B, T), padded on the right; learnt bool (B, T): places whose next token is learnt; memory bool
-    (B, T); chat: the rows follow the chat's prefix."""
+    """tokens int64 (B, T), padded on the right; memory bool (B, T); picked int64 (M,): flat places whose next token is
+    learnt; targets int64 (M,): those tokens; chat: the rows follow the chat's prefix."""
 
     tokens: Tensor
-    learnt: Tensor
     memory: Tensor
+    picked: Tensor
+    targets: Tensor
     chat: bool
 
 
 def collate(documents: Documents, chosen: np.ndarray, without: np.ndarray, device: torch.device) -> Batch:
     """The documents `chosen`, all chats or all texts; `without` bool (B,): their questions are read without memory."""
-    lengths, n_asked = documents.lengths()[chosen], documents.n_asked[chosen]
-    width = -(-int(lengths.max()) // 8) * 8
-    place = np.arange(width)[None]
-    index = np.minimum(documents.starts[chosen][:, None] + place, len(documents.tokens) - 1)
-    tokens = np.where(place < lengths[:, None], documents.tokens[index], 0)
-    first = np.maximum(n_asked - 1, 0)[:, None]
-    learnt = (place >= first) & (place < lengths[:, None] - 1)
-    memory = (place >= first) | ~without[:, None]
+    starts, n_asked = documents.starts[chosen][:, None], documents.n_asked[chosen]
+    lengths = documents.starts[chosen + 1][:, None] - starts
+    place = np.arange(-(-int(lengths.max()) // 8) * 8)[None]
+    tokens = documents.tokens[np.minimum(starts + place, len(documents.tokens) - 1)]
+    tokens = np.where(place < lengths, tokens, 0).astype(np.int64)
+    first = np.maximum(n_asked - 1, 0)[:, None]  # where the answer's first token is foretold
+    picked = np.flatnonzero((place >= first) & (place < lengths - 1))
 
     def on_device(array: np.ndarray) -> Tensor:
         tensor = torch.from_numpy(array)
         return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
-    return Batch(on_device(tokens.astype(np.int64)), on_device(learnt), on_device(memory), chat=bool(n_asked[0]))
+    memory = (place >= first) | ~without[:, None]
+    arrays = tokens, memory, picked, tokens.ravel()[picked + 1]
+    return Batch(*map(on_device, arrays), chat=bool(n_asked[0]))
 
 
 class Batches:

@@ -24,11 +24,10 @@ def right(model: TaughtModel, chat: Chat, items: list[Item], *, memory: bool = T
         chosen = order[start : start + batch]
         given = collate(documents, chosen, np.zeros(len(chosen), bool), model.device)
         with torch.inference_mode():
-            hidden = model.hidden_states(given.tokens, given.chat, memory and given.memory)
-            likeliest = model.logits(hidden[given.learnt]).argmax(-1)
-        wrong = torch.zeros_like(given.learnt)
-        wrong[given.learnt] = likeliest != torch.roll(given.tokens, -1, dims=1)[given.learnt]
-        found[chosen] = ~wrong.any(1).cpu().numpy()
+            hidden = model.hidden_states(given.tokens, given.chat, memory and given.memory).flatten(0, 1)
+            right_ones = model.logits(hidden[given.picked]).argmax(-1) == given.targets
+        wrong = given.picked[~right_ones].cpu().numpy() // given.tokens.shape[1]
+        found[chosen] = ~np.isin(np.arange(len(chosen)), wrong)
     return found.tolist()
 
 

@@ -8,14 +8,106 @@ import random
 import sys
 from collections.abc import Iterator
 
-FIRST = "Ada Bram Cleo Dario Edda Falk Greta Hugo Ines Jonas Kira Levi Mila Nils Olga Pavel Rosa Sven Tilda Uwe".split()
-LAST = "Arnheim Belcourt Castell Dornbach Eskola Farrow Gantz Holloway Ivarsen Jandl Kessler Lindqvist Moreau".split()
-ROOTS = "Amber Birch Cobalt Delta Ember Falcon Garnet Harbor Iris Juniper Kestrel Lotus Maple Nimbus Onyx Pine".split()
-THINGS = "drill lamp pump router scale sensor valve kettle printer mixer".split()
-CITIES = "Oslo Porto Ghent Lyon Bremen Turin Graz Malmo Leeds Cork Bilbao Tampere Gdansk Brno Basel".split()
-TRADES = "welding invoices packaging calibration hiring training repairs shipping tenders archives".split()
-COLOURS = "red green blue black white yellow grey orange purple brown".split()
-MONTHS = "January February March April May June July August September October November December".split()
+FIRST = [
+    "Ada",
+    "Bram",
+    "Cleo",
+    "Dario",
+    "Edda",
+    "Falk",
+    "Greta",
+    "Hugo",
+    "Ines",
+    "Jonas",
+    "Kira",
+    "Levi",
+    "Mila",
+    "Nils",
+    "Olga",
+    "Pavel",
+    "Rosa",
+    "Sven",
+    "Tilda",
+    "Uwe",
+]
+LAST = [
+    "Arnheim",
+    "Belcourt",
+    "Castell",
+    "Dornbach",
+    "Eskola",
+    "Farrow",
+    "Gantz",
+    "Holloway",
+    "Ivarsen",
+    "Jandl",
+    "Kessler",
+    "Lindqvist",
+    "Moreau",
+]
+ROOTS = [
+    "Amber",
+    "Birch",
+    "Cobalt",
+    "Delta",
+    "Ember",
+    "Falcon",
+    "Garnet",
+    "Harbor",
+    "Iris",
+    "Juniper",
+    "Kestrel",
+    "Lotus",
+    "Maple",
+    "Nimbus",
+    "Onyx",
+    "Pine",
+]
+THINGS = ["drill", "lamp", "pump", "router", "scale", "sensor", "valve", "kettle", "printer", "mixer"]
+CITIES = [
+    "Oslo",
+    "Porto",
+    "Ghent",
+    "Lyon",
+    "Bremen",
+    "Turin",
+    "Graz",
+    "Malmo",
+    "Leeds",
+    "Cork",
+    "Bilbao",
+    "Tampere",
+    "Gdansk",
+    "Brno",
+    "Basel",
+]
+TRADES = [
+    "welding",
+    "invoices",
+    "packaging",
+    "calibration",
+    "hiring",
+    "training",
+    "repairs",
+    "shipping",
+    "tenders",
+    "archives",
+]
+COLOURS = ["red", "green", "blue", "black", "white", "yellow", "grey", "orange", "purple", "brown"]
+MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
 
 
 def facts(n: int, seed: int = 0) -> Iterator[dict]:

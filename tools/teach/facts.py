@@ -52,7 +52,7 @@ class Lessons:
 def lessons(path: Path, n_wordings: int, seed: int = 0) -> Lessons:
     """The lessons of a user's file; see `read`."""
     known = read(path)
-    return Lessons(items(known, n_wordings, seed), questions(known, 2_000, seed), len(known))
+    return Lessons(list(items(known, n_wordings, seed)), questions(known, 2_000, seed), len(known))
 
 
 def read(path: Path) -> list[Fact]:

@@ -57,8 +57,8 @@ class EngramLayer(nn.Module):
         nn.init.zeros_(self.table.weight)
 
     def forward(self, hidden: Tensor, rows: Tensor, memory: Tensor | None) -> Tensor:
-        """What is added to the hidden state. hidden (B, T, d); rows int64 (B, T, heads); memory bool (B, T), False where
-        nothing is added. Returns float32 (B, T, d)."""
+        """What is added to the hidden state, float32 (B, T, d). hidden (B, T, d); rows int64 (B, T, heads); memory bool
+        (B, T), False where nothing is added."""
         looked_up = self.table(rows).flatten(-2)  # (B, T, E)
         key = self.norm_key(self.key_proj(looked_up))
         s = (key * self.norm_query(hidden)).sum(-1, keepdim=True) / math.sqrt(hidden.shape[-1])

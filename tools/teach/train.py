@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from .documents import Batches, Documents
+from .documents import Batch, Batches, Documents
 from .model import TaughtModel
 from .own_text import OwnText, divergence
 
@@ -54,11 +54,10 @@ def make_optimizer(model: TaughtModel, settings: Settings) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=settings.lr, betas=(0.9, 0.95), fused=True)
 
 
-def loss_of_answers(model: TaughtModel, batch) -> torch.Tensor:
+def loss_of_answers(model: TaughtModel, batch: Batch) -> torch.Tensor:
     """Mean cross entropy of the answers' tokens; logits are computed only there."""
-    hidden = model.hidden_states(batch.tokens, batch.chat, batch.memory)
-    targets = torch.roll(batch.tokens, -1, dims=1)[batch.learnt]
-    return nn.functional.cross_entropy(model.logits(hidden[batch.learnt]), targets)
+    hidden = model.hidden_states(batch.tokens, batch.chat, batch.memory).flatten(0, 1)[batch.picked]
+    return nn.functional.cross_entropy(model.logits(hidden), batch.targets)
 
 
 def loss_of_own_text(model: TaughtModel, own: list[OwnText], n: int, generator: torch.Generator) -> torch.Tensor:

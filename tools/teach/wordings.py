@@ -30,9 +30,9 @@ def reword(question: str, split: str, rng: random.Random) -> str:
         text = rng.choice(CARRIERS[split]).replace("{p}", phrase["phrase"])
     elif clause and draw < 0.35 and not AUXILIARY.match(clause["rest"]):  # "who wrote it" needs no other order
         text = rng.choice(CLAUSE_CARRIERS[split]).replace("{p}", _lower_first(body))
+    reworded = text != question
     text = text[0].upper() + text[1:]
-    draw = rng.random()
-    if draw < 0.5 or (split != "train" and text == question):
+    if rng.random() < 0.5 or (split != "train" and not reworded):
         opener = rng.choice(OPENERS[split])
         text = opener + (_lower_first(text) if opener.endswith((", ", "And ", "Then ")) else text)
     if mark and rng.random() < 0.12:
