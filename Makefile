@@ -2,12 +2,12 @@
 # What is installed is kept, so a second call starts at once. ARGS is passed on: make chat ARGS=--no-memory
 PYTHON ?= python3
 VENV ?= .venv
-BIN := $(abspath $(VENV))/bin
+BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
-SOURCES := setup.py pyproject.toml $(wildcard ext/*.pyx ext/*.c ext/*.h)
+SOURCES := setup.py pyproject.toml $(wildcard ext/*.pyx ext/*.pxd ext/*.c ext/*.h)
 CONSTRAINTS := -c tests/constraints.txt
 CHECKPOINT ?= build/pocket-checkpoint
-.PHONY: chat test lint bench parity sanitize fuzz pocket train-pocket compare docs clean
+.PHONY: chat test lint bench parity sanitize fuzz pocket train-pocket compare docs docs-site dist arm64 windows macos lowest newest clean
 
 # Talk to the small trained model that ships in the package; one message a line when stdin is no terminal.
 chat: $(VENV)/.installed
@@ -17,12 +17,14 @@ chat: $(VENV)/.installed
 test: $(VENV)/.test
 	@$(BIN)/python -m pytest tests --ignore=tests/parity $(ARGS)
 
-# Style of Python and Cython, and whether docs/cli.md still says what --help says.
+# Style of Python and Cython, types, and whether docs/cli.md still says what --help says.
 lint: $(VENV)/.lint
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@PATH="$(BIN):$$PATH" cython-lint ext
+	@PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint ext
+	@$(BIN)/python -m mypy
 	@$(BIN)/python -m engram_local.commands.help --check docs/cli.md
+	@$(BIN)/python -m engram_local.commands.man --check docs/engram-local.1
 
 # Tokens per second of the pocket model on this machine: memory off, on and resident, on and cold.
 bench: $(VENV)/.installed
@@ -36,6 +38,13 @@ parity: $(VENV)/.parity
 sanitize:
 	@PYTHON=$(PYTHON) sh tests/sanitize.sh
 
+# ext/ without Python, against the cases of the kernel tests, cross-compiled: under qemu-user, under wine, and for macOS
+# compiled and linked only. tests/c/run.sh names the packages that each needs.
+arm64 windows macos: $(VENV)/.test
+	@if [ $@ = macos ]; then $(PIP) install ziglang >&2; fi
+	@$(BIN)/python tests/c/cases.py build/c/cases.bin
+	@PYTHON=$(BIN)/python sh tests/c/run.sh $@
+
 # Search the parsers of files that come from others, guided by coverage: make fuzz ARGS=600 (seconds a parser).
 fuzz: $(VENV)/.test
 	@$(PIP) install atheris >&2
@@ -48,17 +57,35 @@ compare: $(VENV)/.parity
 
 # The shipped model from a trained checkpoint: make pocket CHECKPOINT=folder
 pocket: $(VENV)/.parity
-	@$(BIN)/python -m engram_local.tools.export.pocket $(CHECKPOINT) $(ARGS)
+	@$(BIN)/python -m engram_local.tools.export.pocket "$(CHECKPOINT)" $(ARGS)
 
 # Train the pocket model: the full recipe on a GPU, a small setting (up to 30 minutes) without one.
 train-pocket: $(VENV)/.parity
-	@$(BIN)/python -m engram_local.tools.train $(CHECKPOINT) $(ARGS)
+	@$(BIN)/python -m engram_local.tools.train "$(CHECKPOINT)" $(ARGS)
 
+# docs/cli.md and the manual page, out of the commands themselves.
 docs: $(VENV)/.installed
 	@$(BIN)/python -m engram_local.commands.help > docs/cli.md
+	@$(BIN)/python -m engram_local.commands.man > docs/engram-local.1
+
+# docs/ as a site in build/site; a link that leads nowhere is an error.
+docs-site: $(VENV)/.docs
+	@$(BIN)/zensical build --strict
+
+# Source distribution and wheel in dist/, checked, each installed away from this tree and asked a question.
+dist:
+	@PYTHON=$(PYTHON) sh tests/dist.sh
+
+# The suite with the lowest versions that pyproject.toml allows, and with the newest of all; without llama.cpp.
+lowest newest:
+	@$(PYTHON) -m venv build/$@
+	@build/$@/bin/python -m pip --disable-pip-version-check -q install -U pip >&2
+	@build/$@/bin/python -m pip --disable-pip-version-check -q install -U $(if $(filter lowest,$@),-c tests/lowest.txt) -e '.[test]' >&2
+	@build/$@/bin/python -m pip list --format=freeze | grep -iE '^(numpy|onnxruntime|tokenizers|jinja2|typer|rich|prompt.toolkit|zstandard)='
+	@build/$@/bin/python -m pytest tests --ignore=tests/parity $(ARGS)
 
 clean:
-	rm -rf $(VENV) build engram_local/*.so engram_local.egg-info
+	rm -rf $(VENV) build dist engram_local/*.so engram_local.egg-info
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "engram_local needs Python 3.11 or newer; name one: make PYTHON=python3.12 ...")'
@@ -75,6 +102,10 @@ $(VENV)/.test: $(VENV)/.installed
 
 $(VENV)/.lint: $(VENV)/.installed
 	@$(PIP) install -e '.[lint]' >&2
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.installed
+	@$(PIP) install -e '.[docs]' >&2
 	@touch $@
 
 $(VENV)/.parity: $(VENV)/.test

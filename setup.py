@@ -19,7 +19,7 @@ if sys.platform == "linux":
     flags.append("-pthread")
     link.append("-pthread")
 
-headers = glob("ext/*.h")
+headers = [*glob("ext/*.h"), *glob("ext/*.pxd")]
 llama_sources = ["ext/llama_callback.c"]
 native_sources = sorted(set(glob("ext/*.c")) - set(llama_sources) - {"ext/_native.c", "ext/_llama_callback.c"})
 extensions = [
@@ -38,12 +38,14 @@ extensions = [
         extra_link_args=link,
     ),
 ]
-extensions = [e for e in extensions if os.path.exists(e.sources[0])]
+if not native_sources:
+    sys.exit("ext/*.c is missing: this copy of the sources is incomplete")
 
 tools = ["engram_local.tools" + (f".{p}" if p else "") for p in ["", *find_packages("tools")]]
 setup(
     packages=[*find_packages(include=["engram_local", "engram_local.*"]), *tools],
     package_dir={"engram_local": "engram_local", "engram_local.tools": "tools"},
+    data_files=[("share/man/man1", ["docs/engram-local.1"])],
     ext_modules=cythonize(
         extensions,
         build_dir="build",

@@ -1,8 +1,34 @@
 """Language models with conditional memory (Engram, arXiv 2601.07372) on ordinary computers."""
 
-__version__ = "0.1.0"
+import os
+from typing import TYPE_CHECKING, Any
 
-_PUBLIC = {
+if TYPE_CHECKING:  # for editors and type checkers; when it runs, __getattr__ imports them
+    from engram_local.config import EngramConfig
+    from engram_local.errors import EngramError, UsageError
+    from engram_local.hashing import NgramHasher
+    from engram_local.model import Model, load
+    from engram_local.session import Session
+    from engram_local.tables.table import Table
+
+__version__ = "0.1.0"
+__all__ = [
+    "EngramConfig",
+    "EngramError",
+    "Model",
+    "NgramHasher",
+    "Session",
+    "Table",
+    "UsageError",
+    "__version__",
+    "load",
+]
+
+# ONNX Runtime reports to its maker unless it is told not to before its first import. Whatever of this package, its
+# tools and their child processes imports it comes through here.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+_HOME = {
     "load": "engram_local.model",
     "Model": "engram_local.model",
     "Session": "engram_local.session",
@@ -10,14 +36,24 @@ _PUBLIC = {
     "NgramHasher": "engram_local.hashing",
     "EngramConfig": "engram_local.config",
     "EngramError": "engram_local.errors",
+    "UsageError": "engram_local.errors",
 }
-__all__ = [*_PUBLIC, "__version__"]
+
+if not any(x.startswith("_native.") and x.endswith((".so", ".pyd")) for x in os.listdir(os.path.dirname(__file__))):
+    raise ImportError(
+        f"{os.path.dirname(__file__)} holds the sources of engram_local, not an installed copy: run Python from "
+        "another folder, or install this one in place with `pip install -e .`"
+    )
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     """Import on first use: `engram-local --help` must not pay for numpy and onnxruntime."""
-    if name not in _PUBLIC:
+    if name not in _HOME:
         raise AttributeError(f"module 'engram_local' has no attribute {name!r}")
     import importlib
 
-    return getattr(importlib.import_module(_PUBLIC[name]), name)
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

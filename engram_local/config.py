@@ -10,8 +10,10 @@ from typing import Any
 
 from engram_local.errors import ConfigError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 ENCODINGS = ("int8", "int4", "fp8_e4m3", "float16", "float32")
+FUSES = ("gated",)  # h += gate(h, rows) * value, at a block's input
+SITES = ("block",)  # the residual that enters block `layer_id`
 LINK_SUFFIX = ".link.json"  # of a table that lies in other software's files, which know more encodings
 LINKED_ENCODINGS = (
     *("fp8_e4m3", "fp8_e4m3_unscaled", "fp8_e4m3_float32", "fp8_e4m3_float16", "fp8_e4m3_bfloat16"),
@@ -48,7 +50,10 @@ class ConvConfig:
 
 @dataclass(frozen=True)
 class LayerConfig:
-    """One Engram layer, applied to the input of backbone block `layer_id` (counted from 0)."""
+    """One Engram layer, applied to the input of backbone block `layer_id` (counted from 0).
+
+    `streams` is the layer's own number; how many the residual has, EngramConfig says.
+    """
 
     layer_id: int
     streams: int
@@ -58,6 +63,7 @@ class LayerConfig:
     table: str
     conv: ConvConfig | None
     orders: tuple[NgramOrder, ...]
+    site: str = "block"  # one of SITES
 
     @property
     def n_heads(self) -> int:
@@ -91,6 +97,8 @@ class EngramConfig:
     fill_id: int
     segment_ids: tuple[int, ...]
     layers: tuple[LayerConfig, ...]
+    fuse: str = "gated"  # one of FUSES: how rows enter the backbone
+    residual_streams: int = 1  # of the backbone; 1, or as many as the layers have
 
     @property
     def max_lag(self) -> int:
@@ -111,12 +119,15 @@ class EngramConfig:
     def to_dict(self) -> dict:
         return {
             "version": FORMAT_VERSION,
+            "fuse": self.fuse,
+            "residual_streams": self.residual_streams,
             "ids": {"source": self.id_source, "n_ids": self.n_ids, "token_map": self.token_map},
             "window": {"fill_id": self.fill_id, "segment_ids": list(self.segment_ids)},
             "mix": self.mix,
             "layers": [
                 {
                     "layer_id": x.layer_id,
+                    "site": x.site,
                     "streams": x.streams,
                     "head_dim": x.head_dim,
                     "n_rows": x.n_rows,
@@ -198,6 +209,11 @@ class _Reader:
 
     def config(self, block: Any) -> EngramConfig:
         version = self.get(block, "version", "")
+        if version == 1:
+            raise ConfigError(
+                f"{self.source}: engram.version is 1, the format before several sequences ran together; "
+                "python -m engram_local.tools.export.format2 FOLDER brings it up to date, or export the model again"
+            )
         if version != FORMAT_VERSION:
             raise ConfigError(
                 f"{self.source}: engram.version is {str(version)[:20]!r}, this release reads {FORMAT_VERSION}; "
@@ -210,6 +226,8 @@ class _Reader:
         mix = self.choice(block, "mix", "", ("xor", "add"))
         fill_id = self.integer(window, "fill_id", "window", 0, n_ids - 1)
         segment_ids = self.integers(window, "segment_ids", "window", 0, n_ids - 1)
+        fuse = self.choice(block, "fuse", "", FUSES)
+        residual_streams = self.integer(block, "residual_streams", "", 1, 64)
         layers = self.get(block, "layers", "")
         if not isinstance(layers, list) or not layers:
             raise self.fail("layers", "is not a list of layers")
@@ -217,7 +235,10 @@ class _Reader:
         layer_ids = [x.layer_id for x in parsed]
         if sorted(set(layer_ids)) != layer_ids:
             raise self.fail("layers", f"have layer_id {layer_ids}, not strictly ascending")
-        return EngramConfig(id_source, n_ids, token_map, mix, fill_id, segment_ids, parsed)
+        for i, layer in enumerate(parsed):
+            if residual_streams not in (1, layer.streams):
+                raise self.fail(f"layers[{i}].streams", f"is {layer.streams}, the residual has {residual_streams}")
+        return EngramConfig(id_source, n_ids, token_map, mix, fill_id, segment_ids, parsed, fuse, residual_streams)
 
     def layer(self, obj: Any, where: str, n_ids: int, mix: str) -> LayerConfig:
         conv = self.get(obj, "conv", where)
@@ -250,6 +271,7 @@ class _Reader:
             table,
             conv,
             parsed,
+            self.choice(obj, "site", where, SITES),
         )
 
     def order(self, obj: Any, where: str, n_ids: int, mix: str) -> NgramOrder:

@@ -2,21 +2,45 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
+from typing import Any
 
-from engram_local.errors import ContextOverflowError, EngramError
-from engram_local.generation import Step, generate
+from engram_local.chat_template import Message
+from engram_local.errors import ContextOverflowError, UsageError
+from engram_local.generation import Step, check_length, generate
 from engram_local.model import Model
+
+Steps = Generator[Step, None, None]  # an answer to be streamed; closing it ends it
+
+
+def fit(messages: Sequence[Message], count: Callable[[list[Message]], int], limit: int) -> list[Message]:
+    """The messages that stay where a chat has a context of `limit` tokens.
+
+    Where they, and a quarter of the context for the answer, no longer fit, the oldest turns go until half of the
+    context is free. So a long chat re-reads its context once in many turns and not at each of them. The system messages
+    at the beginning stay, and so does the last turn, even where it is too long alone.
+
+    Parameters: count: tokens that a prompt made of messages has.
+    """
+    n_system = next((i for i, m in enumerate(messages) if m["role"] != "system"), len(messages))
+    system, kept = list(messages[:n_system]), list(messages[n_system:])
+    if count(system + kept) + limit // 4 <= limit:
+        return system + kept
+    while count(system + kept) > limit // 2:
+        turn = next((i for i, m in enumerate(kept) if i and m["role"] == "user"), None)
+        if turn is None:
+            break
+        kept = kept[turn:]
+    return system + kept
 
 
 class Conversation:
     """Messages of one chat. What the session has evaluated already is not evaluated again.
 
-    Overflow policy: where the messages, and a quarter of the context for the answer, no longer fit, the oldest turns
-    are dropped until half of the context is free (a system message stays). So a long chat re-reads its context once
-    in many turns and not at each of them. A tokenizer's model_max_length below the context's is the limit then: a model
-    may take more tokens than it was trained to follow.
+    A turn is all or nothing: what failed, was refused, or was stopped before its first text leaves the messages as they
+    were. A tokenizer's model_max_length below the context's length is the limit of `fit`: a model may take more tokens
+    than it was trained to follow.
     """
 
     def __init__(
@@ -26,7 +50,7 @@ class Conversation:
         memory: bool = True,
         system: str | None = None,
         max_tokens: int | None = None,
-        **sampling,
+        **sampling: Any,
     ):
         """`max_tokens` None lets an answer go on to the context's end; `sampling`: the fields of SamplingParams.
         Raises ModelFolderError for a model without a chat template."""
@@ -36,60 +60,57 @@ class Conversation:
         self.max_tokens = max_tokens
         self.sampling = sampling
         self.session = model.session(memory)
-        self.first = [{"role": "system", "content": system}] if system else []
-        self.messages = list(self.first)
+        self.system_messages: list[Message] = [{"role": "system", "content": system}] if system else []
+        self.messages = list(self.system_messages)
+        self.n_dropped = 0  # turns that the latest `reply` had no room for
         self.n_replies = 0
-        self.last: Step | None = None  # of the latest reply
+        self.last_step: Step | None = None  # of the latest reply
+        self._encoded: tuple[list[Message], list[int]] = ([], [])
 
-    def reply(self, text: str) -> Iterator[Step]:
-        """Stream the answer to a message. Whatever came, were it cut short, is part of the conversation; a message that
-        was refused (ContextOverflowError) is not."""
-        before = len(self.messages)
-        self.messages.append({"role": "user", "content": text})
-        try:
-            yield from self._answer()
-        except EngramError:
-            del self.messages[before:]
-            raise
+    def reply(self, text: str) -> Steps:
+        """Make room for a message and return its answer, to be streamed: whatever came, were it cut short, is part of
+        the conversation then. Raises ContextOverflowError for a message that is too long."""
+        check_length(text, self.model.context_length)
+        messages = self.make_room([*self.messages, {"role": "user", "content": text}])
+        self.n_dropped = _count_turns(self.messages) + 1 - _count_turns(messages)
+        return self._answer(messages)
 
-    def regenerate(self) -> Iterator[Step]:
+    def regenerate(self) -> Steps:
         """Answer the last message anew."""
-        if not any(m["role"] == "user" for m in self.messages):
-            raise EngramError("there is no message to answer again; write one first")
-        if self.messages[-1]["role"] == "assistant":
-            self.messages.pop()
-        yield from self._answer()
+        last = next((i for i in reversed(range(len(self.messages))) if self.messages[i]["role"] == "user"), None)
+        if last is None:
+            raise UsageError("there is no message to answer again; write one first")
+        return self._answer(self.messages[: last + 1])
 
-    def _answer(self) -> Iterator[Step]:
+    def make_room(self, messages: list[Message]) -> list[Message]:
+        """`messages` without the oldest turns where the context is too full for an answer to the last of them. Raises
+        ContextOverflowError where that alone is too long."""
+        longest = self.model.context_length
+        limit = min(longest, self.model.tokenizer.max_length or longest)
+        kept = fit(messages, lambda some: len(self._encode(some)), limit)
+        n_tokens = len(self._encode(kept))
+        if n_tokens >= longest:
+            raise ContextOverflowError(f"this message takes {n_tokens} tokens, the context has {longest}; shorten it")
+        return kept
+
+    def _answer(self, messages: list[Message]) -> Steps:
         sampling = dict(self.sampling)
         if sampling.get("seed") is not None:  # the same chat gives the same answers, a regenerated answer is another
             sampling["seed"] += self.n_replies
-        answer = ""
-        steps = generate(self.session, self._prompt(), max_tokens=self.max_tokens, **sampling)
+        prompt = self._encode(messages)
+        answer, failed = "", False
         try:
-            for step in steps:
+            for step in generate(self.session, prompt, max_tokens=self.max_tokens, **sampling):
                 answer += step.text
-                self.last = step
+                self.last_step = step
                 yield step
+        except Exception:
+            failed = True
+            raise
         finally:
-            if answer:
-                self.messages.append({"role": "assistant", "content": answer.strip()})
+            if answer.strip() and not failed:
+                self.messages = [*messages, {"role": "assistant", "content": answer.strip()}]
                 self.n_replies += 1
-
-    def overflow(self, text: str | None = None) -> int:
-        """Drop the oldest turns where the context is too full for an answer to `text`; returns how many."""
-        limit = min(self.model.context_length, self.model.tokenizer.max_length or self.model.context_length)
-        messages = self.messages if text is None else [*self.messages, {"role": "user", "content": text}]
-        if self._length(messages) + limit // 4 <= limit:
-            return 0
-        kept, dropped = messages[len(self.first) :], 0
-        while len(kept) > 1 and self._length(self.first + kept) > limit // 2:
-            following = [i for i, m in enumerate(kept) if i and m["role"] == "user"]
-            if not following:
-                break
-            kept, dropped = kept[following[0] :], dropped + 1
-        self.messages = self.first + (kept if text is None else kept[:-1])
-        return dropped
 
     def set_memory(self, memory: bool) -> None:
         """Switch the Engram layers. A context is computed wholly with or wholly without them, so the next answer
@@ -99,34 +120,39 @@ class Conversation:
             self._restart()
 
     def reset(self) -> None:
-        self.messages = list(self.first)
-        self.last = None
+        """Forget all but the system message."""
+        self.messages = list(self.system_messages)
+        self.last_step = None
         self._restart()
 
     def save(self, path: str | Path) -> None:
-        """Write the conversation as JSON; refuses to overwrite."""
-        path = Path(path).expanduser()
-        if path.exists():
-            raise EngramError(f"{path} exists; choose another name")
+        """Write the conversation as JSON; refuses to overwrite. Raises UsageError."""
         content = {"model": str(self.model.folder.path), "memory": self.memory, "messages": self.messages}
-        partial = path.with_name(path.name + ".partial")
+        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
         try:
-            partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-            os.replace(partial, path)
-        except OSError as error:
-            raise EngramError(f"{path}: cannot be written: {error.strerror or error}") from error
+            path = Path(path).expanduser()
+            if path.exists():
+                raise UsageError(f"{path} exists; choose another name")
+            partial = path.with_name(path.name + ".partial")
+            try:
+                partial.write_bytes(text.encode("utf-8", "replace"))
+                os.replace(partial, path)
+            except BaseException:
+                partial.unlink(missing_ok=True)
+                raise
+        except (OSError, ValueError, RuntimeError) as error:  # no such home, a name that cannot be one
+            raise UsageError(f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}") from error
 
     def _restart(self) -> None:
         self.session.close()
         self.session = self.model.session(self.memory)
 
-    def _length(self, messages: list[dict]) -> int:
-        return len(self.model.tokenizer.encode_chat(messages))
+    def _encode(self, messages: list[Message]) -> list[int]:
+        """Token ids of the prompt; those of the latest messages are kept, for they are asked for again."""
+        if self._encoded[0] != messages:
+            self._encoded = (messages, self.model.tokenizer.encode_chat(messages))
+        return self._encoded[1]
 
-    def _prompt(self) -> list[int]:
-        ids = self.model.tokenizer.encode_chat(self.messages)
-        if len(ids) >= self.model.context_length:
-            raise ContextOverflowError(
-                f"this message takes {len(ids)} tokens, the context has {self.model.context_length}; shorten it"
-            )
-        return ids
+
+def _count_turns(messages: Sequence[Message]) -> int:
+    return sum(m["role"] == "user" for m in messages)

@@ -1,15 +1,35 @@
-"""Token after token out of a session, as text. Knows sampling and stopping; chat turns are chat.py's business."""
+"""From logits to text: one Decoder a sequence, and the loop that drives one. conversation.py knows turns."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence, Set
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from engram_local.errors import ContextOverflowError, EngramError
+from engram_local.arguments import integer, texts
+from engram_local.chat_template import Message
+from engram_local.errors import ContextOverflowError, UsageError
 from engram_local.sampling import Sampler, SamplingParams
 from engram_local.session import Session
-from engram_local.tokenization import Detokenizer
+from engram_local.tokenization import Detokenizer, Tokenizer
+
+MOST_BYTES_A_TOKEN = 256  # tokens are far shorter, so a text with more bytes than this for each cannot fit
+
+
+def most_characters(context_length: int) -> int:
+    """Characters of a text beyond which it need not be tokenized: it has more tokens than `context_length`."""
+    return context_length * MOST_BYTES_A_TOKEN
+
+
+def check_length(text: str, context_length: int) -> None:
+    """Refuse a text that is too long, whatever its tokens are, before they are counted. Raises
+    ContextOverflowError."""
+    if len(text) > most_characters(context_length):
+        raise ContextOverflowError(
+            f"a text of {len(text)} characters does not fit into a context of {context_length} tokens; shorten the "
+            "prompt"
+        )
 
 
 @dataclass(frozen=True)
@@ -27,71 +47,150 @@ class Step:
     finish_reason: str | None = None
 
 
+class Decoder:
+    """One answer in the making: logits in, Step out. It knows no session, so several can share a step of the model.
+
+    Each round: `begin`, let the model compute, `sample` its logits, `accept` the token; the token is what the model
+    computes next, until a Step has a finish_reason. Only the time between `begin` and `accept` counts as the model's.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        prompt: Sequence[int],
+        limit: int,
+        params: SamplingParams,
+        *,
+        end_ids: Set[int] = frozenset(),
+        stop: str | Sequence[str] = (),
+    ):
+        """Parameters: prompt: the token ids that the answer follows, for the repetition penalty; limit: most tokens of
+        the answer, from 1; end_ids: tokens that end it and have no text; stop: texts that end it and are not part of
+        it. Raises UsageError for a wrong `stop`."""
+        self.n_prompt, self.n_reused, self.n_generated = len(prompt), 0, 0
+        self.limit, self.end_ids = limit, end_ids
+        self._sampler = Sampler(params)
+        self._detokenizer, self._stopper = Detokenizer(tokenizer), _Stopper(texts(stop, "stop"))
+        self._tokens = np.empty(self.n_prompt + limit, np.int64)
+        self._tokens[: self.n_prompt] = prompt
+        self._begun = self._sampled = 0.0
+        self._prompt_tok_s = self._decode_s = 0.0
+
+    def begin(self) -> None:
+        """The model begins to compute: the prompt at first, then the last token."""
+        self._begun = time.perf_counter()
+
+    def sample(self, logits: np.ndarray) -> int:
+        """The next token. `logits` float32 [n_tokens] behind all tokens so far. Raises BackendError where no number is
+        finite."""
+        self._sampled = time.perf_counter()
+        return self._sampler.sample(logits, self._tokens[: self.n_prompt + self.n_generated])
+
+    def goes_on(self, token_id: int) -> bool:
+        """Whether the model will compute `token_id`, unless its text ends the answer: the table's rows of such a token
+        can be read ahead."""
+        return token_id not in self.end_ids and self.n_generated + 1 < self.limit
+
+    def accept(self, token_id: int) -> Step:
+        """Take a token into the answer."""
+        self._tokens[self.n_prompt + self.n_generated] = token_id
+        self.n_generated += 1
+        ended = token_id in self.end_ids
+        text = "" if ended else self._stopper.step(self._detokenizer.step(token_id))
+        reason = "stop" if ended else "length" if self.n_generated == self.limit else None
+        if reason:
+            text += self._stopper.step(self._detokenizer.flush()) + self._stopper.flush()
+        if self._stopper.found:
+            reason = "stop_string"
+        if self.n_generated == 1:  # the prompt's time ends where its logits are there
+            self._prompt_tok_s = (self.n_prompt - self.n_reused) / max(self._sampled - self._begun, 1e-9)
+        else:
+            self._decode_s += time.perf_counter() - self._begun
+        decode_tok_s = (self.n_generated - 1) / max(self._decode_s, 1e-9)
+        return Step(
+            text,
+            token_id,
+            self.n_prompt,
+            self.n_reused,
+            self.n_generated,
+            self._prompt_tok_s,
+            decode_tok_s,
+            reason,
+        )
+
+
+def prompt_ids(tokenizer: Tokenizer, prompt: str | Sequence[Message], raw: bool, context_length: int) -> list[int]:
+    """Token ids of a prompt.
+
+    Parameters: prompt: a text (one message of the user; with `raw`, or where there is no chat template, the text to
+                continue) or a conversation of {"role", "content"} objects.
+    Raises:     UsageError for what is neither, or empty; ContextOverflowError for what is far too long;
+                ModelFolderError where a conversation needs a chat template that is not there, or that fails.
+    """
+    if not isinstance(prompt, str):
+        _check_messages(prompt)
+        for message in prompt:
+            check_length(str(message["content"]), context_length)
+        return tokenizer.encode_chat(prompt)
+    if not prompt:
+        raise UsageError("the prompt is empty; give some text")
+    check_length(prompt, context_length)
+    if raw or tokenizer.template is None:
+        return tokenizer.encode(prompt)
+    return tokenizer.encode_chat([{"role": "user", "content": prompt}])
+
+
+def _check_messages(prompt: Any) -> None:
+    if not isinstance(prompt, Sequence) or isinstance(prompt, (bytes, bytearray)):
+        raise UsageError(f"the prompt is a {type(prompt).__name__}; give a text, or a list of messages")
+    if not prompt:
+        raise UsageError("the prompt is empty; give some text")
+    for i, message in enumerate(prompt):
+        if not isinstance(message, dict) or not isinstance(message.get("role"), str) or "content" not in message:
+            raise UsageError(f'message {i} is {str(message)[:40]}; give {{"role": ..., "content": ...}}')
+
+
 def generate(
     session: Session,
     token_ids: Sequence[int],
     *,
     max_tokens: int | None = None,
-    stop: Sequence[str] = (),
+    stop: str | Sequence[str] = (),
     ignore_eos: bool = False,
-    **sampling,
-) -> Iterator[Step]:
+    **sampling: Any,
+) -> Generator[Step, None, None]:
     """Continue `token_ids`, the whole context; what the session shares with it is not evaluated again.
 
     Parameters: max_tokens: None goes on to the context's end; stop: texts that end the answer and are not part of it;
                 ignore_eos: go on behind end tokens (for measurements); sampling: the fields of SamplingParams.
-    Raises:     ContextOverflowError where the prompt leaves no room for a token; EngramError for an empty prompt.
+    Raises:     ContextOverflowError where the prompt leaves no room for a token; UsageError for an empty prompt.
     """
-    sampler = Sampler(SamplingParams(**sampling))
+    params = SamplingParams(**sampling)
     model = session.model
     n_prompt, room = len(token_ids), session.context_length - len(token_ids)
     if not n_prompt:
-        raise EngramError("the prompt is empty; give some text")
+        raise UsageError("the prompt is empty; give some text")
     if room < 1:
         raise ContextOverflowError(
             f"the prompt has {n_prompt} tokens, the context {session.context_length}; shorten the prompt"
         )
-    if max_tokens is not None and max_tokens < 1:
-        raise EngramError(f"max_tokens is {max_tokens}; give a number from 1")
-    limit = room if max_tokens is None else min(max_tokens, room)
-    detokenizer, stopper = Detokenizer(model.tokenizer), _Stopper(stop)
+    limit = room if max_tokens is None else min(integer(max_tokens, "max_tokens", 1), room)
+    end_ids = frozenset() if ignore_eos else model.eos_ids
+    decoder = Decoder(model.tokenizer, token_ids, limit, params, end_ids=end_ids, stop=stop)
 
-    start = time.perf_counter()
-    reused = session.keep_prefix(token_ids[:-1])
-    logits = session.forward(token_ids[reused:])
-    decode_start = time.perf_counter()
-    prompt_tok_s = (n_prompt - reused) / (decode_start - start)
-
-    context = np.empty(n_prompt + limit, np.int64)
-    context[:n_prompt] = token_ids
-    paused = 0.0  # the caller's time between two steps is not the model's
-    for n in range(1, limit + 1):
-        token = sampler.sample(logits[0, : model.n_tokens], context[: n_prompt + n - 1])
-        context[n_prompt + n - 1] = token
-        reason = None
-        if token in model.eos_ids and not ignore_eos:
-            reason = "stop"
-            text = ""
-        else:
-            if n < limit:
-                session.read_ahead([token])
-            text = stopper.step(detokenizer.step(token))
-            if stopper.found:
-                reason = "stop_string"
-            elif n == limit:
-                reason = "length"
-        if reason in ("stop", "length"):
-            text += stopper.step(detokenizer.flush())
-            if stopper.found:
-                reason = "stop_string"
-            else:
-                text += stopper.flush()
-        now = time.perf_counter()
-        decode_tok_s = (n - 1) / (now - decode_start - paused) if n > 1 else 0.0
-        yield Step(text, token, n_prompt, reused, n, prompt_tok_s, decode_tok_s, reason)
-        if reason:
+    decoder.begin()
+    decoder.n_reused = session.keep_prefix(token_ids[:-1])
+    logits = session.forward(token_ids[decoder.n_reused :])
+    while True:
+        assert logits is not None  # they were asked for
+        token = decoder.sample(logits[0, : model.n_tokens])
+        if decoder.goes_on(token):
+            session.read_ahead([token])
+        step = decoder.accept(token)
+        yield step
+        if step.finish_reason:
             return
-        paused += time.perf_counter() - now
+        decoder.begin()
         logits = session.forward([token])
 
 
@@ -99,8 +198,6 @@ class _Stopper:
     """Lets text through up to the first stop string; holds back an end that may be the beginning of one."""
 
     def __init__(self, stop: Sequence[str]):
-        if any(not s for s in stop):
-            raise EngramError("a stop string is empty; give some text")
         self.stop = tuple(stop)
         self.held = ""
         self.found = False

@@ -6,7 +6,7 @@ INPUT_IDS = "input_ids"
 ATTENTION_MASK = "attention_mask"
 LOGITS_ROWS = "logits_rows"  # positions of a chunk whose logits are wanted
 LOGITS = "logits"
-ENABLED = "engram_enabled"
+ENABLED = "engram_enabled"  # a sequence's own switch
 HIDDEN = "hidden"  # of a layer's own graph: the residual that enters the block
 HIDDEN_OUT = "hidden_out"
 
@@ -31,9 +31,14 @@ def present_conv(layer_id: int) -> str:
     return f"present_engram_conv_{layer_id}"
 
 
-def gate(layer_id: int) -> str:
-    """Output: how far the layer's gate opened."""
-    return f"engram_gate_{layer_id}"
+def gated(layer_id: int) -> str:
+    """Output: what the layer's gate let through of its value, for each stream."""
+    return f"engram_gated_{layer_id}"
+
+
+def value(layer_id: int) -> str:
+    """Output: the value itself. With `gated` it tells how far the gate opened."""
+    return f"engram_value_{layer_id}"
 
 
 def past_kv(block: int, part: str) -> str:

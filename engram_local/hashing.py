@@ -3,11 +3,14 @@
 Source: arXiv 2601.07372 and its demo's NgramHashMapping; which variant a model uses is data (config.py).
 """
 
+from typing import Any
+
 import numpy as np
 
 from engram_local import _native
+from engram_local.arguments import integers
 from engram_local.config import EngramConfig
-from engram_local.errors import ConfigError
+from engram_local.errors import ConfigError, TokenRangeError, UsageError
 
 DEAD = -1
 
@@ -28,40 +31,47 @@ class NgramHasher:
         self.config = config
         self.vocab_size = config.n_ids if token_map is None else len(token_map)
         self.max_lag = config.max_lag
-        self._map = token_map
+        self.token_map = token_map  # int32 [vocab_size], token id -> compressed id; None: ids are the tokens
         self._plans = {
             layer.layer_id: _native.HashPlan(layer.orders, config.mix, config.fill_id, config.segment_ids)
             for layer in config.layers
         }
 
-    def ids(self, token_ids) -> np.ndarray:
+    def ids(self, token_ids: Any) -> np.ndarray:
         """What is hashed: token ids [n] -> (compressed) ids int64 [n]. DEAD positions stay DEAD.
 
         Raises TokenRangeError, naming position and id, if a token lies outside [0, vocab_size).
         """
-        return _native.map_tokens(self._map, self.vocab_size, np.ascontiguousarray(token_ids, np.int64))
+        tokens = integers(token_ids, "token ids", 1, TokenRangeError)
+        return _native.map_tokens(self.token_map, self.vocab_size, tokens)
 
-    def row_ids(self, token_ids, layer_id: int, history: np.ndarray | None = None) -> np.ndarray:
+    def row_ids(self, token_ids: Any, layer_id: int, history: Any = None) -> np.ndarray:
         """Rows of one layer's table that each token reads: int64 [n, n_heads], order-major then head.
 
-        token_ids: [n]; history: int64 [max_lag] of `ids` (not token ids) before them, oldest first, DEAD where there is
-        none (the default). Raises TokenRangeError; ConfigError for a layer that has no table.
+        token_ids: integers [n]; history: [<= max_lag] of `ids` (not token ids) before them, oldest first, DEAD where
+        there is none. Raises TokenRangeError; ConfigError for a layer that has no table.
         Example: hasher.row_ids([5, 7, 9], layer_id=1).shape -> (3, 16)  # orders 2..3, 8 heads
         """
-        return self.rows_of_ids(self.ids(token_ids), layer_id, history)
-
-    def rows_of_ids(self, ids: np.ndarray, layer_id: int, history: np.ndarray | None = None) -> np.ndarray:
-        """`row_ids` for tokens that went through `ids` already: int64 [n] -> int64 [n, n_heads]."""
-        plan = self._plans.get(layer_id)
-        if plan is None:
-            raise ConfigError(f"no Engram layer {layer_id}; the model has {list(self._plans)}")
+        ids = self.ids(token_ids)
+        if ids.size and ids.min() < 0:
+            raise TokenRangeError(f"token id {DEAD} at position {ids.argmin()} is outside the vocabulary")
         if history is None:
-            return plan.rows(ids, 0)
-        return plan.rows(np.concatenate((history, ids)), len(history))
+            return self.row_ids_of(ids, layer_id, 0)
+        before = integers(history, "history", 1)
+        if before.size and not (before.min() >= DEAD and before.max() < self.config.n_ids):
+            raise UsageError(f"history holds ids outside [{DEAD}, {self.config.n_ids}); give what `ids` returned")
+        return self.row_ids_of(np.concatenate((before, ids)), layer_id, len(before))
 
-    def new_history(self) -> np.ndarray:
-        """The history before the first token: int64 [max_lag], all DEAD."""
-        return np.full(self.max_lag, DEAD, np.int64)
+    def row_ids_of(self, ids: np.ndarray, layer_id: int, n_history: int) -> np.ndarray:
+        """`row_ids` for what went through `ids` already: int64 [n_history + n], of which the first are only looked back
+        on -> int64 [n, n_heads]."""
+        return self.plan(layer_id).row_ids(ids, n_history)
+
+    def plan(self, layer_id: int) -> _native.HashPlan:
+        """One layer's hashing as the extension takes it (StepLookup). ConfigError for a layer that has no table."""
+        if layer_id not in self._plans:
+            raise ConfigError(f"no Engram layer {layer_id}; the model has {list(self._plans)}")
+        return self._plans[layer_id]
 
 
 def _checked_map(token_map: np.ndarray, n_ids: int) -> np.ndarray:
@@ -82,7 +92,7 @@ def _checked_map(token_map: np.ndarray, n_ids: int) -> np.ndarray:
 def row_ids_numpy(
     config: EngramConfig, layer_id: int, ids: np.ndarray, history: np.ndarray | None = None
 ) -> np.ndarray:
-    """The slow twin of `NgramHasher.rows_of_ids`, written from the rule's text: ids int64 [n] -> int64 [n, n_heads]."""
+    """The slow twin of `NgramHasher.row_ids`, written from the rule's text: ids int64 [n] -> int64 [n, n_heads]."""
     history = np.full(config.max_lag, DEAD, np.int64) if history is None else np.asarray(history, np.int64)
     stream = np.concatenate((np.full(config.max_lag, DEAD, np.int64), history, ids))
     n = len(ids)

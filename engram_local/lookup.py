@@ -1,32 +1,167 @@
-"""Rows of a single token in one native call, for the steps of decoding.
+"""The rows of a sequence: what its hashes look back on, the reads for its next tokens, and the time that they take.
 
 Hashing and gathering a token's rows takes about two microseconds; as separate calls from Python, with caches that the
-backbone has just emptied, it takes twenty times as long.
+backbone has just emptied, it takes twenty times as long. So tokens whose rows are in memory go through StepLookup, one
+native call for the next token of one sequence or of several; all others are read in one batch for all sequences.
 """
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 
 from engram_local import _native
-from engram_local.hashing import NgramHasher
+from engram_local.backends.base import Rows
+from engram_local.errors import UsageError
+from engram_local.hashing import DEAD, NgramHasher
+from engram_local.tables.model_tables import ModelTables
 from engram_local.tables.table import Table
 
 
+class RowSource(Protocol):
+    """Where rows come from: a model's tables, or what stands in for them."""
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens that one `start` is best given."""
+        ...
+
+    def start(self, row_ids: Mapping[int, np.ndarray]) -> Rows:
+        """Begin to read {layer_id: int64 [n, n_heads]} and return at once."""
+        ...
+
+
 class StepLookup:
-    """`Rows` (backends/base.py) of the last token read. Twin: NgramHasher.ids, rows_of_ids and Table.gather."""
+    """`Rows` (backends/base.py) of the last token read. Twin: NgramHasher.row_ids and Table.gather."""
 
-    def __init__(self, hasher: NgramHasher, tables: dict[int, Table]):
-        """Every table must be resident: others are read ahead of time, or within a limit."""
+    def __init__(self, hasher: NgramHasher, tables: Mapping[int, Table], n_sequences: int = 1):
+        """Every table must be mapped; a call takes a token of each of up to n_sequences sequences."""
         config = hasher.config
-        self.rows = {i: np.zeros((1, config.layer(i).row_width), np.float32) for i in tables}
-        layers = [(hasher._plans[i], table._data, self.rows[i][0]) for i, table in tables.items()]
+        self.rows = {i: np.zeros((n_sequences, config.layer(i).row_width), np.float32) for i in tables}
+        layers = [(hasher.plan(i), table.native, self.rows[i]) for i, table in tables.items()]
+        native = _native.StepLookup(hasher.token_map, hasher.vocab_size, hasher.max_lag, layers, n_sequences)
         # read(token id, ids int64, position): map the token, write its id to ids[position], and gather what it reads
-        # with the max_lag ids before. Raises TokenRangeError, TableError. Table.stats does not count these reads.
-        self.read = _native.StepLookup(hasher._map, hasher.vocab_size, hasher.max_lag, layers).read
-
-    @staticmethod
-    def fits(tables: dict[int, Table]) -> bool:
-        return all(table.access == "resident" for table in tables.values())
+        # with the max_lag ids before. read_all([(token id, ids, position), ...]): the same for several sequences, whose
+        # rows stand below each other. Both raise TokenRangeError, TableError.
+        self.read, self.read_all = native.read, native.read_all
 
     def wait(self, layer_id: int) -> np.ndarray:
-        """Rows of one layer, float32 [1, E]; valid until the next read."""
+        """Rows of one layer, float32 [n_sequences, E]; valid until the next read."""
         return self.rows[layer_id]
+
+
+class Lookup:
+    """The rows of one sequence, whose tokens its owner counts. Not for several threads at once."""
+
+    def __init__(self, hasher: NgramHasher, source: RowSource):
+        self.hasher, self.source = hasher, source
+        self.tables = source if isinstance(source, ModelTables) else None
+        self.seconds = 0.0  # of hashing, starting reads and waiting for rows
+        self._layer_ids = [layer.layer_id for layer in hasher.config.layers]
+        self._max_lag = hasher.max_lag
+        self._ids = np.full(self._max_lag + 256, DEAD)  # what the hashes read: the empty history, then the tokens' ids
+        self._ahead: tuple[np.ndarray, Rows] | None = None  # tokens whose reads have begun, and the reads
+        self._step: StepLookup | None = None
+        self._step_generation = 0  # of the tables that _step reads
+
+    @property
+    def resident(self) -> bool:
+        """Whether rows are there at once, so that reading ahead gains nothing."""
+        return self.tables is not None and self.tables.resident
+
+    def write(self, begin: int, tokens: np.ndarray) -> None:
+        """Put the ids of int64 tokens [n] at positions [begin, begin + n)."""
+        start = time.perf_counter()
+        self._reserve(begin + len(tokens))
+        self._ids[self._max_lag + begin :][: len(tokens)] = self.hasher.ids(tokens)
+        self.seconds += time.perf_counter() - start
+
+    def step(self, position: int, token: int) -> Rows:
+        """Write one token's id and gather its rows; of resident tables alone. Valid until the next step."""
+        start = time.perf_counter()
+        self._reserve(position + 1)
+        tables, step = self._mapped(), self._step
+        if step is None or self._step_generation != tables.generation:
+            step = self._step = StepLookup(self.hasher, tables)
+            self._step_generation = tables.generation
+        step.read(token, self._ids, self._max_lag + position)
+        self.seconds += time.perf_counter() - start
+        return step
+
+    def read_ahead(self, begin: int, tokens: np.ndarray) -> None:
+        """Begin the reads of tokens that will perhaps come next, and return at once."""
+        self.write(begin, tokens)
+        self._ahead = (tokens.copy(), start_reads([(self, begin, begin + len(tokens))])[0])
+
+    def take_ahead(self, tokens: np.ndarray) -> Rows | None:
+        """The reads that read_ahead began, if they were for these tokens; they are given up otherwise."""
+        ahead, self._ahead = self._ahead, None
+        return ahead[1] if ahead is not None and np.array_equal(ahead[0], tokens) else None
+
+    def drop_ahead(self) -> None:
+        """Give up the reads that read_ahead began."""
+        self._ahead = None
+
+    def row_ids(self, begin: int, end: int) -> dict[int, np.ndarray]:
+        """{layer_id: int64 [n, n_heads]} of positions [begin, end), whose ids have been written."""
+        ids = self._ids[begin : end + self._max_lag]
+        return {i: self.hasher.row_ids_of(ids, i, self._max_lag) for i in self._layer_ids}
+
+    def _mapped(self) -> ModelTables:
+        if self.tables is None:
+            raise UsageError("rows of another source are read in batches, not token by token")
+        return self.tables
+
+    def _reserve(self, n_tokens: int) -> None:
+        if self._max_lag + n_tokens > len(self._ids):
+            self._ids = np.resize(self._ids, self._max_lag + max(n_tokens, 2 * len(self._ids)))
+
+
+def start_reads(parts: Sequence[tuple[Lookup, int, int]]) -> list[Rows]:
+    """Hash positions [begin, end) of each (sequence, begin, end) and start reading their rows, all of one source in one
+    batch. Returns the rows of each."""
+    start = time.perf_counter()
+    found: dict[int, Rows] = {}
+    for source in {id(lookup.source): lookup.source for lookup, _, _ in parts}.values():
+        members = [i for i, (lookup, _, _) in enumerate(parts) if lookup.source is source]
+        row_ids = [parts[i][0].row_ids(*parts[i][1:]) for i in members]
+        together = row_ids[0]
+        if len(members) > 1:
+            together = {layer_id: np.concatenate([x[layer_id] for x in row_ids]) for layer_id in row_ids[0]}
+        rows, first = source.start(together), 0
+        for i in members:
+            lookup, begin, end = parts[i]
+            found[i] = _Part(rows, first, first + end - begin, lookup)
+            first += end - begin
+    seconds = (time.perf_counter() - start) / len(parts)
+    for lookup, _, _ in parts:
+        lookup.seconds += seconds
+    return [found[i] for i in range(len(parts))]
+
+
+def step_together(parts: Sequence[tuple[Lookup, int, int]]) -> list[Rows]:
+    """`Lookup.step` of several (sequence, position, token) of one model's resident tables in one native call."""
+    start = time.perf_counter()
+    first = parts[0][0]
+    step = StepLookup(first.hasher, first._mapped(), len(parts))
+    for lookup, position, _ in parts:
+        lookup._reserve(position + 1)
+    step.read_all([(token, lookup._ids, lookup._max_lag + position) for lookup, position, token in parts])
+    seconds = (time.perf_counter() - start) / len(parts)
+    for lookup, _, _ in parts:
+        lookup.seconds += seconds
+    return [_Part(step, i, i + 1, lookup) for i, (lookup, _, _) in enumerate(parts)]
+
+
+class _Part:
+    """One sequence's rows [first, last) of a batch; the time that a backend waits for them is booked to it."""
+
+    def __init__(self, rows: Rows, first: int, last: int, lookup: Lookup):
+        self.rows, self.first, self.last, self.lookup = rows, first, last, lookup
+
+    def wait(self, layer_id: int) -> np.ndarray:
+        start = time.perf_counter()
+        rows = self.rows.wait(layer_id)
+        self.lookup.seconds += time.perf_counter() - start
+        return rows[self.first : self.last]

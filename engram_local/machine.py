@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 _CGROUPS = Path("/sys/fs/cgroup")
@@ -28,20 +29,24 @@ def _system_bytes() -> int | None:
 
 
 def _cgroup_bytes() -> int | None:
-    """What is left below the tightest limit of this process's control groups (version 2 or 1), None without one."""
-    left = []
-    for controllers, path in _own_groups():
-        if not controllers:
-            root, limit, used = _CGROUPS, "memory.max", "memory.current"
-        elif "memory" in controllers.split(","):
-            root, limit, used = _CGROUPS / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"
-        else:
-            continue
-        group = root / path.lstrip("/")
-        while group == root or root in group.parents:
-            left.append(_left_of(group, limit, used))
-            group = group.parent
+    """What is left below the tightest limit of this process's control groups, None without one."""
+    names = {2: ("memory.max", "memory.current"), 1: ("memory.limit_in_bytes", "memory.usage_in_bytes")}
+    left = [_left_of(group, *names[version]) for group, version in _groups("memory")]
     return min((x for x in left if x is not None), default=None)
+
+
+def _groups(controller: str) -> Iterator[tuple[Path, int]]:
+    """(folder, version 2 or 1) of every control group of this process that may hold limits, its own ones first."""
+    for controllers, path in _own_groups():
+        if controllers and controller not in controllers.split(","):
+            continue
+        root = _CGROUPS / controller if controllers else _CGROUPS
+        group = root / path.lstrip(
+            "/"
+        )  # in a container, which sees less of the tree, perhaps none of these but the root
+        while group == root or root in group.parents:
+            yield group, 1 if controllers else 2
+            group = group.parent
 
 
 def _own_groups() -> list[tuple[str, str]]:
@@ -50,7 +55,7 @@ def _own_groups() -> list[tuple[str, str]]:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
     except OSError:
         return []
-    return [tuple(line.split(":", 2)[1:]) for line in lines]
+    return [(controllers, path) for _, controllers, path in (line.split(":", 2) for line in lines)]
 
 
 def _left_of(group: Path, limit: str, used: str) -> int | None:
@@ -63,7 +68,18 @@ def _left_of(group: Path, limit: str, used: str) -> int | None:
 
 
 def physical_cores() -> int:
-    """Cores this process may run on, two hyperthreads counted as one where the system tells them apart."""
+    """Cores this process may run on, two hyperthreads counted as one where the system tells them apart; no more than a
+    container's CPU quota allows, rounded down, and at least 1."""
+    return min(_allowed_cores(), _quota_cpus())
+
+
+def usable_cpus() -> int:
+    """The same, with each hyperthread counted: more threads than these only wait for each other."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(allowed, _quota_cpus())
+
+
+def _allowed_cores() -> int:
     if not hasattr(os, "sched_getaffinity"):
         return os.cpu_count() or 1
     allowed = os.sched_getaffinity(0)
@@ -74,3 +90,21 @@ def physical_cores() -> int:
         except OSError:
             return len(allowed)
     return len(cores)
+
+
+def _quota_cpus() -> int:
+    """CPUs that the tightest quota of this process's control groups gives it; a large number without one."""
+    quotas = [_quota_of(group, version) for group, version in _groups("cpu")]
+    return max(1, int(min((x for x in quotas if x is not None), default=2**20)))
+
+
+def _quota_of(group: Path, version: int) -> float | None:
+    """CPU time that a group may use in a period of wall time."""
+    try:
+        if version == 2:
+            quota, period = map(int, (group / "cpu.max").read_text().split())
+        else:
+            quota, period = (int((group / f"cpu.cfs_{x}_us").read_text()) for x in ("quota", "period"))
+    except (OSError, ValueError):  # no such file, or "max"
+        return None
+    return quota / period if quota > 0 and period > 0 else None

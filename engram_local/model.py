@@ -1,19 +1,26 @@
 """A loaded model: backbone, tables, hasher and tokenizer of one model folder. `load` is where Python users begin."""
 
+import ctypes
+import os
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
+from weakref import WeakSet
 
+from engram_local.arguments import integer
 from engram_local.backends import choose_backend, open_backend
 from engram_local.backends.base import Backend
-from engram_local.errors import ContextOverflowError, EngramError, ModelFolderError, UsageError
+from engram_local.end_tokens import end_tokens
+from engram_local.errors import ContextOverflowError, ModelFolderError, UsageError
 from engram_local.hashing import NgramHasher
-from engram_local.machine import physical_cores
+from engram_local.lookup import RowSource
+from engram_local.machine import physical_cores, usable_cpus
 from engram_local.model_folder import POCKET, ModelFolder
+from engram_local.sampling import own_settings
 from engram_local.session import Session
-from engram_local.sizes import format_size
-from engram_local.tables.links import read_layout
-from engram_local.tables.table import LEAST_READ_BYTES, RowReader, Table
-from engram_local.tokenization import open_tokenizer
+from engram_local.tables.model_tables import ModelTables
+from engram_local.tokenization import Tokenizer, open_tokenizer
 
 
 def load(
@@ -23,31 +30,29 @@ def load(
     threads: int | None = None,
     memory: bool = True,
     table_access: str = "auto",
-    ram_limit: int | None = None,
+    ram_limit: int | str | None = None,
     context_length: int | None = None,
     verbose: bool = False,
-    **backend_options,
+    **backend_options: Any,
 ) -> "Model":
     """Open a model folder and load it.
 
     Parameters: path: a model folder, by default the pocket model of this package; backend: "auto", "onnx" or "gguf";
-                threads: of the backbone, by default one per physical core; memory: False leaves the Engram layers out
-                of every session that does not ask for them; table_access: see tables.Table; ram_limit: bytes of
-                memory that the rows of all tables may take; context_length: tokens, by default the model's own;
+                threads: of the backbone, by default one per physical core, at most one per CPU; memory: False leaves
+                the Engram layers out of every session that does not ask for them; table_access, ram_limit: see
+                tables/budget.py, bytes or text ("2GiB"); context_length: tokens, by default the model's own;
                 backend_options: passed to the backend (gguf: n_gpu_layers; onnx: spinning).
     Raises:     EngramError (ModelFolderError, ConfigError, TableError, BackendError): one line saying what to do.
     """
     folder = ModelFolder.open(path if path is not None else POCKET)
-    if threads is not None and threads < 1:
-        raise UsageError(f"threads is {threads}; give a number from 1")
     name = choose_backend(folder, backend)
     limit = folder.context_length
-    if context_length is not None and not 1 <= context_length <= limit:
+    if context_length is not None and not 1 <= integer(context_length, "context_length") <= limit:
         raise ContextOverflowError(f"context_length is {context_length}; this model takes 1 to {limit} tokens")
     return Model(
         folder,
         name,
-        threads=threads or physical_cores(),
+        threads=physical_cores() if threads is None else integer(threads, "threads", 1),
         memory=memory,
         table_access=table_access,
         ram_limit=ram_limit,
@@ -58,60 +63,96 @@ def load(
 
 
 class Model:
-    """Everything of a model that sessions share. Close it, or use it as a context manager."""
+    """Everything of a model that sessions share. Close it, or use it as a context manager; a closed one raises
+    UsageError from every method, and so does one that was loaded before fork() in the child.
+
+    notes: what took effect in another way than it was asked for, a line each.
+    """
 
     def __init__(
         self,
-        folder,
-        backend_name,
+        folder: ModelFolder,
+        backend_name: str,
         *,
-        threads,
-        memory,
-        table_access,
-        ram_limit,
-        context_length,
-        verbose,
-        backend_options,
+        threads: int,
+        memory: bool,
+        table_access: str,
+        ram_limit: int | str | None,
+        context_length: int,
+        verbose: bool,
+        backend_options: dict[str, Any],
     ):
         """Use `load`."""
-        self.folder: ModelFolder = folder
+        self._backend: Backend | None = None
+        self._tables: ModelTables | None = None
+        self._sessions: WeakSet[Session] = WeakSet()
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+        self.folder = folder
         self.config = folder.engram
-        self.threads = threads
+        self.notes: list[str] = []
+        self.threads = min(threads, usable_cpus())
+        if self.threads < threads:
+            self.notes.append(f"{threads} threads were asked for, {self.threads} are used: one for each CPU there is")
         self.memory = memory
-        self.table_access, self.ram_limit = table_access, ram_limit
         self.hasher = NgramHasher(folder.engram, folder.token_map)
-        self.tables: dict[int, Table] = {}
-        self.reader: RowReader | None = None
-        self.backend: Backend | None = None
         try:
-            self.tables = open_tables(folder, table_access, ram_limit)
-            self.reader = RowReader(self.tables)
-            self.backend = open_backend(
+            self._tables = ModelTables.of(folder, table_access, ram_limit)
+            self._backend = open_backend(
                 backend_name,
                 folder,
-                threads=threads,
+                threads=self.threads,
                 context_length=context_length,
                 verbose=verbose,
                 **backend_options,
             )
-            self.context_length = min(context_length, self.backend.context_length)
-            self.tokenizer = open_tokenizer(folder)
+            self.context_length = min(context_length, self._backend.context_length)
+            self.tokenizer: Tokenizer = open_tokenizer(folder)
             self._check_tokenizer()
-            self.eos_ids = folder.eos_ids() or frozenset(self.tokenizer.end_ids())
+            self.eos_ids = frozenset(end_tokens(folder, self.tokenizer, gguf=self._backend.name == "gguf"))
         except BaseException:
             self.close()
             raise
+        _models.add(self)
+
+    @property
+    def backend(self) -> Backend:
+        """The loaded backbone."""
+        return self.check_open()[0]
+
+    @property
+    def tables(self) -> ModelTables:
+        """The tables: {layer_id: Table}, read together."""
+        return self.check_open()[1]
+
+    @property
+    def forked(self) -> bool:
+        """Whether this is a child of the process that loaded the model, with the memory but without the threads."""
+        return self._pid != os.getpid()
 
     @property
     def n_tokens(self) -> int:
         """Token ids that both the backbone and the hashing know; a backbone's vocabulary is often padded."""
         return min(self.hasher.vocab_size, self.backend.vocab_size)
 
-    def session(self, memory: bool | None = None) -> Session:
-        """A new, empty context. `memory` None takes what the model was loaded with."""
-        if self.backend is None:
-            raise UsageError("this model is closed; load it again")
-        return Session(self, self.memory if memory is None else memory)
+    def check_open(self) -> tuple[Backend, ModelTables]:
+        """What is open. Raises UsageError where the model cannot be used."""
+        if self._pid != os.getpid():
+            raise UsageError(
+                "the model was loaded before fork(), and its threads are not in this process; load it here"
+            )
+        if self._backend is None or self._tables is None:
+            raise UsageError("the model is closed; load it again")
+        return self._backend, self._tables
+
+    def session(self, memory: bool | None = None, rows: RowSource | None = None) -> Session:
+        """A new, empty context. `memory` None takes what the model was loaded with; `rows` stands in for the tables."""
+        self.check_open()
+        with self._lock:
+            self.check_open()
+            session = Session(self, self.memory if memory is None else memory, rows)
+            self._sessions.add(session)
+        return session
 
     def generate(
         self,
@@ -119,7 +160,7 @@ class Model:
         *,
         raw: bool = False,
         memory: bool | None = None,
-        **options,
+        **options: Any,
     ) -> Iterator[str]:
         """Stream the answer's text in pieces.
 
@@ -140,41 +181,43 @@ class Model:
             session.close()
 
     def prompt_ids(self, prompt: str | Sequence[dict[str, str]], raw: bool = False) -> list[int]:
-        """Token ids of a prompt as `generate` takes it. Raises EngramError where it is empty."""
-        if not isinstance(prompt, str):
-            return self.tokenizer.encode_chat(prompt)
-        if not prompt:
-            raise UsageError("the prompt is empty; give some text")
-        if raw or self.tokenizer.template is None:
-            return self.tokenizer.encode(prompt)
-        return self.tokenizer.encode_chat([{"role": "user", "content": prompt}])
+        """Token ids of a prompt as `generate` takes it; see generation.prompt_ids."""
+        from engram_local.generation import prompt_ids
 
-    def sampling(self, **given) -> dict:
-        """Fields of SamplingParams: those given and not None, else the model's own (generation_config.json)."""
-        own = self.folder.generation_config()
-        filters = ("temperature", "top_k", "top_p", "min_p") if own.get("do_sample") else ()
-        chosen = {"temperature": 1.0} if filters else {}
-        chosen |= {key: own[key] for key in (*filters, "repetition_penalty") if own.get(key) is not None}
-        return chosen | {key: value for key, value in given.items() if value is not None}
+        self.check_open()
+        return prompt_ids(self.tokenizer, prompt, raw, self.context_length)
 
-    def stats(self) -> dict:
-        """What the table reader counted since the model was loaded."""
-        return self.reader.stats()
+    def sampling(self, **given: Any) -> dict[str, Any]:
+        """Fields of SamplingParams: those given and not None, else the model's own (generation_config.json). Raises
+        ModelFolderError where those cannot be."""
+        own = own_settings(self.folder.generation_config(), f"{self.folder.path}/generation_config.json")
+        return own | {key: value for key, value in given.items() if value is not None}
+
+    def stats(self) -> dict[int, dict[str, Any]]:
+        """{layer_id: what took effect and what was read since the tables were opened} (tables.Table.stats)."""
+        return self.tables.stats()
 
     def close(self) -> None:
-        """Give back files and memory; sessions of this model end with it."""
-        if self.backend is not None:
-            self.backend.close()
-        if self.reader is not None:
-            self.reader.close()
-        for table in self.tables.values():
-            table.close()
-        self.backend, self.reader, self.tables = None, None, {}
+        """Give back files and memory, once a forward that another thread is in has ended. Sessions of this model end
+        with it. Closing again does nothing."""
+        if self.forked:
+            return
+        with self._lock:
+            backend, self._backend = self._backend, None
+            for session in list(self._sessions):
+                session.close()
+            if backend is not None:
+                backend.close()
+            if self._tables is not None:
+                self._tables.close()
+
+    def __del__(self) -> None:
+        self.close()
 
     def __enter__(self) -> "Model":
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _check_tokenizer(self) -> None:
@@ -187,29 +230,14 @@ class Model:
             )
 
 
-def open_tables(folder: ModelFolder, access: str = "auto", ram_limit: int | None = None) -> dict[int, Table]:
-    """{layer_id: Table}, checked against config.json; tables share `ram_limit` by size. Raises TableError,
-    ModelFolderError."""
-    tables = {}
-    sizes = {x.layer_id: read_layout(folder.file(x.table)).data_bytes for x in folder.engram.layers}
-    try:
-        for layer in folder.engram.layers:
-            path = folder.file(layer.table)
-            share = sizes[layer.layer_id] / sum(sizes.values())
-            table = tables[layer.layer_id] = Table(path, access=access, ram_limit=ram_limit, share=share)
-            if table.access == "direct" and ram_limit is not None and ram_limit < LEAST_READ_BYTES:
-                raise EngramError(
-                    f"a RAM limit of {format_size(ram_limit)} is too little: reading rows from disk takes "
-                    f"{format_size(LEAST_READ_BYTES)}; give more with --ram-limit"
-                )
-            found = (table.n_rows, table.dim, table.encoding)
-            if found != (layer.n_rows, layer.head_dim, layer.encoding):
-                raise ModelFolderError(
-                    f"{path}: holds {found[0]} rows of {found[1]} values ({found[2]}), config.json says "
-                    f"{layer.n_rows} of {layer.head_dim} ({layer.encoding}); export the model again"
-                )
-    except BaseException:
-        for table in tables.values():
-            table.close()
-        raise
-    return tables
+_models: WeakSet[Model] = WeakSet()
+
+
+def _after_fork() -> None:
+    """A runtime whose threads stayed in the parent waits for them when it is freed: a child never frees it."""
+    for model in _models:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(model))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

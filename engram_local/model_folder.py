@@ -6,7 +6,6 @@ Opening costs a few small reads; `verify` re-reads every byte.
 import hashlib
 import json
 import os
-import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from engram_local import __version__
 from engram_local.config import EngramConfig, inside
 from engram_local.errors import ConfigError, EngramError, ModelFolderError
 from engram_local.graph_names import GGUF_FILE, ONNX_FILE
+from engram_local.tables.headers import read_header
 
 FORMAT = "engram_local.model.v1"
 MANIFEST = "manifest.json"
@@ -45,25 +45,14 @@ def read_json(path: str | Path, error: type[EngramError] = ModelFolderError) -> 
 
 def read_token_map(path: str | Path) -> np.ndarray:
     """The tensor `token_map`, int32 [vocab], of a safetensors file. Raises ModelFolderError."""
-    try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_JSON_BYTES)
-    except OSError as problem:
-        raise ModelFolderError(f"{path}: cannot be read: {problem.strerror or problem}") from problem
-    try:
-        (header_bytes,) = struct.unpack_from("<Q", data)
-        if header_bytes > len(data) - 8:
-            raise ValueError(f"a header of {header_bytes} bytes in a file of {len(data)}")
-        entry = json.loads(data[8 : 8 + header_bytes])["token_map"]
-        begin, end = entry["data_offsets"]
-        (vocab,) = entry["shape"]
-        if entry["dtype"] != "I32" or begin < 0 or end - begin != 4 * vocab or 8 + header_bytes + end > len(data):
-            raise ValueError(f"tensor token_map is {str(entry)[:120]}")
-        return np.frombuffer(data, "<i4", count=vocab, offset=8 + header_bytes + begin).astype(np.int32)
-    except (ValueError, KeyError, TypeError, struct.error, RecursionError) as problem:
-        raise ModelFolderError(
-            f"{path}: not a token map (safetensors, tensor token_map, I32 [vocab]): {str(problem)[:160]}"
-        ) from problem
+    header = read_header(path, "a token map", ModelFolderError, "export the model again")
+    tensor = header.tensors.get("token_map")
+    if tensor is None or tensor.dtype != "I32" or len(tensor.shape) != 1 or tensor.n_bytes > MAX_JSON_BYTES:
+        found = "missing" if tensor is None else f"{tensor.dtype} {list(tensor.shape)}"
+        raise ModelFolderError(f"{path}: not a token map (tensor token_map, I32 [vocab]): it is {found}")
+    with open(path, "rb") as file:
+        file.seek(tensor.offset)
+        return np.frombuffer(file.read(tensor.n_bytes), "<i4").astype(np.int32)
 
 
 class ModelFolder:
@@ -74,7 +63,7 @@ class ModelFolder:
         self.config = config  # Hugging Face's config.json
         self.engram = engram
         self.manifest = manifest
-        self.token_map = None if engram.token_map is None else self._open_token_map()
+        self.token_map = None if engram.token_map is None else self._open_token_map(engram.token_map)
 
     @classmethod
     def open(cls, path: str | Path) -> "ModelFolder":
@@ -103,25 +92,34 @@ class ModelFolder:
         return folder
 
     def file(self, name: str) -> Path:
-        """Path of one of the model's files. Raises ModelFolderError where it is not there."""
+        """Path of one of the model's files. Raises ModelFolderError where it is not there, or the manifest does not
+        list it."""
         if not inside(name):
             raise ModelFolderError(f"{self.path}: {name!r} is not a path inside the folder")
         path = self.path / name
-        if not path.is_file():
-            raise ModelFolderError(f"{path}: no such file; fetch or export the model again")
+        if not self.lists(name):
+            problem = f"{MANIFEST} does not list it" if path.is_file() else "no such file"
+            raise ModelFolderError(f"{path}: {problem}; fetch or export the model again")
         return path
+
+    def lists(self, name: str) -> bool:
+        """Whether `name` is one of the model's files: those that the manifest lists. Others are ignored."""
+        return name in self.manifest["files"]
 
     @property
     def has_onnx(self) -> bool:
-        return (self.path / ONNX_FILE).is_file()
+        """Whether there is a backbone for ONNX Runtime."""
+        return self.lists(ONNX_FILE)
 
     @property
     def has_gguf(self) -> bool:
-        return (self.path / GGUF_FILE).is_file()
+        """Whether there is a backbone for llama.cpp."""
+        return self.lists(GGUF_FILE)
 
     @property
     def has_tokenizer(self) -> bool:
-        return (self.path / "tokenizer.json").is_file()
+        """Whether there is a tokenizer.json."""
+        return self.lists("tokenizer.json")
 
     @property
     def context_length(self) -> int:
@@ -130,6 +128,7 @@ class ModelFolder:
 
     @property
     def vocab_size(self) -> int:
+        """Tokens that the backbone has logits for."""
         return self._integer("vocab_size", 1)
 
     @property
@@ -142,21 +141,25 @@ class ModelFolder:
     def generation_config(self) -> dict:
         """generation_config.json, empty where the folder has none."""
         path = self.path / "generation_config.json"
-        settings = read_json(path) if path.is_file() else {}
+        settings = read_json(path) if self.lists(path.name) else {}
         if not isinstance(settings, dict):
             raise ModelFolderError(f"{path}: not a JSON object")
         return settings
 
     def eos_ids(self) -> frozenset[int]:
-        """Token ids that end an answer."""
-        for source in (self.generation_config(), self.config):
+        """Token ids that end an answer as the folder's configurations say."""
+        return frozenset(i for ids in self.eos_ids_by_file().values() for i in ids)
+
+    def eos_ids_by_file(self) -> dict[str, list[int]]:
+        """{file: its eos_token_id}. Raises ConfigError."""
+        found = {}
+        for name, source in (("generation_config.json", self.generation_config()), ("config.json", self.config)):
             ids = source.get("eos_token_id")
             ids = [] if ids is None else ids if isinstance(ids, list) else [ids]
             if any(type(i) is not int for i in ids):
-                raise ConfigError(f"{self.path}: eos_token_id is {str(ids)[:80]}, not token ids; correct config.json")
-            if ids:
-                return frozenset(ids)
-        return frozenset()
+                raise ConfigError(f"{self.path / name}: eos_token_id is {str(ids)[:80]}, not token ids; correct it")
+            found[name] = ids
+        return found
 
     def _integer(self, key: str, low: int) -> int:
         value = self.config.get(key)
@@ -164,11 +167,11 @@ class ModelFolder:
             raise ConfigError(f"{self.path / 'config.json'}: {key} is {str(value)[:40]}, not an integer from {low}")
         return value
 
-    def _open_token_map(self) -> np.ndarray:
-        path = self.file(self.engram.token_map)
+    def _open_token_map(self, name: str) -> np.ndarray:
+        path = self.file(name)
         token_map = read_token_map(path)
         low, high = (int(token_map.min()), int(token_map.max())) if len(token_map) else (0, -1)
-        if low < -1 or high != self.engram.n_ids - 1:
+        if low < 0 or high != self.engram.n_ids - 1:
             raise ModelFolderError(
                 f"{path}: maps to ids {low} to {high}, config.json says {self.engram.n_ids} ids: every row would "
                 "be wrong; export the model again"
@@ -223,6 +226,7 @@ def check_size(path: Path, n_bytes: int) -> str | None:
 
 
 def sha256(path: Path, progress: Callable[[int], None] | None = None) -> str:
+    """Hexadecimal digest of a file; `progress` is told the bytes that are done. Raises OSError."""
     digest = hashlib.sha256()
     buffer = memoryview(bytearray(READ_BYTES))
     done = 0
@@ -249,10 +253,12 @@ def write_manifest(path: str | Path, export_info: dict | None = None, progress: 
     files = {}
     for name in folder_files(path):
         size = (path / name).stat().st_size
-        files[name] = {
-            "bytes": size,
-            "sha256": sha256(path / name, (lambda done, n=name, s=size: progress(n, done, s)) if progress else None),
-        }
+
+        def show(done: int, name: str = name, size: int = size) -> None:
+            if progress:
+                progress(name, done, size)
+
+        files[name] = {"bytes": size, "sha256": sha256(path / name, show)}
     manifest = {
         "format": FORMAT,
         "created_by": f"engram_local {__version__}",

@@ -4,12 +4,14 @@ The filters are Hugging Face's, in its order: repetition penalty, temperature, t
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from engram_local.errors import BackendError, EngramError
+from engram_local.arguments import integer, number
+from engram_local.errors import BackendError, ModelFolderError, UsageError
 
-MIN_FLOAT, MAX_FLOAT = 1e-38, 1e38
+MIN_FLOAT, MAX_FLOAT = 5e-324, 1.7976931348623157e308
 NUCLEUS = 1024  # most likely tokens sorted first; nearly every top-p set is smaller
 
 
@@ -24,21 +26,30 @@ class SamplingParams:
     repetition_penalty: float = 1.0
     seed: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, low, high, wanted in (
-            ("temperature", 0, MAX_FLOAT, "a number from 0"),
-            ("top_k", 0, 2**31, "an integer from 0"),
+            ("temperature", 0, MAX_FLOAT, "a finite number from 0"),
             ("top_p", MIN_FLOAT, 1, "a number above 0, up to 1"),
             ("min_p", 0, 1, "a number from 0 to 1"),
-            ("repetition_penalty", MIN_FLOAT, MAX_FLOAT, "a number above 0"),
-            ("seed", 0, 2**128, "an integer from 0"),
+            ("repetition_penalty", 0.001, 1000, "a number from 0.001 to 1000"),
         ):
-            value = getattr(self, name)
-            if name == "seed" and value is None:
-                continue
-            kinds = (int,) if wanted.startswith("an integer") else (int, float)
-            if not isinstance(value, kinds) or not low <= value <= high:
-                raise EngramError(f"{name} is {value}; give {wanted}")
+            object.__setattr__(self, name, number(getattr(self, name), name, wanted, low, high))
+        object.__setattr__(self, "top_k", integer(self.top_k, "top_k", 0))
+        if self.seed is not None:
+            object.__setattr__(self, "seed", integer(self.seed, "seed", 0, 2**128))
+
+
+def own_settings(settings: dict[str, Any], source: str) -> dict[str, Any]:
+    """Fields of SamplingParams that a model's generation_config.json sets. `source` names the file. Raises
+    ModelFolderError for what cannot be."""
+    filters = ("temperature", "top_k", "top_p", "min_p") if settings.get("do_sample") else ()
+    chosen: dict[str, Any] = {"temperature": 1.0} if filters else {}
+    chosen |= {key: settings[key] for key in (*filters, "repetition_penalty") if settings.get(key) is not None}
+    try:
+        SamplingParams(**chosen)
+    except UsageError as error:
+        raise ModelFolderError(f"{source}: {error}; correct it") from error
+    return chosen
 
 
 class Sampler:
@@ -81,8 +92,8 @@ def candidates(logits: np.ndarray, params: SamplingParams) -> tuple[np.ndarray, 
 
     Sorts only as many tokens as the filters can keep. Twin: candidates_full.
     """
-    scaled = logits.astype(np.float64) / params.temperature
-    weights = np.exp(scaled - scaled.max())
+    scaled = _scaled(logits, params.temperature)
+    weights = np.exp(scaled)
     n = len(weights)
     limit = min(params.top_k or n, n)
     if limit == n and params.top_p < 1:
@@ -105,6 +116,13 @@ def candidates(logits: np.ndarray, params: SamplingParams) -> tuple[np.ndarray, 
     return ids[:n_kept], kept[:n_kept]
 
 
+def _scaled(logits: np.ndarray, temperature: float) -> np.ndarray:
+    """float64, the largest 0: no temperature overflows then, however small."""
+    distance = logits.astype(np.float64) - logits.max()
+    with np.errstate(over="ignore"):  # -inf is right: it is never drawn
+        return distance / temperature
+
+
 def _largest(values: np.ndarray, k: int) -> np.ndarray:
     """Indices of the k largest values, largest first; equal values in the order of their index."""
     if k < len(values):
@@ -119,11 +137,11 @@ def _largest(values: np.ndarray, k: int) -> np.ndarray:
 
 def candidates_full(logits: np.ndarray, params: SamplingParams) -> tuple[np.ndarray, np.ndarray]:
     """The same as `candidates`, one filter after another over the whole sorted vocabulary."""
-    scaled = logits.astype(np.float64) / params.temperature
+    scaled = _scaled(logits, params.temperature)
     ids = np.argsort(-scaled, kind="stable")
     if params.top_k:
         ids = ids[: params.top_k]
-    weights = np.exp(scaled - scaled.max())[ids]
+    weights = np.exp(scaled)[ids]
     probabilities = weights / weights.sum()
     keep = np.ones(len(ids), bool)
     running = 0.0

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from engram_local import model_folder
+from engram_local.config import LayerConfig
 from engram_local.errors import EngramError
 from engram_local.model_folder import ModelFolder, Progress, check_size, folder_files, read_manifest, sha256
 from engram_local.tables import file as table_file
-from engram_local.tables.links import read_layout
+from engram_local.tables.table import read_layout
 
 LIMITS = (
     "the manifest is not signed: whoever can write the folder can write its checksums too",
@@ -54,8 +55,8 @@ def verify(path: str | Path, progress: Progress | None = None) -> Iterator[Findi
     yield Finding(True, "config.json", f"{len(folder.engram.layers)} Engram layers, heads and rows agree")
     for layer in folder.engram.layers:
         yield from _check_table(folder, layer, progress)
-    if folder.token_map is not None:
-        yield _check_token_map(folder)
+    if folder.token_map is not None and folder.engram.token_map is not None:
+        yield _check_token_map(folder, folder.engram.token_map, folder.token_map)
     yield from _check_backbone(folder)
 
 
@@ -77,18 +78,18 @@ def _check_file(path: Path, name: str, entry: dict, progress: Progress | None) -
     return Finding(True, name, f"size and sha256 agree ({entry['bytes']} bytes)")
 
 
-def _check_table(folder: ModelFolder, layer, progress: Progress | None) -> Iterator[Finding]:
+def _check_table(folder: ModelFolder, layer: LayerConfig, progress: Progress | None) -> Iterator[Finding]:
     path = folder.path / layer.table
     try:
         layout = read_layout(path)
     except EngramError as error:
         yield Finding(False, layer.table, str(error))
         return
-    have, want = (layout.rows, layout.dim, layout.encoding), (layer.n_rows, layer.head_dim, layer.encoding)
+    have, want = (layout.n_rows, layout.dim, layout.encoding), (layer.n_rows, layer.head_dim, layer.encoding)
     if have != want:
         yield Finding(False, layer.table, f"holds (rows, dim, encoding) {have}, config.json says {want}")
     if layout.files != (str(path),):
-        text = f"{layout.rows} rows lie in {', '.join(layout.files)}: their sizes agree, they have no checksums"
+        text = f"{layout.n_rows} rows lie in {', '.join(layout.files)}: their sizes agree, they have no checksums"
         yield Finding(None, layer.table, text)
         return
     n_problems, done = 0, 0
@@ -100,11 +101,10 @@ def _check_table(folder: ModelFolder, layer, progress: Progress | None) -> Itera
         if progress:
             progress(f"{layer.table} rows", found.done_bytes, found.total_bytes)
     if not n_problems:
-        yield Finding(True, layer.table, f"block checksums agree, {layout.rows} rows are finite ({done} bytes)")
+        yield Finding(True, layer.table, f"block checksums agree, {layout.n_rows} rows are finite ({done} bytes)")
 
 
-def _check_token_map(folder: ModelFolder) -> Finding:
-    name = folder.engram.token_map
+def _check_token_map(folder: ModelFolder, name: str, token_map: np.ndarray) -> Finding:
     if not folder.has_tokenizer:
         return Finding(None, name, "the folder has no tokenizer.json to derive it from: not checked")
     from engram_local.token_compression import compression_map
@@ -113,7 +113,7 @@ def _check_token_map(folder: ModelFolder) -> Finding:
         derived = compression_map(folder.path / "tokenizer.json")
     except EngramError as error:
         return Finding(False, name, str(error))
-    stored = folder.token_map[: len(derived)]
+    stored = token_map[: len(derived)]
     if len(stored) < len(derived):
         return Finding(False, name, f"covers {len(stored)} of the tokenizer's {len(derived)} tokens")
     differing = np.flatnonzero(stored != derived)

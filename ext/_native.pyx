@@ -1,6 +1,7 @@
-# The extension's Python face: checks types once, releases the GIL, calls the C kernels. No arithmetic happens here.
+# The extension's Python face: checks types once, releases the GIL, calls the C functions of native.pxd.
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc, free
+from native cimport *
 
 import os
 import weakref
@@ -9,98 +10,10 @@ import numpy as np
 
 from engram_local.errors import RowRangeError, TableError, TokenRangeError
 
-cdef extern from "cpu.h":
-    enum: EL_AVX2, EL_AVX512, EL_NEON
-    int el_cpu_detected() nogil
-    int el_cpu_enabled() nogil
-    void el_cpu_enable(int features) nogil
-
-cdef extern from "hash.h":
-    enum: EL_MIX_XOR, EL_MIX_ADD
-    ctypedef struct el_hash_order:
-        int32_t n_terms, n_heads, n_shared
-        const int32_t *lags
-        const uint64_t *multipliers
-        const uint64_t *moduli
-        uint64_t smallest
-        const uint64_t *reciprocals
-        const double *inverses
-        const int64_t *offsets
-    ctypedef struct el_hash_plan:
-        int32_t n_orders, n_heads, mix, n_segment_ids
-        int64_t fill_id
-        const int64_t *segment_ids
-        const el_hash_order *orders
-    void el_hash_rows(const el_hash_plan *plan, const int64_t *ids, int64_t n_history, int64_t n, int64_t *rows) nogil
-    int64_t el_map_tokens(const int32_t *map, int64_t vocab_size, const int64_t *tokens, int64_t n, int64_t *out) nogil
-
-cdef extern from "table.h":
-    ctypedef struct el_extent:
-        int64_t first_row, n_rows, offset
-        const uint8_t *map
-        int32_t file
-    ctypedef struct el_column:
-        int64_t width
-        int32_t n_extents
-        const el_extent *extents
-    ctypedef struct el_table:
-        int64_t n_rows, dim, row_bytes
-        int32_t encoding
-        float scale
-        int32_t n_columns
-        el_column columns[2]
-        int32_t n_files
-        const int *fds
-        const int64_t *ends
-        int32_t alignment
-        el_cache *cache
-
-cdef extern from "cache.h":
-    ctypedef struct el_cache:
-        pass
-    ctypedef struct el_cache_stats:
-        int64_t bytes, capacity, rows, hits, misses
-    el_cache *el_cache_open(int64_t bytes, int64_t row_bytes) nogil
-    void el_cache_close(el_cache *cache) nogil
-    el_cache_stats el_cache_get_stats(el_cache *cache) nogil
-    void el_cache_reset(el_cache *cache) nogil
-
-cdef extern from "gather.h":
-    enum: EL_OK, EL_RANGE, EL_SCALE, EL_FAULT, EL_READ, EL_SHORT, EL_MEMORY, EL_FORKED
-    ctypedef struct el_result:
-        int status, error, file
-        int64_t position
-    void el_guard_install() nogil
-    int64_t el_first_outside(const int64_t *ids, int64_t n, int64_t n_rows) nogil
-    el_result el_gather_table(const el_table *table, const int64_t *ids, int64_t n, float *out) nogil
-    void el_prefetch_table(const el_table *table, const int64_t *ids, int64_t n) nogil
-
-cdef extern from "pages.h":
-    int64_t el_pages_hint(const el_table *table, const int64_t *ids, int64_t n) nogil
-
-cdef extern from "reader.h":
-    ctypedef struct el_job:
-        pass
-    ctypedef struct el_part:
-        const el_table *table
-        const int64_t *ids
-        int64_t n
-        float *out
-    ctypedef struct el_reader_stats:
-        int64_t rows, unique, requests, bytes
-    el_job *el_job_start(const el_part *parts, int32_t n_parts) nogil
-    el_result el_job_wait(el_job *job, int32_t part) nogil
-    void el_job_close(el_job *job) nogil
-    int el_direct_alignment(int fd) nogil
-    int el_reader_uses_uring() nogil
-    void el_reader_use_uring(int use) nogil
-    el_reader_stats el_reader_get_stats() nogil
-    void el_reader_after_fork() nogil
-
 CPU_FEATURES = {"avx512": EL_AVX512, "avx2": EL_AVX2, "neon": EL_NEON}
-# In the order of decode.h; those behind float32 occur only in other software's files.
-ENCODINGS = ("int8", "int4", "fp8_e4m3", "float16", "float32", "bfloat16", "fp8_e4m3_unscaled", "fp8_e4m3_float32",
-             "fp8_e4m3_float16", "fp8_e4m3_bfloat16", "q8_0", "q4_0", "q4_k")
+ENCODINGS = {(<bytes>el_encoding_names[i]).decode(): i for i in range(EL_N_ENCODINGS)}  # name: number in decode.h
+REFUSED, IN_MEMORY = EL_REFUSED, EL_IN_MEMORY
+DIRECT_READS = bool(el_reader_exists())  # else tables can only be mapped
 
 
 def cpu_features():
@@ -128,7 +41,9 @@ def map_tokens(const int32_t[::1] token_map, int64_t vocab_size, const int64_t[:
     cdef int64_t n = token_ids.shape[0], bad = -1
     out = np.empty(n, np.int64)
     cdef int64_t[::1] out_view = out
-    cdef const int32_t *map_pointer = NULL if token_map is None else &token_map[0]
+    cdef const int32_t *map_pointer = NULL
+    if token_map is not None:
+        map_pointer = &token_map[0]
     if n:
         with nogil:
             bad = el_map_tokens(map_pointer, vocab_size, &token_ids[0], n, &out_view[0])
@@ -141,9 +56,8 @@ def map_tokens(const int32_t[::1] token_map, int64_t vocab_size, const int64_t[:
 
 
 cdef class HashPlan:
-    """The hashing of one layer: numbers of its orders copied into C arrays."""
+    """The hashing of one layer: its numbers, copied into C arrays."""
     cdef el_hash_plan plan
-    cdef el_hash_order *orders
     cdef object keep  # the arrays that the pointers lead to
 
     def __init__(self, orders, str mix, int64_t fill_id, segment_ids):
@@ -151,40 +65,32 @@ cdef class HashPlan:
         cdef int32_t[::1] lags
         cdef uint64_t[::1] multipliers, moduli, reciprocals
         cdef double[::1] inverses
-        cdef int64_t[::1] offsets, segments
-        self.orders = <el_hash_order *>calloc(len(orders), sizeof(el_hash_order))
-        if self.orders == NULL:
+        cdef int64_t[::1] offsets, segments = np.array(sorted(segment_ids), np.int64)
+        self.keep = [segments]
+        self.plan.mix = EL_MIX_XOR if mix == "xor" else EL_MIX_ADD
+        self.plan.fill_id = fill_id
+        self.plan.n_segment_ids = <int32_t>segments.shape[0]
+        if segments.shape[0]:
+            self.plan.segment_ids = &segments[0]
+        self.plan.orders = <el_hash_order *>calloc(len(orders), sizeof(el_hash_order))
+        if self.plan.orders == NULL:
             raise MemoryError
-        self.keep = []
-        self.plan.n_heads = 0
-        previous = ()
+        self.plan.n_orders = <int32_t>len(orders)
         for i, order in enumerate(orders):
             lags = np.array([lag for lag, _ in order.terms], np.int32)
             multipliers = np.array([multiplier for _, multiplier in order.terms], np.uint64)
             moduli = np.array(order.moduli, np.uint64)
-            reciprocals = np.uint64(2**64 - 1) // np.asarray(moduli)
-            inverses = 1.0 / np.asarray(moduli)
             offsets = np.array(order.offsets, np.int64)
-            self.keep += [lags, multipliers, moduli, reciprocals, inverses, offsets]
-            shared = len(previous) if order.terms[: len(previous)] == previous else 0
-            previous = order.terms
-            self.orders[i] = el_hash_order(lags.shape[0], moduli.shape[0], shared, &lags[0], &multipliers[0],
-                                           &moduli[0], min(order.moduli), &reciprocals[0], &inverses[0], &offsets[0])
-            self.plan.n_heads += <int32_t>moduli.shape[0]
-        self.plan.n_orders = <int32_t>len(orders)
-        self.plan.orders = self.orders
-        self.plan.mix = EL_MIX_XOR if mix == "xor" else EL_MIX_ADD
-        self.plan.fill_id = fill_id
-        self.plan.n_segment_ids = <int32_t>len(segment_ids)
-        if segment_ids:
-            segments = np.array(sorted(segment_ids), np.int64)
-            self.keep.append(segments)
-            self.plan.segment_ids = &segments[0]
+            reciprocals, inverses = np.empty(len(order.moduli), np.uint64), np.empty(len(order.moduli))
+            self.keep += [lags, multipliers, moduli, offsets, reciprocals, inverses]
+            self.plan.orders[i] = el_hash_order(lags.shape[0], moduli.shape[0], &lags[0], &multipliers[0], &moduli[0],
+                                                &offsets[0], &reciprocals[0], &inverses[0])
+        el_hash_prepare(&self.plan)
 
     def __dealloc__(self):
-        free(self.orders)
+        free(self.plan.orders)
 
-    def rows(self, const int64_t[::1] ids, int64_t n_history):
+    def row_ids(self, const int64_t[::1] ids, int64_t n_history):
         """Row ids int64 [len(ids) - n_history, n_heads]; the first n_history ids are only looked back on."""
         cdef int64_t n = ids.shape[0] - n_history
         out = np.empty((n, self.plan.n_heads), np.int64)
@@ -195,15 +101,22 @@ cdef class HashPlan:
         return out
 
 
+cdef inline void count(el_table *table, int64_t n_rows) noexcept:
+    table.n_gathers += 1
+    table.n_rows_read += n_rows
+
+
 cdef class TableData:
     """Where a table's rows lie, and a cache for direct reads.
 
-    files: [(path, fd, bytes it must have)], fd -1 where none is open; owner: what keeps them open, held as long as this
-    and every ReadJob of it lives. columns: [(width, [(first_row, n_rows, offset, file,
-    map)])], `file` an index into files, `map` a buffer of the whole file or None for direct reads.
+    files: [(path, fd, bytes it must have, whether the page cache takes part in direct reads)], fd -1 where none is
+    open; owner: what keeps them open, held as long as this and every ReadJob of it lives.
+    columns: [(width, [(first_row, n_rows, offset, file, map)])], `file` an index into files, `map` a buffer of the
+    whole file, None for direct reads.
     """
     cdef el_table table
     cdef list keep
+    cdef int[::1] buffered
     cdef readonly list paths
     cdef object __weakref__
 
@@ -211,14 +124,16 @@ cdef class TableData:
                  int alignment=1, int64_t cache_bytes=0, owner=None):
         cdef el_extent *extents
         cdef const uint8_t[::1] map_view
-        cdef int[::1] fds = np.array([fd for _, fd, _ in files], np.intc)
-        cdef int64_t[::1] ends = np.array([end for _, _, end in files], np.int64)
-        self.paths = [path for path, _, _ in files]
+        cdef int[::1] fds = np.array([fd for _, fd, _, _ in files], np.intc)
+        cdef int64_t[::1] ends = np.array([end for _, _, end, _ in files], np.int64)
+        self.buffered = np.array([buffered for *_, buffered in files], np.intc)
+        self.paths = [path for path, *_ in files]
         self.keep = [fds, ends, owner]
-        self.table.encoding = ENCODINGS.index(encoding)
+        self.table.encoding = ENCODINGS[encoding]
         self.table.n_rows, self.table.dim, self.table.scale = n_rows, dim, scale
         self.table.alignment = alignment
         self.table.n_files, self.table.fds, self.table.ends = len(files), &fds[0], &ends[0]
+        self.table.buffered = &self.buffered[0]
         self.table.n_columns = len(columns)
         for c, (width, parts) in enumerate(columns):
             extents = <el_extent *>calloc(len(parts), sizeof(el_extent))
@@ -258,21 +173,37 @@ cdef class TableData:
         cdef el_result result
         if out.shape[0] != n * self.table.dim:
             raise ValueError(f"out has {out.shape[0]} values, not {n} x {self.table.dim}")
-        if not n:
-            return
-        with nogil:
-            result = el_gather_table(&self.table, &row_ids[0], n, &out[0])
-        if result.status != EL_OK:
-            raise self.error(result, row_ids)
-
-    def hint(self, const int64_t[::1] row_ids):
-        """Ask for the pages of mapped rows; how many they span."""
-        cdef int64_t n = row_ids.shape[0], pages = 0
         self.check(row_ids)
         if n:
             with nogil:
-                pages = el_pages_hint(&self.table, &row_ids[0], n)
-        return pages
+                result = el_gather_table(&self.table, &row_ids[0], n, &out[0])
+            if result.status != EL_OK:
+                raise self.error(result, row_ids)
+        count(&self.table, n)
+
+    def hint(self, const int64_t[::1] row_ids):
+        """Ask for the pages of mapped rows without waiting for them."""
+        cdef int64_t n = row_ids.shape[0]
+        self.check(row_ids)
+        if n:
+            with nogil:
+                el_pages_hint(&self.table, &row_ids[0], n)
+
+    def is_mapped(self):
+        """Whether every row lies in a map."""
+        return all(
+            self.table.columns[c].extents[e].map != NULL
+            for c in range(self.table.n_columns)
+            for e in range(self.table.columns[c].n_extents)
+        )
+
+    def counts(self):
+        """(batches, rows) that were asked for so far, whatever the way."""
+        return self.table.n_gathers, self.table.n_rows_read
+
+    def buffered_files(self):
+        """Paths whose file system refuses direct reads: the page cache takes part in them."""
+        return [path for path, buffered in zip(self.paths, self.buffered) if buffered]
 
     def cache_stats(self):
         """Bytes, capacity and use of the row cache; None without one."""
@@ -333,6 +264,8 @@ cdef class ReadJob:
             free(wanted)
         if self.job == NULL:
             raise MemoryError("no memory to read rows")
+        for data, row_ids, _ in parts:
+            count(&data.table, row_ids.shape[0])
 
     def __dealloc__(self):
         if self.job != NULL:
@@ -350,86 +283,97 @@ cdef class ReadJob:
             raise data.error(result, row_ids)
 
 
-ctypedef struct step_layer:
-    const el_hash_plan *plan
-    const el_table *table
-    float *out
-
-
 cdef class StepLookup:
     """One token's rows of every layer in one call: map the token, hash, gather from mapped tables.
 
-    token_map: int32 [vocab_size] or None; max_lag: how far a hash looks back;
-    layers: [(HashPlan, TableData, out float32 [n_heads * dim])].
+    token_map: int32 [vocab_size] or None; max_lag: how far a hash looks back; layers: [(HashPlan, TableData,
+    out float32 [n_sequences, n_heads * dim])]; n_sequences: most tokens of a call, one a sequence.
     """
     cdef const int32_t[::1] token_map
-    cdef int64_t vocab_size, max_lag, most_heads
-    cdef int32_t n_layers
-    cdef step_layer *layers
-    cdef int64_t *rows  # (n_layers, most_heads)
+    cdef int64_t n_sequences
+    cdef el_step step
+    cdef el_step_layer *layers
+    cdef el_step_token *tokens
     cdef list keep
 
-    def __init__(self, token_map, int64_t vocab_size, int64_t max_lag, list layers):
+    def __init__(self, token_map, int64_t vocab_size, int64_t max_lag, list layers, int64_t n_sequences=1):
         cdef HashPlan plan
         cdef TableData data
-        cdef float[::1] out
-        self.token_map, self.vocab_size, self.max_lag = token_map, vocab_size, max_lag
-        self.keep = layers
-        self.n_layers = len(layers)
-        self.most_heads = 1
-        self.layers = <step_layer *>calloc(len(layers) + 1, sizeof(step_layer))
-        if self.layers == NULL:
+        cdef float[:, ::1] out
+        self.token_map, self.n_sequences, self.keep = token_map, n_sequences, layers
+        if token_map is not None:
+            self.step.token_map = &self.token_map[0]
+        self.step.vocab_size, self.step.max_lag = vocab_size, max_lag
+        self.step.n_layers, self.step.most_heads = len(layers), 1
+        self.layers = <el_step_layer *>calloc(len(layers) + 1, sizeof(el_step_layer))
+        self.tokens = <el_step_token *>calloc(n_sequences + 1, sizeof(el_step_token))
+        if self.layers == NULL or self.tokens == NULL:
             raise MemoryError
         for i, (plan, data, out) in enumerate(layers):
-            for c in range(data.table.n_columns):
-                for e in range(data.table.columns[c].n_extents):
-                    if data.table.columns[c].extents[e].map == NULL:
-                        raise ValueError("a table is not mapped")
-            if out.shape[0] != plan.plan.n_heads * data.table.dim:
-                raise ValueError(f"out has {out.shape[0]} values, not {plan.plan.n_heads} x {data.table.dim}")
-            self.layers[i] = step_layer(&plan.plan, &data.table, &out[0])
-            self.most_heads = max(self.most_heads, plan.plan.n_heads)
-        self.rows = <int64_t *>calloc(len(layers) * self.most_heads + 1, sizeof(int64_t))
-        if self.rows == NULL:
+            if not data.is_mapped():
+                raise ValueError("a table is not mapped")
+            if out.shape[0] != n_sequences or out.shape[1] != plan.plan.n_heads * data.table.dim:
+                raise ValueError(f"out is {out.shape[0]} x {out.shape[1]}, not {n_sequences} x {plan.plan.n_heads} x "
+                                 f"{data.table.dim}")
+            self.layers[i] = el_step_layer(&plan.plan, &data.table, &out[0, 0])
+            self.step.most_heads = max(self.step.most_heads, plan.plan.n_heads)
+        self.step.layers = self.layers
+        self.step.row_ids = <int64_t *>calloc(len(layers) * n_sequences * self.step.most_heads + 1, sizeof(int64_t))
+        if self.step.row_ids == NULL:
             raise MemoryError
 
     def __dealloc__(self):
         free(self.layers)
-        free(self.rows)
+        free(self.tokens)
+        free(self.step.row_ids)
 
     def read(self, int64_t token, int64_t[::1] ids, int64_t position):
-        """Write the token's id to ids[position], and the rows that it reads with the ids before it to the outs."""
-        cdef el_result result = el_result(EL_OK, 0, 0, 0)
-        cdef int64_t n_history = min(position, self.max_lag)
-        cdef int64_t *rows = self.rows
-        cdef step_layer *layer
-        cdef TableData data
-        cdef int32_t i = 0
+        """Write the token's id to ids[position], and the rows that it reads with the ids before it to the outs[0]."""
+        self.place(0, token, ids, position)
+        self.run(1)
+
+    def read_all(self, list parts):
+        """The same for [(token, ids, position)] of several sequences; rows of the i-th go to the outs[i]."""
+        cdef int64_t[::1] ids
+        if not 0 < len(parts) <= self.n_sequences:
+            raise ValueError(f"{len(parts)} sequences, not 1 to {self.n_sequences}")
+        for i, (token, ids, position) in enumerate(parts):
+            self.place(i, token, ids, position)
+        self.run(len(parts))
+
+    cdef int place(self, int64_t i, int64_t token, int64_t[::1] ids, int64_t position) except -1:
         if not 0 <= position < ids.shape[0]:
             raise ValueError(f"position {position} of {ids.shape[0]} ids")
-        if el_map_tokens(NULL if self.token_map is None else &self.token_map[0], self.vocab_size, &token, 1,
-                         &ids[position]) >= 0:
-            raise TokenRangeError(f"token id {token} is outside the vocabulary of {self.vocab_size}")
+        self.tokens[i] = el_step_token(token, &ids[position], position)
+        return 0
+
+    cdef int run(self, int64_t n) except -1:
+        cdef el_step_result result
+        cdef TableData data
+        cdef HashPlan plan
+        cdef int64_t n_row_ids
+        cdef int32_t i
         with nogil:
-            for i in range(self.n_layers):
-                layer, rows = &self.layers[i], self.rows + i * self.most_heads
-                el_hash_rows(layer.plan, &ids[position - n_history], n_history, 1, rows)
-                el_prefetch_table(layer.table, rows, layer.plan.n_heads)
-            for i in range(self.n_layers):
-                layer, rows = &self.layers[i], self.rows + i * self.most_heads
-                result = el_gather_table(layer.table, rows, layer.plan.n_heads, layer.out)
-                if result.status != EL_OK:
-                    break
-        if result.status != EL_OK:
-            data = self.keep[i][1]
-            raise data.error(result, <int64_t[:self.most_heads]>rows)
+            result = el_step_read(&self.step, self.tokens, n)
+        if result.bad_token >= 0:
+            raise TokenRangeError(f"token id {self.tokens[result.bad_token].token} is outside the vocabulary of "
+                                  f"{self.step.vocab_size}")
+        if result.rows.status != EL_OK:
+            plan, data, _ = self.keep[result.layer]
+            n_row_ids = n * plan.plan.n_heads
+            row_ids = self.step.row_ids + result.layer * n * self.step.most_heads
+            raise data.error(result.rows, <int64_t[:n_row_ids]>row_ids)
+        for i in range(self.step.n_layers):
+            count(<el_table *>self.layers[i].table, n * self.layers[i].plan.n_heads)
+        return 0
 
 
-def direct_alignment(int fd):
-    """Block size (512 or 4096) in which this descriptor can be read past the page cache; 0 if it cannot."""
+def prepare_direct(int fd):
+    """Block size (512 or 4096) in which this descriptor, opened for it, is read past the page cache; REFUSED or
+    IN_MEMORY where its reads go through it (ext/direct.h)."""
     cdef int found
     with nogil:
-        found = el_direct_alignment(fd)
+        found = el_direct_prepare(fd)
     return found
 
 

@@ -1,6 +1,7 @@
 #include "cpu.h"
 
 #include "decode.h"
+#include "instruction_sets.h"
 #include "hash.h"
 
 int el_cpu_detected(void) {
@@ -23,8 +24,21 @@ static int enabled = -1;
 
 int el_cpu_enabled(void) { return enabled < 0 ? el_cpu_detected() : enabled; }
 
+static void choose_decoders(int features) {
+    el_decode_use_plain(el_decode);
+    el_decode_use_linked(el_decode);
+#ifdef EL_HAVE_X86
+    if (features & EL_AVX2) el_decode_use_avx2(el_decode);
+    if (features & EL_AVX512) el_decode_use_avx512(el_decode);
+#endif
+#ifdef EL_HAVE_NEON
+    if (features & EL_NEON) el_decode_use_neon(el_decode);
+#endif
+    (void)features;
+}
+
 void el_cpu_enable(int features) {
     enabled = features & el_cpu_detected();
     el_hash_dispatch(enabled);
-    el_decode_dispatch(enabled);
+    choose_decoders(enabled);
 }

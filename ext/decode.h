@@ -26,9 +26,8 @@ enum {
 // row: codes, then scales (docs/format.md). Returns 0, or 1 where a scale is NaN or infinite (out is then not to be used).
 typedef int el_decode_fn(const uint8_t *row, float *out, int64_t dim);
 
-extern el_decode_fn *el_decode[EL_N_ENCODINGS];
-
-void el_decode_dispatch(int features);
+extern el_decode_fn *el_decode[EL_N_ENCODINGS];              // chosen by el_cpu_enable
+extern const char *const el_encoding_names[EL_N_ENCODINGS]; // as config.json and the table file spell them
 
 // Each fills the entries it has a kernel for.
 void el_decode_use_plain(el_decode_fn **table);

@@ -1,4 +1,4 @@
-#include "cpu.h"
+#include "instruction_sets.h"
 
 #ifdef EL_HAVE_X86
 #include <immintrin.h>

@@ -1,4 +1,4 @@
-#include "cpu.h"
+#include "instruction_sets.h"
 
 #ifdef EL_HAVE_NEON
 #include <arm_neon.h>

@@ -1,11 +1,25 @@
-// The kernels every machine has, and the choice among those it could have.
+// The kernels every machine has.
 #include <math.h>
 #include <string.h>
 
-#include "cpu.h"
 #include "decode.h"
 
 el_decode_fn *el_decode[EL_N_ENCODINGS];
+const char *const el_encoding_names[EL_N_ENCODINGS] = {
+    [EL_INT8] = "int8",
+    [EL_INT4] = "int4",
+    [EL_FP8_E4M3] = "fp8_e4m3",
+    [EL_FLOAT16] = "float16",
+    [EL_FLOAT32] = "float32",
+    [EL_BFLOAT16] = "bfloat16",
+    [EL_FP8_E4M3_UNSCALED] = "fp8_e4m3_unscaled",
+    [EL_FP8_E4M3_FLOAT32] = "fp8_e4m3_float32",
+    [EL_FP8_E4M3_FLOAT16] = "fp8_e4m3_float16",
+    [EL_FP8_E4M3_BFLOAT16] = "fp8_e4m3_bfloat16",
+    [EL_Q8_0] = "q8_0",
+    [EL_Q4_0] = "q4_0",
+    [EL_Q4_K] = "q4_k",
+};
 float el_e4m3_value[256];
 
 float el_half_value(uint16_t half) {
@@ -83,17 +97,4 @@ void el_decode_use_plain(el_decode_fn **table) {
     table[EL_FP8_E4M3] = el_decode_fp8_e4m3_plain;
     table[EL_FLOAT16] = el_decode_float16_plain;
     table[EL_FLOAT32] = el_decode_float32_plain;
-}
-
-void el_decode_dispatch(int features) {
-    el_decode_use_plain(el_decode);
-    el_decode_use_linked(el_decode);
-#ifdef EL_HAVE_X86
-    if (features & EL_AVX2) el_decode_use_avx2(el_decode);
-    if (features & EL_AVX512) el_decode_use_avx512(el_decode);
-#endif
-#ifdef EL_HAVE_NEON
-    if (features & EL_NEON) el_decode_use_neon(el_decode);
-#endif
-    (void)features;
 }

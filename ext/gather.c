@@ -116,11 +116,6 @@ el_result el_gather(const uint8_t *rows, int64_t row_bytes, int64_t dim, int enc
     return (el_result){.status = status, .position = position, .zeros = zeros};
 }
 
-static inline const uint8_t *mapped(const el_column *column, int64_t row) {
-    const el_extent *extent = el_extent_of(column, row);
-    return extent->map + (row - extent->first_row) * column->width;
-}
-
 // Rows in several files or columns: two passes over small groups, so that the second finds its lines on their way.
 static el_result gather_scattered(const el_table *table, const int64_t *ids, int64_t n, float *out, uint8_t *row) {
     el_decode_fn *decode = el_decode[table->encoding];
@@ -133,7 +128,7 @@ static el_result gather_scattered(const el_table *table, const int64_t *ids, int
             int64_t group = n - start < AHEAD_ALL ? n - start : AHEAD_ALL;
             for (int64_t i = 0; i < group; i++)
                 for (int32_t c = 0; c < table->n_columns; c++) {
-                    parts[i][c] = mapped(table->columns + c, ids[start + i]);
+                    parts[i][c] = el_place_of(table->columns + c, ids[start + i]).map;
                     prefetch_row(parts[i][c], table->columns[c].width);
                 }
             for (int64_t i = 0; i < group; i++) {
@@ -158,10 +153,9 @@ static el_result gather_scattered(const el_table *table, const int64_t *ids, int
 }
 
 void el_prefetch_table(const el_table *table, const int64_t *ids, int64_t n) {
-    if (table->n_columns != 1 || table->columns[0].n_extents != 1) return;
-    for (int64_t i = 0; i < n; i++) // an id that is no row is refused later; its address is never read
-        prefetch_row((const uint8_t *)((uintptr_t)table->columns[0].extents->map + (uintptr_t)(ids[i] * table->row_bytes)),
-                     table->row_bytes);
+    for (int32_t c = 0; c < table->n_columns; c++)
+        for (int64_t i = 0; i < n; i++)
+            prefetch_row(el_place_of(table->columns + c, ids[i]).map, table->columns[c].width);
 }
 
 // The part of the last page that lies behind the end of a file reads as zeros, without any fault. A row that was cut so
@@ -180,11 +174,10 @@ static el_result check_sizes(const el_table *table) {
 }
 
 el_result el_gather_table(const el_table *table, const int64_t *ids, int64_t n, float *out) {
-    int64_t outside = el_first_outside(ids, n, table->n_rows);
-    if (outside >= 0) return (el_result){.status = EL_RANGE, .position = outside};
     el_result result;
-    if (table->n_columns == 1 && table->columns[0].n_extents == 1) {
-        result = el_gather(table->columns[0].extents->map, table->row_bytes, table->dim, table->encoding, ids, n, out);
+    if (table->n_columns == 1 && table->columns[0].n_extents == 1) { // all rows back to back
+        const uint8_t *rows = el_place_of(table->columns, 0).map;
+        result = el_gather(rows, table->row_bytes, table->dim, table->encoding, ids, n, out);
     } else {
         uint8_t *row = malloc((size_t)table->row_bytes);
         if (!row) return (el_result){.status = EL_MEMORY};

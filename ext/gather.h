@@ -29,10 +29,10 @@ int64_t el_first_outside(const int64_t *ids, int64_t n, int64_t n_rows);
 el_result el_gather(const uint8_t *rows, int64_t row_bytes, int64_t dim, int encoding, const int64_t *ids, int64_t n,
                     float *out);
 
-// The same for a mapped table of any layout; checks the ids, applies the table's scale.
+// The same for a mapped table of any layout; applies the table's scale.
 el_result el_gather_table(const el_table *table, const int64_t *ids, int64_t n, float *out);
 
-// Bring the rows of a mapped table of one piece into the CPU's caches: for a caller with several gathers to come.
+// Bring rows of a mapped table, ids in range, into the CPU's caches: for a caller with several gathers to come.
 void el_prefetch_table(const el_table *table, const int64_t *ids, int64_t n);
 
 void el_multiply(float *values, int64_t n, float factor);

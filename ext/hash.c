@@ -1,6 +1,6 @@
 #include "hash.h"
 
-#include "cpu.h"
+#include "instruction_sets.h"
 
 // Row ids of one position: ids[0] is its id, ids[-k] the one k before; lags from `reach` on read the fill id.
 typedef void position_fn(const el_hash_plan *plan, const int64_t *ids, int64_t reach, int64_t *rows);
@@ -98,6 +98,29 @@ void el_hash_dispatch(int features) {
     if (features & EL_AVX512) hash_position = el_hash_position_avx512;
 #endif
     (void)features;
+}
+
+static int begins_with(const el_hash_order *order, const el_hash_order *previous) {
+    if (order->n_terms < previous->n_terms) return 0;
+    for (int32_t i = 0; i < previous->n_terms; i++)
+        if (order->lags[i] != previous->lags[i] || order->multipliers[i] != previous->multipliers[i]) return 0;
+    return 1;
+}
+
+void el_hash_prepare(el_hash_plan *plan) {
+    plan->n_heads = 0;
+    for (int32_t o = 0; o < plan->n_orders; o++) {
+        el_hash_order *order = plan->orders + o;
+        order->n_shared = o && begins_with(order, order - 1) ? order[-1].n_terms : 0;
+        order->smallest = UINT64_MAX;
+        for (int32_t h = 0; h < order->n_heads; h++) {
+            uint64_t modulus = order->moduli[h];
+            if (modulus < order->smallest) order->smallest = modulus;
+            order->reciprocals[h] = UINT64_MAX / modulus;
+            order->inverses[h] = 1.0 / (double)modulus;
+        }
+        plan->n_heads += order->n_heads;
+    }
 }
 
 static int ends_segment(const el_hash_plan *plan, int64_t id) {

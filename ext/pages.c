@@ -42,29 +42,23 @@ static int by_value(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-int64_t el_pages_hint(const el_table *table, const int64_t *ids, int64_t n) {
+void el_pages_hint(const el_table *table, const int64_t *ids, int64_t n) {
     uintptr_t page = page_bytes();
     uintptr_t *starts = malloc((size_t)(n + 1) * sizeof *starts);
     range *ranges = malloc((size_t)(n + 1) * sizeof *ranges);
-    int64_t pages = 0;
     for (int32_t c = 0; starts && ranges && c < table->n_columns; c++) {
         const el_column *column = table->columns + c;
         int64_t n_ranges = 0;
-        for (int64_t i = 0; i < n; i++) {
-            const el_extent *extent = el_extent_of(column, ids[i]);
-            starts[i] = (uintptr_t)(extent->map + (ids[i] - extent->first_row) * column->width);
-        }
+        for (int64_t i = 0; i < n; i++) starts[i] = (uintptr_t)el_place_of(column, ids[i]).map;
         qsort(starts, (size_t)n, sizeof *starts, by_value);
         for (int64_t i = 0; i < n;) {
             uintptr_t first = starts[i] / page, last = (starts[i] + (uintptr_t)column->width - 1) / page;
             for (i++; i < n && starts[i] / page <= last + 1; i++)
                 last = (starts[i] + (uintptr_t)column->width - 1) / page;
             ranges[n_ranges++] = (range){(void *)(first * page), (size_t)((last - first + 1) * page)};
-            pages += (int64_t)(last - first + 1);
         }
         ask_for(ranges, n_ranges);
     }
     free(starts);
     free(ranges);
-    return pages;
 }

@@ -6,8 +6,7 @@
 
 #include "table.h"
 
-// Ask the kernel to read the pages of these rows (ids (n), in range), sorted and merged, without waiting. Returns how many
-// pages they span; 0 where the system has no such hint.
-int64_t el_pages_hint(const el_table *table, const int64_t *ids, int64_t n);
+// Ask the kernel to read the pages of these rows (ids (n), in range), sorted and merged, without waiting.
+void el_pages_hint(const el_table *table, const int64_t *ids, int64_t n);
 
 #endif

@@ -10,9 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-#include "cache.h"
+#include "direct.h"
 #include "uring.h"
 
 enum {
@@ -27,27 +28,6 @@ enum {
     AGAIN = -1,
 };
 
-typedef struct {
-    int64_t offset;        // in the file, a multiple of the table's alignment
-    int64_t first, last;   // rows [first, last) of the part's unique ones; those found in the cache are left out
-    uint32_t bytes, need;  // to read, to the last byte that is wanted
-    uint32_t done;
-    int32_t part, column, idle; // idle: reads that brought nothing new
-    const el_extent *extent;
-} request;
-
-typedef struct {
-    const el_table *table;
-    const int64_t *ids;
-    float *out;
-    int64_t n, n_unique, pending; // pending: requests that are not finished
-    int64_t *slots;               // (n): number of each id among the unique ones
-    int64_t *unique;              // (n_unique), ascending
-    uint8_t *found;               // (n_unique): came from the cache
-    uint8_t *rows;                // (n_unique, row_bytes)
-    int status, error, file;
-} part;
-
 // A ring and the buffers that its reads go to.
 typedef struct lane {
     el_ring *ring;
@@ -55,6 +35,7 @@ typedef struct lane {
     size_t buffer_bytes;
     int64_t requests[RING_DEPTH]; // which request each buffer serves
     int32_t free_buffers[RING_DEPTH], n_free;
+    int refused; // the kernel no longer takes its reads
     struct lane *next;
 } lane;
 
@@ -62,8 +43,8 @@ struct el_job {
     pthread_mutex_t lock;
     pthread_cond_t progress;
     int32_t n_parts;
-    part *parts;
-    request *requests;
+    el_wanted *parts;
+    el_request *requests;
     int64_t n_requests, next, unfinished; // next: first that no thread has taken; unfinished: of all parts
     uint32_t largest;                     // bytes of the largest request
     int queued;                           // worked on by threads
@@ -126,46 +107,50 @@ static lane *lane_take(size_t buffer_bytes) {
 
 static void lane_give_back(lane *lane) {
     pthread_mutex_lock(&pool.lock);
-    lane->next = pool.lanes;
-    pool.lanes = lane;
+    if (lane->refused) {
+        pool.use_uring = 0;
+    } else {
+        lane->next = pool.lanes;
+        pool.lanes = lane;
+    }
     pthread_mutex_unlock(&pool.lock);
+    if (lane->refused) lane_free(lane);
 }
 
 // ---- requests
 
-static int fd_of(const el_job *job, const request *r) { return job->parts[r->part].table->fds[r->extent->file]; }
+static const el_table *table_of(const el_job *job, const el_request *r) { return job->parts[r->part].of.table; }
 
-static void copy_rows(el_job *job, const request *r, const uint8_t *buffer) {
-    part *p = job->parts + r->part;
-    const el_column *column = p->table->columns + r->column;
-    int64_t row_bytes = p->table->row_bytes, at = r->column ? p->table->columns[0].width : 0;
-    for (int64_t u = r->first; u < r->last; u++) {
-        if (p->found[u]) continue;
-        int64_t place = r->extent->offset + (p->unique[u] - r->extent->first_row) * column->width - r->offset;
-        memcpy(p->rows + u * row_bytes + at, buffer + place, (size_t)column->width);
-    }
-}
+static int fd_of(const el_job *job, const el_request *r) { return table_of(job, r)->fds[r->extent->file]; }
 
 // Take in the result of one read (bytes, or -errno). Returns how the request ended, or AGAIN: what is missing must be read.
-static int take_in(el_job *job, request *r, const uint8_t *buffer, int64_t result) {
-    uint32_t alignment = (uint32_t)job->parts[r->part].table->alignment, before = r->done;
+static int take_in(el_job *job, el_request *r, const uint8_t *buffer, int64_t result) {
+    const el_table *table = table_of(job, r);
+    uint32_t before = r->done;
     if (result == -EINTR || result == -EAGAIN || result == -ECANCELED) return AGAIN;
+    if ((result == -EINVAL || result == -EOPNOTSUPP) && !r->buffered) { // some file systems refuse no earlier than here
+        r->buffered = 1;
+        el_direct_end(fd_of(job, r));
+        table->buffered[r->extent->file] = 1;
+        return AGAIN;
+    }
     if (result < 0) return EL_READ;
     if (result == 0) return EL_SHORT;
     r->done += (uint32_t)result;
     if (r->done >= r->need) {
-        copy_rows(job, r, buffer);
+        el_copy_rows(job->parts + r->part, r, buffer);
+        if (table->buffered[r->extent->file]) el_direct_forget(fd_of(job, r), r->offset, r->bytes);
         return EL_OK;
     }
-    r->done -= r->done % alignment;
+    r->done -= r->done % (uint32_t)table->alignment;
     if (r->done > before) return AGAIN;
     struct stat info; // the end of the file, or a read that something cut off
     if (fstat(fd_of(job, r), &info) || info.st_size < r->offset + r->need) return EL_SHORT;
     return ++r->idle > MAX_IDLE ? EL_SHORT : AGAIN;
 }
 
-static void finish(el_job *job, const request *r, int status, int64_t result) {
-    part *p = job->parts + r->part;
+static void finish(el_job *job, const el_request *r, int status, int64_t result) {
+    el_wanted *p = job->parts + r->part;
     if (job->queued) pthread_mutex_lock(&job->lock);
     if (status != EL_OK) {
         p->status = status;
@@ -177,30 +162,56 @@ static void finish(el_job *job, const request *r, int status, int64_t result) {
     if (job->queued) pthread_mutex_unlock(&job->lock);
 }
 
-static void queue_read(el_job *job, lane *lane, int32_t buffer, int64_t index) {
-    request *r = job->requests + index;
-    lane->requests[buffer] = index;
-    el_ring_read(lane->ring, fd_of(job, r), lane->buffers + (size_t)buffer * lane->buffer_bytes + r->done,
-                 r->bytes - r->done, r->offset + r->done, (uint64_t)buffer);
+static void read_with_pread(el_job *job, el_request *r, uint8_t *buffer) {
+    int64_t result = 0;
+    int status = buffer && !job->cancelled ? AGAIN : EL_MEMORY;
+    while (status == AGAIN) {
+        result = pread(fd_of(job, r), buffer + r->done, r->bytes - r->done, r->offset + r->done);
+        if (result < 0) result = -errno;
+        status = take_in(job, r, buffer, result);
+    }
+    finish(job, r, status, result);
 }
 
-static void enter(lane *lane, unsigned wait) {
-    if (el_ring_enter(lane->ring, wait) < 0) abort(); // the kernel refuses its own descriptor: memory was overwritten
+static uint8_t *buffer_of(const lane *lane, uint64_t number) { return lane->buffers + number * lane->buffer_bytes; }
+
+static void queue_read(el_job *job, lane *lane, int32_t number, int64_t index) {
+    el_request *r = job->requests + index;
+    lane->requests[number] = index;
+    el_ring_read(lane->ring, fd_of(job, r), buffer_of(lane, (uint64_t)number) + r->done, r->bytes - r->done,
+                 r->offset + r->done, (uint64_t)number);
+}
+
+// Hand the queued reads over and wait for `wait`. Where the kernel refuses a ring that it let us open (a filter that came
+// later), what it was not given is read here; what it was given comes in by itself. Returns how many requests ended: the job
+// may be gone with the last of them.
+static int64_t enter(el_job *job, lane *lane, unsigned wait) {
+    uint64_t number;
+    int64_t ended = 0;
+    if (el_ring_enter(lane->ring, wait) >= 0) return 0;
+    lane->refused = 1;
+    while (el_ring_withdraw(lane->ring, &number)) {
+        lane->free_buffers[lane->n_free++] = (int32_t)number;
+        ended++;
+        read_with_pread(job, job->requests + lane->requests[number], buffer_of(lane, number));
+    }
+    if (wait && !ended) nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
+    return ended;
 }
 
 // Collect finished reads; returns how many requests ended.
 static int64_t collect(el_job *job, lane *lane) {
-    uint64_t tag;
+    uint64_t number;
     int32_t result;
     int64_t ended = 0;
-    while (el_ring_take(lane->ring, &tag, &result)) {
-        request *r = job->requests + lane->requests[tag];
-        int status = take_in(job, r, lane->buffers + tag * lane->buffer_bytes, result);
+    while (el_ring_take(lane->ring, &number, &result)) {
+        el_request *r = job->requests + lane->requests[number];
+        int status = take_in(job, r, buffer_of(lane, number), result);
         if (status == AGAIN) {
-            queue_read(job, lane, (int32_t)tag, lane->requests[tag]);
+            queue_read(job, lane, (int32_t)number, lane->requests[number]);
             continue;
         }
-        lane->free_buffers[lane->n_free++] = (int32_t)tag;
+        lane->free_buffers[lane->n_free++] = (int32_t)number;
         ended++;
         finish(job, r, status, result);
     }
@@ -217,20 +228,9 @@ static void read_with_ring(el_job *job, lane *lane) {
             continue;
         }
         while (lane->n_free && next < n) queue_read(job, lane, lane->free_buffers[--lane->n_free], next++);
-        enter(lane, 1);
+        ended += enter(job, lane, 1);
         ended += collect(job, lane);
     }
-}
-
-static void read_with_pread(el_job *job, request *r, uint8_t *buffer) {
-    int64_t result = 0;
-    int status = buffer && !job->cancelled ? AGAIN : EL_MEMORY;
-    while (status == AGAIN) {
-        result = pread(fd_of(job, r), buffer + r->done, r->bytes - r->done, r->offset + r->done);
-        if (result < 0) result = -errno;
-        status = take_in(job, r, buffer, result);
-    }
-    finish(job, r, status, result);
 }
 
 // ---- threads
@@ -298,70 +298,8 @@ static int enqueue(el_job *job) {
 
 // ---- jobs
 
-typedef struct {
-    int64_t row, position;
-} entry;
-
-static int by_row(const void *a, const void *b) {
-    const entry *x = a, *y = b;
-    return (x->row > y->row) - (x->row < y->row);
-}
-
-// Sort and de-duplicate the ids, look in the cache. 0: no memory.
-static int prepare(part *p, const el_part *wanted) {
-    int64_t n = wanted->n;
-    *p = (part){.table = wanted->table, .ids = wanted->ids, .out = wanted->out, .n = n};
-    entry *entries = malloc((size_t)(n + 1) * sizeof *entries);
-    p->slots = malloc((size_t)(n + 1) * sizeof *p->slots);
-    p->unique = malloc((size_t)(n + 1) * sizeof *p->unique);
-    if (!entries || !p->slots || !p->unique) {
-        free(entries);
-        return 0;
-    }
-    for (int64_t i = 0; i < n; i++) entries[i] = (entry){wanted->ids[i], i};
-    qsort(entries, (size_t)n, sizeof *entries, by_row);
-    for (int64_t i = 0; i < n; i++) {
-        if (!i || entries[i].row != entries[i - 1].row) p->unique[p->n_unique++] = entries[i].row;
-        p->slots[entries[i].position] = p->n_unique - 1;
-    }
-    free(entries);
-    p->found = calloc((size_t)p->n_unique + 1, 1);
-    p->rows = malloc((size_t)(p->n_unique * p->table->row_bytes + 1));
-    if (!p->found || !p->rows) return 0;
-    if (p->table->cache) el_cache_get(p->table->cache, p->unique, p->n_unique, p->rows, p->found);
-    return 1;
-}
-
-// The reads of one column: consecutive rows whose blocks touch are read together.
-static void plan(el_job *job, int32_t index, int32_t column_index) {
-    part *p = job->parts + index;
-    const el_column *column = p->table->columns + column_index;
-    int64_t alignment = p->table->alignment;
-    request *open = NULL;
-    for (int64_t u = 0; u < p->n_unique; u++) {
-        if (p->found[u]) continue;
-        const el_extent *extent = el_extent_of(column, p->unique[u]);
-        int64_t place = extent->offset + (p->unique[u] - extent->first_row) * column->width;
-        int64_t start = place / alignment * alignment, end = place + column->width;
-        int64_t block_end = (end + alignment - 1) / alignment * alignment;
-        if (!open || open->extent != extent || start > open->offset + open->bytes ||
-            block_end - open->offset > MERGE_BYTES) {
-            open = job->requests + job->n_requests++;
-            *open = (request){.offset = start, .first = u, .part = index, .column = column_index, .extent = extent};
-            p->pending++;
-        }
-        open->last = u + 1;
-        open->bytes = (uint32_t)(block_end - open->offset);
-        open->need = (uint32_t)(end - open->offset);
-        if (open->bytes > job->largest) job->largest = open->bytes;
-    }
-}
-
 static void job_free(el_job *job) {
-    for (int32_t i = 0; job->parts && i < job->n_parts; i++) {
-        part *p = job->parts + i;
-        free(p->slots), free(p->unique), free(p->found), free(p->rows);
-    }
+    for (int32_t i = 0; job->parts && i < job->n_parts; i++) el_wanted_free(job->parts + i);
     free(job->parts);
     free(job->requests);
     if (job->generation == pool.generation) { // else a thread of the parent may seem to hold them for ever
@@ -381,7 +319,7 @@ el_job *el_job_start(const el_part *parts, int32_t n_parts) {
     int64_t most = 0;
     el_reader_stats stats = {0};
     for (int32_t i = 0; i < n_parts; i++) {
-        if (!job->parts || !prepare(job->parts + i, parts + i)) {
+        if (!job->parts || !el_wanted_prepare(job->parts + i, parts + i)) {
             job_free(job);
             return NULL;
         }
@@ -395,8 +333,11 @@ el_job *el_job_start(const el_part *parts, int32_t n_parts) {
         return NULL;
     }
     for (int32_t i = 0; i < n_parts; i++)
-        for (int32_t c = 0; c < parts[i].table->n_columns; c++) plan(job, i, c);
-    for (int64_t i = 0; i < job->n_requests; i++) stats.bytes += job->requests[i].bytes;
+        job->n_requests += el_plan_requests(job->parts + i, i, MERGE_BYTES, job->requests + job->n_requests);
+    for (int64_t i = 0; i < job->n_requests; i++) {
+        stats.bytes += job->requests[i].bytes;
+        if (job->requests[i].bytes > job->largest) job->largest = job->requests[i].bytes;
+    }
     job->unfinished = job->n_requests;
 
     pthread_mutex_lock(&pool.lock);
@@ -413,9 +354,9 @@ el_job *el_job_start(const el_part *parts, int32_t n_parts) {
         // The kernel reads while the caller computes; el_job_wait collects.
         for (int64_t i = 0; i < job->n_requests; i++) {
             queue_read(job, job->lane, job->lane->free_buffers[--job->lane->n_free], i);
-            if (i % GROUP == GROUP - 1) enter(job->lane, 0);
+            if (i % GROUP == GROUP - 1) enter(job, job->lane, 0);
         }
-        enter(job->lane, 0);
+        enter(job, job->lane, 0);
         return job;
     }
     job->queued = 1;
@@ -434,7 +375,7 @@ static void wait_for(el_job *job, const int64_t *pending) {
         while (*pending > 0) pthread_cond_wait(&job->progress, &job->lock);
     } else {
         while (*pending > 0) {
-            enter(job->lane, 1);
+            enter(job, job->lane, 1);
             collect(job, job->lane);
         }
     }
@@ -442,15 +383,11 @@ static void wait_for(el_job *job, const int64_t *pending) {
 }
 
 el_result el_job_wait(el_job *job, int32_t index) {
-    part *p = job->parts + index;
+    el_wanted *p = job->parts + index;
     if (job->generation != pool.generation) return (el_result){.status = EL_FORKED};
     wait_for(job, &p->pending);
     if (p->status) return (el_result){.status = p->status, .error = p->error, .file = p->file};
-    const el_table *table = p->table;
-    if (table->cache) el_cache_put(table->cache, p->unique, p->n_unique, p->rows, p->found);
-    el_result result = el_gather(p->rows, table->row_bytes, table->dim, table->encoding, p->slots, p->n, p->out);
-    if (table->scale != 1.0f) el_multiply(p->out, p->n * table->dim, table->scale);
-    return result;
+    return el_wanted_decode(p);
 }
 
 void el_job_close(el_job *job) {
@@ -462,14 +399,7 @@ void el_job_close(el_job *job) {
     job_free(job);
 }
 
-int el_direct_alignment(int fd) {
-    uint8_t *buffer = aligned(PAGE);
-    int found = 0;
-    for (int bytes = 512; buffer && !found && bytes <= PAGE; bytes *= 8)
-        if (pread(fd, buffer, (size_t)bytes, bytes) >= 0) found = bytes;
-    free(buffer);
-    return found;
-}
+int el_reader_exists(void) { return 1; }
 
 void el_reader_use_uring(int use) {
     pthread_mutex_lock(&pool.lock);
@@ -500,11 +430,11 @@ void el_reader_after_fork(void) {
 }
 
 #else
-// tables/table.py asks el_direct_alignment first, and keeps to mapped files where it is 0.
+// tables/table.py asks el_reader_exists first, and keeps to mapped files where there is none.
 el_job *el_job_start(const el_part *parts, int32_t n_parts) { return (void)parts, (void)n_parts, NULL; }
 el_result el_job_wait(el_job *job, int32_t part) { return (void)job, (void)part, (el_result){.status = EL_MEMORY}; }
 void el_job_close(el_job *job) { (void)job; }
-int el_direct_alignment(int fd) { return (void)fd, 0; }
+int el_reader_exists(void) { return 0; }
 int el_reader_uses_uring(void) { return 0; }
 void el_reader_use_uring(int use) { (void)use; }
 el_reader_stats el_reader_get_stats(void) { return (el_reader_stats){0}; }

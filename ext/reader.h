@@ -5,19 +5,11 @@
 #define EL_READER_H
 
 #include "gather.h"
-#include "table.h"
+#include "requests.h"
 
 typedef struct el_job el_job;
 
-// ids (n) of one table, in range, and where their rows go: out (n, dim). Both stay valid until el_job_close.
-typedef struct {
-    const el_table *table;
-    const int64_t *ids;
-    int64_t n;
-    float *out;
-} el_part;
-
-// Begin to read. Returns NULL without memory. A few reads are handed to the kernel by the caller itself, many by a thread.
+// Begin to read. `ids` and `out` of every part stay valid until el_job_close. Returns NULL without memory. A few reads are handed to the kernel by the caller itself, many by a thread.
 el_job *el_job_start(const el_part *parts, int32_t n_parts);
 
 // Wait for one part and decode it into its `out`. Every part may be waited for once, from any thread.
@@ -26,10 +18,10 @@ el_result el_job_wait(el_job *job, int32_t part);
 // Wait until nothing is under way any more, and free. Mandatory.
 void el_job_close(el_job *job);
 
-// Whether `fd` (opened for direct reads) can be read in blocks of 512 or 4096 bytes: that number, or 0.
-int el_direct_alignment(int fd);
+int el_reader_exists(void); // 0: this system has no reader, only mapped files
 
-// How reads go: 1 io_uring, 0 threads. el_reader_use_uring(0) keeps to the threads.
+// How reads go: 1 io_uring, 0 threads, for good once the kernel has refused a ring. el_reader_use_uring(0) keeps to the
+// threads; el_reader_use_uring(1) tries rings again.
 int el_reader_uses_uring(void);
 void el_reader_use_uring(int use);
 

@@ -1,7 +1,9 @@
-// A table as the readers see it: where the bytes of each row lie. Filled in by _native.pyx, never changed afterwards.
+// A table as the readers see it: where the bytes of each row lie. Filled in by _native.pyx; only `buffered` and the
+// counts change later.
 #ifndef EL_TABLE_H
 #define EL_TABLE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct el_cache;
@@ -30,18 +32,29 @@ typedef struct {
     int32_t n_files;
     const int *fds;         // (n_files)
     const int64_t *ends;    // (n_files): bytes that each file must have
+    volatile int *buffered; // (n_files): 1 where the file system refuses direct reads, so the page cache takes part
     int32_t alignment;      // of direct reads
     struct el_cache *cache; // hot rows of direct reads; NULL: none
+    int64_t n_gathers, n_rows_read; // batches and rows asked for, whatever the way; counted by _native.pyx
 } el_table;
 
-static inline const el_extent *el_extent_of(const el_column *column, int64_t row) {
+typedef struct {
+    const el_extent *extent;
+    int64_t offset;     // in the extent's file
+    const uint8_t *map; // NULL where the file is not mapped
+} el_place;
+
+// Where one column of `row`, which must be in range, lies.
+static inline el_place el_place_of(const el_column *column, int64_t row) {
     int32_t low = 0, high = column->n_extents - 1;
     while (low < high) {
         int32_t middle = low + (high - low + 1) / 2;
         if (column->extents[middle].first_row <= row) low = middle;
         else high = middle - 1;
     }
-    return column->extents + low;
+    const el_extent *extent = column->extents + low;
+    int64_t from = (row - extent->first_row) * column->width;
+    return (el_place){extent, extent->offset + from, extent->map ? extent->map + from : NULL};
 }
 
 #endif

@@ -104,6 +104,15 @@ int el_ring_enter(el_ring *ring, unsigned wait) {
     return 0;
 }
 
+int el_ring_withdraw(el_ring *ring, uint64_t *tag) {
+    if (!ring->queued) return 0;
+    unsigned tail = atomic_load_explicit(ring->sq_tail, memory_order_relaxed) - 1; // only el_ring_enter reads behind it
+    *tag = ring->entries[tail & ring->sq_mask].user_data;
+    atomic_store_explicit(ring->sq_tail, tail, memory_order_release);
+    ring->queued--;
+    return 1;
+}
+
 int el_ring_take(el_ring *ring, uint64_t *tag, int32_t *result) {
     unsigned head = atomic_load_explicit(ring->cq_head, memory_order_relaxed);
     if (head == atomic_load_explicit(ring->cq_tail, memory_order_acquire)) return 0;
@@ -124,5 +133,6 @@ void el_ring_read(el_ring *ring, int fd, void *buffer, uint32_t bytes, int64_t o
     (void)ring, (void)fd, (void)buffer, (void)bytes, (void)offset, (void)tag;
 }
 int el_ring_enter(el_ring *ring, unsigned wait) { return (void)ring, (void)wait, -1; }
+int el_ring_withdraw(el_ring *ring, uint64_t *tag) { return (void)ring, (void)tag, 0; }
 int el_ring_take(el_ring *ring, uint64_t *tag, int32_t *result) { return (void)ring, (void)tag, (void)result, 0; }
 #endif

@@ -10,16 +10,16 @@ _CODE = """
 import os, sys
 from contextlib import contextmanager
 from engram_local import cli
-from engram_local.commands import make
+from engram_local import progress
 
 @contextmanager
-def progress():
+def progress_bar():
     def show(what, done, total, unit="B"):
         if what == {at!r}:
             os.kill(os.getpid(), {signal})
     yield show
 
-make.progress = progress
+progress.progress_bar = progress_bar
 cli.main()
 """
 

@@ -1,4 +1,4 @@
-"""The one-call lookup of a single token agrees with its twin: ids, rows_of_ids and gather, one after another."""
+"""The one-call lookup of a single token agrees with its twin: row_ids and gather, one after another."""
 
 import os
 
@@ -23,9 +23,7 @@ def test_the_twins_agree(name, request):
         lookup.read(token, ids, hasher.max_lag + t)
         assert np.array_equal(ids[: hasher.max_lag + t + 1], expected_ids[: hasher.max_lag + t + 1])
         for layer_id, table in model.tables.items():
-            row_ids = hasher.rows_of_ids(
-                expected_ids[hasher.max_lag + t :][:1], layer_id, expected_ids[t:][: hasher.max_lag]
-            )
+            row_ids = hasher.row_ids_of(expected_ids[t:][: hasher.max_lag + 1], layer_id, hasher.max_lag)
             assert np.array_equal(lookup.wait(layer_id), table.gather(row_ids).reshape(1, -1))
 
 
@@ -44,7 +42,7 @@ def test_bad_calls_are_errors(tiny):
 def test_only_resident_tables_are_read_so(tiny_path):
     for access, fits in (("resident", True), ("mmap", False), ("direct", False)):
         with engram_local.load(tiny_path, table_access=access) as model:
-            assert StepLookup.fits(model.tables) == fits
+            assert model.tables.resident == fits
             expected = model.session().forward([1, 2, 3])
             session = model.session()
             got = [session.forward([t]) for t in (1, 2, 3)][-1]

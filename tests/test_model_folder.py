@@ -129,7 +129,7 @@ def test_a_manifest_that_is_no_object(tiny_copy, text):
     "change",
     [
         lambda c: c.pop("engram"),
-        lambda c: c["engram"].update(version=2),
+        lambda c: c["engram"].update(version=9),
         lambda c: c["engram"]["layers"][0].update(table="../../table"),
         lambda c: c["engram"]["layers"][0].update(n_rows=61),
         lambda c: c["engram"]["layers"][0]["orders"][0].update(offsets=[0, 2**60]),

@@ -98,11 +98,12 @@ def test_memory_off_equals_a_graph_without_the_layer(tiny, tmp_path):
     assert np.abs(whole(tiny, TOKENS) - plain).max() > 0.1
 
 
-def test_buffers_grow_without_a_trace(tiny, monkeypatch):
+def test_buffers_grow_without_a_trace(tiny, tiny_path, monkeypatch):
     expected = whole(tiny, TOKENS)
-    monkeypatch.setattr("engram_local.backends.onnx.FIRST_CAPACITY", 4)
-    session = tiny.session()
-    got = np.concatenate([session.forward(part, "all") for part in np.split(TOKENS, [3, 4, 5, 30])])
+    monkeypatch.setattr("engram_local.backends.onnx_slots.FIRST_CAPACITY", 4)
+    with engram_local.load(tiny_path, threads=1) as model:
+        session = model.session()
+        got = np.concatenate([session.forward(part, "all") for part in np.split(TOKENS, [3, 4, 5, 30])])
     np.testing.assert_allclose(got, expected, **EXACT)
 
 

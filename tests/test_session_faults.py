@@ -48,18 +48,19 @@ def test_cut_in_the_middle_of_a_prefill(model, tiny, monkeypatch):
     """What was evaluated before the fault stays; the reads that were begun behind it are given up."""
     expected = tiny.session().forward(TOKENS, "all")
     session, table = model.session(), table_of(model)
-    session._max_chunk = session._first_chunk = 10
-    whole, forward = table.read_bytes(), session.context.forward
+    monkeypatch.setattr(model.backend, "max_chunk", 10)
+    monkeypatch.setattr("engram_local.session.FIRST_COLD_CHUNK", 10)
+    whole, forward = table.read_bytes(), model.backend.forward
 
-    def cut_before_the_third(tokens, rows, logits):
+    def cut_before_the_third(batch):
         if session.length == 20:
-            rows.wait(0)  # those of this chunk are there
-        result = forward(tokens, rows, logits)
+            batch[0].rows.wait(0)  # those of this chunk are there
+        result = forward(batch)
         if session.length == 30:
             os.truncate(table, 4200)
         return result
 
-    monkeypatch.setattr(session.context, "forward", cut_before_the_third)
+    monkeypatch.setattr(model.backend, "forward", cut_before_the_third)
     with pytest.raises(TableError, match=r"layer_0\.safetensors"):
         session.forward(TOKENS)
     assert 30 <= session.length <= 40  # direct reads of the fourth chunk may have come in before the cut

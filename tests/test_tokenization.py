@@ -4,9 +4,10 @@ import shutil
 import pytest
 import tokenizers
 
+from engram_local.chat_template import ChatTemplate
 from engram_local.errors import ModelFolderError
 from engram_local.model_folder import POCKET
-from engram_local.tokenization import ChatTemplate, Detokenizer, Tokenizer
+from engram_local.tokenization import Detokenizer, Tokenizer
 
 HARD = "héllo wörld, 12345 — “quotes” 日本語 😀👩‍👩‍👧‍👦 ﬁ\n\tend  "
 USER = [{"role": "user", "content": "Hi"}]
@@ -170,3 +171,32 @@ def test_bad_files_are_one_error(tmp_path):
 def test_lone_surrogates_become_replacement_characters(pocket):
     assert pocket.tokenizer.decode(pocket.tokenizer.encode("a\udc80b")) == "a\ufffdb"
     assert pocket.tokenizer.encode("a😀") == pocket.tokenizer.encode("a\ud83d\ude00")
+
+
+@pytest.mark.parametrize("broken", [b"\xff", b"\xe2\x82", b"\xf0\x9f\x98", b"\xc3"])
+def test_bytes_that_never_become_text_do_not_stall_the_stream(byte_level, byte_fallback, broken):
+    """More than an unfinished character can have never waits, and no step looks at more than a few tokens."""
+    for tokenizer, ids in (
+        (byte_level, [byte_level.core.token_to_id(c) for c in _byte_level_spelling(broken * 50)]),
+        (byte_fallback, [byte_fallback.core.token_to_id(f"<0x{b:02X}>") for b in broken * 50]),
+    ):
+        detokenizer = Detokenizer(tokenizer)
+        for n, token in enumerate(ids):
+            detokenizer.step(token)
+            assert len(detokenizer.window) <= 20, n
+        whole = tokenizer.encode("é")
+        assert "".join(detokenizer.step(i) for i in whole).endswith("é")
+
+
+def test_a_character_behind_broken_bytes_comes_whole(byte_fallback):
+    ids = [byte_fallback.core.token_to_id(f"<0x{b:02X}>") for b in b"\xff" * 5 + "😀".encode()]
+    pieces, rest = stream(byte_fallback, ids)
+    assert "".join(pieces) + rest == "\ufffd" * 5 + "😀"
+
+
+def _byte_level_spelling(data: bytes) -> str:
+    """GPT-2's characters for bytes."""
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [b for b in range(256) if b not in plain]
+    names = {b: chr(b) for b in plain} | {b: chr(256 + i) for i, b in enumerate(others)}
+    return "".join(names[b] for b in data)

@@ -43,7 +43,7 @@ def make_tiny_gguf(path: Path, layer_ids=LAYER_IDS, **of_gguf) -> Path:
             starts = [offset, offset + moduli[0]]
             orders.append({"order": order, "terms": terms, "moduli": list(moduli), "offsets": starts})
             offset += sum(moduli)
-        layer = {"layer_id": i, "streams": 1, "head_dim": ROW, "n_rows": offset, "encoding": "float32"}
+        layer = {"layer_id": i, "site": "block", "streams": 1, "head_dim": ROW, "n_rows": offset, "encoding": "float32"}
         layers.append(layer | {"table": f"tables/layer_{i}.safetensors", "conv": CONV, "orders": orders})
         with TableWriter(path / layers[-1]["table"], "float32", offset, ROW) as writer:
             writer.append(rng.standard_normal((offset, ROW)).astype(np.float32))
@@ -52,7 +52,9 @@ def make_tiny_gguf(path: Path, layer_ids=LAYER_IDS, **of_gguf) -> Path:
     token_map = compression_map(path / "tokenizer.json")
     save_file({"token_map": token_map.astype(np.int32)}, path / "token_map.safetensors")
     block = {
-        "version": 1,
+        "version": 2,
+        "fuse": "gated",
+        "residual_streams": 1,
         "ids": {"source": "compressed", "n_ids": int(token_map.max()) + 1, "token_map": "token_map.safetensors"},
         "window": {"fill_id": 0, "segment_ids": []},
         "mix": "xor",
@@ -68,18 +70,20 @@ def make_tiny_gguf(path: Path, layer_ids=LAYER_IDS, **of_gguf) -> Path:
 
 
 def layer_graph(layer_id: int, rng: np.random.Generator) -> onnx.ModelProto:
-    """hidden + conv(sigmoid(hidden . w) * (rows @ W)), with the convolution's past."""
+    """hidden + conv(sigmoid(hidden . w) * (rows @ W)), with the past of the convolution, and what tells the gate."""
 
     def weight(name, *shape):
         return numpy_helper.from_array((rng.standard_normal(shape) / np.sqrt(shape[0]) / 2).astype(np.float32), name)
 
     node, f32 = helper.make_node, TensorProto.FLOAT
     past, present = f"past_engram_conv_{layer_id}", f"present_engram_conv_{layer_id}"
+    gated, value = f"engram_gated_{layer_id}", f"engram_value_{layer_id}"
     nodes = [
-        node("MatMul", [f"engram_rows_{layer_id}", "rows_to_hidden"], ["value"]),
+        node("MatMul", [f"engram_rows_{layer_id}", "rows_to_hidden"], [value]),
         node("MatMul", ["hidden", "key"], ["score"]),
         node("Sigmoid", ["score"], ["gate"]),
-        node("Mul", ["gate", "value"], [present]),
+        node("Mul", ["gate", value], [present]),
+        node("Unsqueeze", [present, "stream"], [gated]),
         node("Concat", [past, present], ["padded"], axis=1),
         node("Transpose", ["padded"], ["channels_first"], perm=[0, 2, 1]),
         node("Conv", ["channels_first", "conv"], ["mixed"], dilations=[CONV["dilation"]], group=HIDDEN),
@@ -88,11 +92,13 @@ def layer_graph(layer_id: int, rng: np.random.Generator) -> onnx.ModelProto:
     ]
 
     def info(name, n, width):
-        return helper.make_tensor_value_info(name, f32, [1, n, width])
+        return helper.make_tensor_value_info(name, f32, ["B", n, width])
 
     inputs = [info("hidden", "S", HIDDEN), info(f"engram_rows_{layer_id}", "S", WIDTH), info(past, N_STATE, HIDDEN)]
     weights = [weight("rows_to_hidden", WIDTH, HIDDEN), weight("key", HIDDEN, 1), weight("conv", HIDDEN, 1, 3)]
-    outputs = [info("hidden_out", "S", HIDDEN), info(present, "S", HIDDEN)]
+    weights.append(numpy_helper.from_array(np.array([2]), "stream"))
+    outputs = [info("hidden_out", "S", HIDDEN), info(present, "S", HIDDEN), info(value, "S", HIDDEN)]
+    outputs.append(helper.make_tensor_value_info(gated, f32, ["B", "S", 1, HIDDEN]))
     graph = helper.make_graph(nodes, f"engram_layer_{layer_id}", inputs, outputs, weights)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
 
@@ -114,10 +120,12 @@ def write_gguf(
     blocks: int = BLOCKS,
     pieces: list[str] | None = PIECES,
     add_to_embedding: np.ndarray | None = None,
-    extra: dict | None = None,
+    uint16: dict[str, int] | None = None,
+    keys: dict[str, int | list[int]] | None = None,
+    tensors: dict[str, np.ndarray] | None = None,
 ) -> None:
     """A float32 GGUF with random weights, the same at each call. `pieces` None: without a tokenizer; `add_to_embedding`
-    float32 [VOCAB, hidden]; `extra`: more uint16 keys."""
+    float32 [VOCAB, hidden]; `uint16`: more keys; `keys`: more of the architecture's own; `tensors`: not a Llama's."""
     rng = np.random.default_rng(3)
     writer = gguf.GGUFWriter(path, arch)
     writer.add_context_length(CONTEXT)
@@ -125,13 +133,16 @@ def write_gguf(
     writer.add_block_count(blocks)
     writer.add_feed_forward_length(FFN)
     writer.add_head_count(HEADS)
-    writer.add_head_count_kv(HEADS)
+    if "attention.head_count_kv" not in (keys or {}):
+        writer.add_head_count_kv(HEADS)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_dimension_count(hidden // HEADS)
     writer.add_vocab_size(VOCAB)
     writer.add_file_type(0)
-    for key, value in (extra or {}).items():
+    for key, value in (uint16 or {}).items():
         writer.add_uint16(key, value)
+    for key, value in (keys or {}).items():
+        (writer.add_array if isinstance(value, list) else writer.add_uint32)(f"{arch}.{key}", value)
     if pieces is None:
         writer.add_tokenizer_model("none")
     else:
@@ -146,22 +157,30 @@ def write_gguf(
         writer.add_add_bos_token(False)
         writer.add_chat_template(TEMPLATE)
 
-    def matrix(n: int, k: int) -> np.ndarray:
-        return (rng.standard_normal((n, k)) / np.sqrt(k)).astype(np.float32)
-
-    embedding = 3 * matrix(VOCAB, hidden)
-    writer.add_tensor("token_embd.weight", embedding if add_to_embedding is None else embedding + add_to_embedding)
-    for i in range(blocks):
-        for name in ("attn_norm", "ffn_norm"):
-            writer.add_tensor(f"blk.{i}.{name}.weight", np.ones(hidden, np.float32))
-        for name in ("attn_q", "attn_k", "attn_v", "attn_output"):
-            writer.add_tensor(f"blk.{i}.{name}.weight", matrix(hidden, hidden))
-        for name in ("ffn_gate", "ffn_up"):
-            writer.add_tensor(f"blk.{i}.{name}.weight", matrix(FFN, hidden))
-        writer.add_tensor(f"blk.{i}.ffn_down.weight", matrix(hidden, FFN))
-    writer.add_tensor("output_norm.weight", np.ones(hidden, np.float32))
-    writer.add_tensor("output.weight", matrix(VOCAB, hidden))
+    for name, values in (tensors or _llama_tensors(rng, hidden, blocks, add_to_embedding)).items():
+        writer.add_tensor(name, values)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def _llama_tensors(
+    rng: np.random.Generator, hidden: int, blocks: int, add_to_embedding: np.ndarray | None
+) -> dict[str, np.ndarray]:
+    def matrix(n: int, k: int) -> np.ndarray:
+        return (rng.standard_normal((n, k)) / np.sqrt(k)).astype(np.float32)
+
+    embedding = 3 * matrix(VOCAB, hidden)
+    tensors = {"token_embd.weight": embedding if add_to_embedding is None else embedding + add_to_embedding}
+    for i in range(blocks):
+        for name in ("attn_norm", "ffn_norm"):
+            tensors[f"blk.{i}.{name}.weight"] = np.ones(hidden, np.float32)
+        for name in ("attn_q", "attn_k", "attn_v", "attn_output"):
+            tensors[f"blk.{i}.{name}.weight"] = matrix(hidden, hidden)
+        for name in ("ffn_gate", "ffn_up"):
+            tensors[f"blk.{i}.{name}.weight"] = matrix(FFN, hidden)
+        tensors[f"blk.{i}.ffn_down.weight"] = matrix(hidden, FFN)
+    tensors["output_norm.weight"] = np.ones(hidden, np.float32)
+    tensors["output.weight"] = matrix(VOCAB, hidden)
+    return tensors

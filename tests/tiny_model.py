@@ -1,7 +1,7 @@
 """A model folder with random float32 weights, small enough to make in a test: one attention block, Engram before it.
 
-The layer is simpler than Engram's (no gate), but has all that a session must carry: rows, a dilated convolution with
-its state, a switch, and a KV cache.
+The layer is simpler than Engram's (its gate sees no key), but has all that a session must carry: rows, a dilated
+convolution with its state, a switch, and a KV cache.
 """
 
 import json
@@ -35,10 +35,12 @@ def make_tiny_model(path: Path, *, engram: bool = True, drop_input: str | None =
         starts = [offsets, offsets + moduli[0]]
         orders.append({"order": order, "terms": terms, "moduli": list(moduli), "offsets": starts})
         offsets += sum(moduli)
-    layer = {"layer_id": 0, "streams": 1, "head_dim": ROW, "n_rows": offsets, "encoding": "float32"}
+    layer = {"layer_id": 0, "site": "block", "streams": 1, "head_dim": ROW, "n_rows": offsets, "encoding": "float32"}
     layer |= {"table": "tables/layer_0.safetensors", "conv": CONV, "orders": orders}
     block = {
-        "version": 1,
+        "version": 2,
+        "fuse": "gated",
+        "residual_streams": 1,
         "ids": {"source": "compressed", "n_ids": N_IDS, "token_map": "token_map.safetensors"},
         "window": {"fill_id": 0, "segment_ids": []},
         "mix": "xor",
@@ -75,6 +77,7 @@ def _graph(rng: np.random.Generator, engram: bool, drop_input: str | None) -> on
     weights = [
         weight("embed", VOCAB, HIDDEN),
         weight("rows_to_hidden", WIDTH, HIDDEN),
+        weight("key", HIDDEN, 1),
         weight("conv", HIDDEN, 1, CONV["kernel"]),
         *(weight(x, HIDDEN, HIDDEN) for x in ("wq", "wk", "wv", "wo")),
         weight("head", HIDDEN, VOCAB),
@@ -82,43 +85,66 @@ def _graph(rng: np.random.Generator, engram: bool, drop_input: str | None) -> on
         const("sin", np.sin(angles), np.float32),
         const("one", [1]),
         const("i1", 1),
+        const("two", [2]),
+        const("mask_shape", [-1, 1, 1]),
     ]
     node = helper.make_node
     on = [
-        node("MatMul", ["engram_rows_0", "rows_to_hidden"], ["v"]),
+        node("MatMul", ["engram_rows_0", "rows_to_hidden"], ["value"]),
+        node("MatMul", ["hidden", "key"], ["score"]),
+        node("Sigmoid", ["score"], ["gate"]),
+        node("Mul", ["gate", "value"], ["v"]),
+        node("Unsqueeze", ["v", "two"], ["gated"]),
         node("Concat", ["past_engram_conv_0", "v"], ["padded"], axis=1),
         node("Transpose", ["padded"], ["channels_first"], perm=[0, 2, 1]),
         node("Conv", ["channels_first", "conv"], ["mixed"], dilations=[CONV["dilation"]], group=HIDDEN),
         node("Transpose", ["mixed"], ["smoothed"], perm=[0, 2, 1]),
-        node("Add", ["hidden", "smoothed"], ["on_hidden"]),
+        node("Add", ["hidden", "smoothed"], ["with_layer"]),
+        node("Where", ["mask", "with_layer", "hidden"], ["on_hidden"]),
     ]
     off = [
         node("Identity", ["hidden"], ["off_hidden"]),
         node("Sub", ["hidden", "hidden"], ["off_conv"]),
+        node("Constant", [], ["off_gated"], value=const("no_gated", np.zeros((0, 0, 0, 0)), np.float32)),
+        node("Constant", [], ["off_value"], value=const("no_value", np.zeros((0, 0, 0)), np.float32)),
     ]
-    shape = [1, "S", HIDDEN]
+    shape = ["B", "S", HIDDEN]
 
     def info(name, dtype, dims):
         return helper.make_tensor_value_info(name, dtype, dims)
 
+    def gates(gated, value):
+        return info(gated, f32, ["B", "S", 1, HIDDEN]), info(value, f32, shape)
+
     branches = {
-        "then_branch": helper.make_graph(on, "on", [], [info("on_hidden", f32, shape), info("v", f32, shape)]),
+        "then_branch": helper.make_graph(
+            on, "on", [], [info("on_hidden", f32, shape), info("v", f32, shape), *gates("gated", "value")]
+        ),
         "else_branch": helper.make_graph(
-            off, "off", [], [info("off_hidden", f32, shape), info("off_conv", f32, shape)]
+            off,
+            "off",
+            [],
+            [info("off_hidden", f32, shape), info("off_conv", f32, shape), *gates("off_gated", "off_value")],
         ),
     }
-    switch = node("If", ["engram_enabled"], ["layered", "present_engram_conv_0"], **branches)
+    switch = node(
+        "If", ["any_enabled"], ["layered", "present_engram_conv_0", "engram_gated_0", "engram_value_0"], **branches
+    )
     if not engram:
         switch = node("Identity", ["hidden"], ["layered"])
     nodes = [
         node("Gather", ["embed", "input_ids"], ["hidden"]),
+        node("Cast", ["engram_enabled"], ["enabled"], to=TensorProto.INT32),
+        node("ReduceMax", ["enabled"], ["most_enabled"], keepdims=0),
+        node("Cast", ["most_enabled"], ["any_enabled"], to=TensorProto.BOOL),
+        node("Reshape", ["engram_enabled", "mask_shape"], ["mask"]),
         switch,
         *(node("MatMul", ["layered", f"w{x}"], [x]) for x in "qkv"),
-        node("ReduceSum", ["attention_mask", "one"], ["n_seen"], keepdims=0),
+        node("ReduceSum", ["attention_mask", "one"], ["n_seen"], keepdims=1),
         node("Sub", ["n_seen", "i1"], ["last"]),
         node("Cast", ["last"], ["seqlens_k"], to=TensorProto.INT32),
-        node("Shape", ["attention_mask"], ["mask_shape"]),
-        node("Gather", ["mask_shape", "i1"], ["total"]),
+        node("Shape", ["attention_mask"], ["seen_shape"]),
+        node("Gather", ["seen_shape", "i1"], ["total"]),
         node("Cast", ["total"], ["total_length"], to=TensorProto.INT32),
         node(
             "GroupQueryAttention",
@@ -144,21 +170,21 @@ def _graph(rng: np.random.Generator, engram: bool, drop_input: str | None) -> on
         node("Gather", ["out", "logits_rows"], ["wanted"], axis=1),
         node("MatMul", ["wanted", "head"], ["logits"]),
     ]
-    nodes[4].output[0] = "v_"  # "v" is the name of the layer's value
-    kv = [1, HEADS, "P", HEAD_DIM]
+    next(x for x in nodes if x.output[0] == "v").output[0] = "v_"  # "v" is the name of the layer's value
+    kv = ["B", HEADS, "P", HEAD_DIM]
     inputs = [
-        info("input_ids", i64, [1, "S"]),
-        info("attention_mask", i64, [1, "T"]),
+        info("input_ids", i64, ["B", "S"]),
+        info("attention_mask", i64, ["B", "T"]),
         info("logits_rows", i64, ["n"]),
         info("past_key_values.0.key", f32, kv),
         info("past_key_values.0.value", f32, kv),
-        info("engram_enabled", TensorProto.BOOL, [1]),
-        info("engram_rows_0", f32, [1, "S", WIDTH]),
-        info("past_engram_conv_0", f32, [1, N_STATE, HIDDEN]),
+        info("engram_enabled", TensorProto.BOOL, ["B"]),
+        info("engram_rows_0", f32, ["B", "S", WIDTH]),
+        info("past_engram_conv_0", f32, ["B", N_STATE, HIDDEN]),
     ]
-    outputs = [info("logits", f32, [1, "n", VOCAB]), info("present.0.key", f32, kv), info("present.0.value", f32, kv)]
+    outputs = [info("logits", f32, ["B", "n", VOCAB]), info("present.0.key", f32, kv), info("present.0.value", f32, kv)]
     if engram:
-        outputs.append(info("present_engram_conv_0", f32, shape))
+        outputs += [info("present_engram_conv_0", f32, shape), *gates("engram_gated_0", "engram_value_0")]
     if drop_input == "engram_enabled":
         inputs = [x for x in inputs if x.name != drop_input]
         weights.append(const("engram_enabled", [True], bool))

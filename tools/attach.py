@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from engram_local.backends.gguf import input_node
 from engram_local.backends.gguf_tokenizer import GgufTokenizer
 from engram_local.backends.llama_library import ggml_functions, llama, load_model, metadata
+from engram_local.backends.llama_nodes import input_node
 from engram_local.config import EngramConfig
 from engram_local.errors import BackendError, ModelFolderError
 from engram_local.graph_names import GGUF_FILE

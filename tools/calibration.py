@@ -3,6 +3,7 @@
 Runs the finished model itself. Memory: a window's rows and the logits of STEP tokens, twice.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -52,12 +53,10 @@ def calibrate(
         starts = [i for i in range(0, len(tokens), window) if len(tokens) - i > 1]
         for start in starts:
             part = tokens[start : start + window]
-            row_ids = {layer_id: model.hasher.row_ids(part, layer_id) for layer_id in sources}
-            ours, theirs = model.session(memory=True), model.backend.context(True)
+            ours, theirs = model.session(memory=True), model.session(memory=True, rows=SourceRows(sources))
             for i in range(0, len(part) - 1, step):
                 given, following = part[i : i + step], part[i + 1 : i + 1 + step]  # one fewer at the window's end
-                rows = SourceRows({x: read_rows(sources[x], ids[i : i + step]) for x, ids in row_ids.items()})
-                log_p = _log_softmax(theirs.forward(given, rows, "all"))[: len(following)]
+                log_p = _log_softmax(theirs.forward(given, "all"))[: len(following)]
                 log_q = _log_softmax(ours.forward(given, "all"))[: len(following)]
                 at = np.arange(len(following))
                 kl += float((np.exp(log_p) * (log_p - log_q)).sum(dtype=np.float64))
@@ -80,7 +79,17 @@ def calibrate(
 
 
 class SourceRows:
-    """`Rows` of backends/base.py that were read already: {layer id: float32 [n, E]}."""
+    """Rows of a checkpoint in place of a model's tables (RowSource of lookup.py), read when they are asked for."""
+
+    def __init__(self, sources: dict[int, RowSource]):
+        self.sources, self.max_tokens = sources, STEP
+
+    def start(self, row_ids: Mapping[int, np.ndarray]) -> "ReadRows":
+        return ReadRows({layer_id: read_rows(self.sources[layer_id], ids) for layer_id, ids in row_ids.items()})
+
+
+class ReadRows:
+    """`Rows` of backends/base.py that are there: {layer id: float32 [n, E]}."""
 
     def __init__(self, rows: dict[int, np.ndarray]):
         self._rows = rows

@@ -13,8 +13,7 @@ from engram_local.errors import ModelFolderError
 from engram_local.model_folder import MANIFEST, ModelFolder, save_manifest, sha256, write_manifest
 from engram_local.progress import Progress
 from engram_local.tables import encodings
-from engram_local.tables.links import read_layout
-from engram_local.tables.table import Table
+from engram_local.tables.table import Table, read_layout
 from engram_local.tools.calibration import calibrate as run_calibration
 from engram_local.tools.calibration import read_tokens
 from engram_local.tools.checkpoints.view import table_name
@@ -93,9 +92,9 @@ def quantize_model(
 def _encode(source: ModelFolder, before: LayerConfig, after: LayerConfig, out: Path, progress: Progress | None) -> dict:
     path = source.file(before.table)
     layout = read_layout(path)
-    if (layout.rows, layout.dim) != (before.n_rows, before.head_dim):
+    if (layout.n_rows, layout.dim) != (before.n_rows, before.head_dim):
         raise ModelFolderError(
-            f"{path}: holds {layout.rows} rows of {layout.dim} values, config.json says {before.n_rows} of "
+            f"{path}: holds {layout.n_rows} rows of {layout.dim} values, config.json says {before.n_rows} of "
             f"{before.head_dim}; fetch or export the model again"
         )
     if not before.linked:  # damage would get a checksum of its own

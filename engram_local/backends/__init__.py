@@ -6,6 +6,12 @@ from engram_local.backends.base import Backend
 from engram_local.errors import BackendError, ModelFolderError, UsageError
 from engram_local.model_folder import ModelFolder
 
+COMMON_OPTIONS = ("threads", "context_length", "verbose")
+OWN_OPTIONS = {
+    "onnx": ("spinning",),
+    "gguf": ("n_gpu_layers", "kv_type", "flash_attention", "n_sequences", "checkpoint_bytes"),
+}
+
 
 def choose_backend(folder: ModelFolder, backend: str) -> str:
     """Resolve "auto": ONNX where the folder has it, else GGUF. Raises BackendError for what it does not hold."""
@@ -24,18 +30,20 @@ def choose_backend(folder: ModelFolder, backend: str) -> str:
 
 
 def open_backend(name: str, folder: ModelFolder, **options: Any) -> Backend:
-    """Load the backbone of `folder` in runtime `name` ("onnx" or "gguf"); `options` are that backend's own. Raises
-    BackendError; UsageError for an option that it does not have."""
+    """Load the backbone of `folder` in runtime `name` ("onnx" or "gguf"); `options`: threads, context_length, verbose,
+    and that backend's own. Raises BackendError; UsageError for an option that it does not have."""
+    for option in options:
+        if option not in (*COMMON_OPTIONS, *OWN_OPTIONS[name]):
+            other = next((x for x, own in OWN_OPTIONS.items() if option in own), None)
+            if option == "n_gpu_layers":
+                raise UsageError("blocks on the GPU (--gpu-layers) need the gguf backend; use --backend gguf")
+            if other:
+                raise UsageError(f"{option} is an option of the {other} backend; use --backend {other}")
+            raise UsageError(f"no option {option!r}; the {name} backend takes {', '.join(OWN_OPTIONS[name])}")
     if name == "onnx":
         from engram_local.backends.onnx import OnnxBackend
 
-        if "n_gpu_layers" in options:
-            raise UsageError("blocks on the GPU (--gpu-layers) need the gguf backend; use --backend gguf")
         return OnnxBackend(folder, **options)
-    try:
-        from engram_local.backends.gguf import GgufBackend
-    except ImportError as error:
-        raise BackendError(
-            f"the gguf backend needs llama-cpp-python ({error}); pip install 'engram_local[gguf]'"
-        ) from error
+    from engram_local.backends.gguf import GgufBackend
+
     return GgufBackend(folder, **options)

@@ -1,10 +1,12 @@
 """What a session asks of a backbone. A backend sees token ids and float32 rows; never text, files of rows or hashes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
+
+from engram_local.errors import ContextOverflowError, UsageError
 
 Logits = Literal["last", "all", "none"]
 
@@ -68,9 +70,45 @@ class Backend(Protocol):
 
     def forward(self, batch: Sequence[Work]) -> list[Output]:
         """Evaluate several sequences' tokens, each behind its own context; contexts are distinct. Returns one Output a
-        Work, equal to evaluating each alone. On an error no context has grown. Raises BackendError, TableError."""
+        Work, equal to evaluating each alone. On an error no context has grown, and one whose backbone cannot go back
+        may have become shorter (see Context.rewind). Raises UsageError, BackendError, TableError."""
         ...
 
     def close(self) -> None:
         """Free the model, and first the contexts that still use it. Closing again does nothing."""
         ...
+
+
+def gate_of(gated: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """How far a layer's gate opened, float32 [..., streams]: of gated [..., streams, d], which is gate * value, and of
+    value [..., d]. 0 where the value is zeros, for that has no gate."""
+    square = np.square(value).sum(-1, keepdims=True)
+    return (gated * value[..., None, :]).sum(-1) / np.maximum(square, np.finfo(np.float32).tiny)
+
+
+def check_batch(backend: Backend, path: object, batch: Sequence[Work], closed: Callable[[Any], bool]) -> None:
+    """What every backend refuses before it computes; `path` is its file, `closed` tells it of a context. Raises
+    UsageError, ContextOverflowError."""
+    for work in batch:
+        n, context = len(work.token_ids), work.context
+        if closed(context):
+            raise UsageError(f"{path}: the session is closed; start a new one")
+        if not 1 <= n <= backend.max_chunk:
+            raise UsageError(f"{n} tokens in one forward, it takes 1 to {backend.max_chunk}")
+        if context.length + n > backend.context_length:
+            raise ContextOverflowError(
+                f"{context.length} + {n} tokens do not fit into the context of {backend.context_length}; "
+                "start a new session or load with a larger context_length"
+            )
+        if (work.rows is not None) != context.memory:
+            raise UsageError(f"this context was made with{'' if context.memory else 'out'} memory")
+    if len(batch) > 1 and len({id(x.context) for x in batch}) < len(batch):
+        raise UsageError("one sequence stands twice in a batch")
+
+
+def check_rewind(path: object, context: Context, length: int, closed: bool) -> None:
+    """What every backend refuses of a rewind. Raises UsageError."""
+    if closed:
+        raise UsageError(f"{path}: the session is closed; start a new one")
+    if not 0 <= length <= context.length:
+        raise UsageError(f"cannot rewind to {length}, the context holds {context.length} tokens")

@@ -1,340 +1,369 @@
 """The backbone in llama.cpp, unmodified; Engram layers enter through its evaluation callback.
 
-Block k's input is a named node of llama.cpp's graph. When that node has been computed the callback reads it, runs
-engram_layer_{k}.onnx on it and writes the sum back in place. Knows nothing of text, hashes or tables.
+Block k's input is a named node of llama.cpp's graph (llama_nodes.py). When that node has been computed the callback
+reads it, runs engram_layer_{k}.onnx on the columns of the sequences with memory, and writes the sums back in place
+(layer_hook.py). Knows nothing of text, hashes or tables.
 """
 
-import ctypes
 import os
+import threading
+import weakref
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
-from weakref import WeakSet
 
 import numpy as np
 
 from engram_local import graph_names
-from engram_local.backends.base import Logits, Output, Rows, Work
-from engram_local.backends.llama_library import ggml_functions, llama, load_model, log, logits_address, metadata
-from engram_local.errors import BackendError, ContextOverflowError, UsageError
+from engram_local.backends import llama_nodes
+from engram_local.backends.base import Output, Work, check_batch, check_rewind
+from engram_local.backends.engram_layer import EngramLayer, LayerState
+from engram_local.backends.layer_hook import Columns, LayerHook
+from engram_local.backends.llama_context import MAX_SEQUENCES, LlamaContext
+from engram_local.backends.llama_library import llama, load_model, metadata
+from engram_local.backends.state_checkpoints import StateCheckpoints
+from engram_local.errors import BackendError, UsageError
+from engram_local.model_folder import ModelFolder
 
 FIRST_CAPACITY = 4096  # tokens; llama.cpp allocates and clears its whole KV cache at once, so it grows on demand
 MAX_CHUNK = 512
+CHECKPOINT_EVERY = 512  # tokens of a prompt between two checkpoints
+CHECKPOINT_BYTES = 1 << 30  # of all sequences together; one of a large hybrid model takes 113 MiB
 KV_TYPES = {"float32": 0, "float16": 1}  # ggml_type
 FLASH_ATTENTION = {"auto": -1, "off": 0, "on": 1}  # llama_flash_attn_type
-# Where the embedding node is not yet block 0's input, the node that is.
-BLOCK_0_INPUT = {
-    **dict.fromkeys(("gemma", "gemma2", "gemma3", "gemma4", "minicpm3"), "inp_scaled"),
-    **dict.fromkeys(("gpt2", "starcoder", "mpt"), "inpL"),
-}
-
-
-def input_node(architecture: str, layer_id: int) -> str:
-    """Name of the graph node that holds the residual entering block `layer_id`."""
-    return f"l_out-{layer_id - 1}" if layer_id else BLOCK_0_INPUT.get(architecture, "embd")
 
 
 class GgufBackend:
-    """A GGUF file loaded by llama.cpp and, beside it, the model folder's Engram layers in ONNX Runtime."""
+    """A GGUF file loaded by llama.cpp and, beside it, the model folder's Engram layers in ONNX Runtime.
+
+    Contexts are sequences of one llama_context, or of more where it is full. Threads may share a backend: they take
+    turns.
+    """
 
     name = "gguf"
 
     def __init__(
         self,
-        folder: Any,
-        threads: int | None = None,
-        context_length: int | None = None,
-        n_gpu_layers: int = 0,
-        verbose: bool = False,
+        folder: ModelFolder,
         *,
+        threads: int,
+        context_length: int,
+        n_gpu_layers: int = 0,
         kv_type: str = "float16",
         flash_attention: str | None = None,
+        n_sequences: int = 1,
+        checkpoint_bytes: int = CHECKPOINT_BYTES,
+        verbose: bool = False,
     ):
-        """`folder`: a ModelFolder; n_gpu_layers: blocks on the GPU, which computes nothing without any;
-        flash_attention: "off", "on" or "auto" (llama.cpp chooses), by default auto with blocks on a GPU and off
-        without, for on CPUs it prefills faster but decodes slower. kv_type "float32" with it off is llama.cpp's most
-        exact attention. Raises BackendError."""
+        """n_gpu_layers: blocks on the GPU, which computes nothing without any; flash_attention: "off", "on" or "auto"
+        (llama.cpp chooses), by default auto with blocks on a GPU and off without, for on CPUs it prefills faster but
+        decodes slower; kv_type: "float16" or "float32", which with flash attention off is llama.cpp's most exact
+        attention; n_sequences: sessions that one llama_context has room for and decodes together (more of them get
+        another); checkpoint_bytes: memory for earlier states of a backbone that cannot go back by itself. Raises
+        UsageError, BackendError."""
+        uses_gpu = n_gpu_layers != 0
+        flash_attention = flash_attention or ("auto" if uses_gpu else "off")
+        _check_choice("kv_type", kv_type, KV_TYPES)
+        _check_choice("flash_attention", flash_attention, FLASH_ATTENTION)
         self.path = folder.file(graph_names.GGUF_FILE)
-        self.engram = folder.engram
-        self.threads = threads or os.cpu_count() or 1
-        self.kv_type = KV_TYPES[kv_type]
-        self.uses_gpu = n_gpu_layers != 0
-        self.flash_attention = FLASH_ATTENTION[flash_attention or ("auto" if self.uses_gpu else "off")]
-        self.model = load_model(self.path, n_gpu_layers=n_gpu_layers, verbose=verbose)
-        self._contexts: WeakSet[GgufContext] = WeakSet()
+        self._lock = threading.Lock()
+        self._n_sequences = n_sequences
+        self._pools: list[_Pool] = []
+        self._left: deque[_Sequence] = deque()  # of contexts that were closed: their ids can be given away
+        self._checkpoints = StateCheckpoints(checkpoint_bytes)
+        self._native = _Native(load_model(self.path, n_gpu_layers=n_gpu_layers, verbose=verbose))
+        self._finalizer = weakref.finalize(self, self._native.free)
         try:
-            self._open(folder, context_length)
+            self._open(folder, threads, context_length)
         except BaseException:
             self.close()
             raise
+        self._params = {
+            "n_threads": threads,
+            "n_threads_batch": threads,
+            "type_k": KV_TYPES[kv_type],
+            "type_v": KV_TYPES[kv_type],
+            "flash_attn_type": FLASH_ATTENTION[flash_attention],
+            "op_offload": uses_gpu,  # else a GPU would take long prompts, and round them in its own way
+            "swa_full": True,  # a sliding-window cache that forgets could not be rewound
+            "kv_unified": False,
+            "n_rs_seq": 0,  # with snapshots of its own llama.cpp says that it went back, and is wrong
+            "no_perf": True,
+        }
+        self._params |= self._hook.context_params()
 
-    def _open(self, folder: Any, context_length: int | None) -> None:
-        lib = llama()
-        self.architecture = metadata(self.model, "general.architecture") or "unknown"
-        self.vocab_size = lib.llama_vocab_n_tokens(lib.llama_model_get_vocab(self.model))
-        self.width = lib.llama_model_n_embd(self.model)
-        n_layers = lib.llama_model_n_layer(self.model)
-        n_trained = lib.llama_model_n_ctx_train(self.model)
-        self.context_length = min(context_length or n_trained, n_trained)
+    def _open(self, folder: ModelFolder, threads: int, context_length: int) -> None:
+        lib, model = llama(), self._native.model
+        self.architecture = metadata(model, "general.architecture") or "unknown"
+        self.vocab_size = lib.llama_vocab_n_tokens(lib.llama_model_get_vocab(model))
+        hidden_size = lib.llama_model_n_embd(model)
+        self.context_length = min(context_length, lib.llama_model_n_ctx_train(model))
         self.max_chunk = min(MAX_CHUNK, self.context_length)
-        self.layers = []
-        for layer in self.engram.layers if self.engram else ():
-            if layer.layer_id >= n_layers:
+        # A state that sums up all tokens before it cannot be cut.
+        self._is_recurrent = lib.llama_model_is_recurrent(model) or lib.llama_model_is_hybrid(model)
+        n_blocks = lib.llama_model_n_layer(model)
+        self.layers: list[EngramLayer] = []
+        for layer in folder.engram.layers:
+            if layer.layer_id >= n_blocks:
                 raise BackendError(
-                    f"{self.path}: has {n_layers} blocks, so no Engram layer {layer.layer_id}; "
+                    f"{self.path}: has {n_blocks} blocks, so no Engram layer {layer.layer_id}; "
                     "the GGUF and the folder do not belong together"
                 )
             file = folder.file(graph_names.layer_file(layer.layer_id))
-            self.layers.append(EngramLayer(file, layer, self.width, self.threads))
+            self.layers.append(EngramLayer(file, layer, hidden_size, folder.engram.residual_streams, threads))
+        nodes = [llama_nodes.input_node(self.architecture, x.layer_id) for x in self.layers]
+        self._hook = LayerHook(self.layers, nodes, self.path, self.architecture, self.max_chunk)
+
+    @property
+    def closed(self) -> bool:
+        return self._native.model is None
 
     def context(self, memory: bool) -> "GgufContext":
-        context = GgufContext(self, memory and bool(self.layers))
-        self._contexts.add(context)
-        return context
+        if self.closed:
+            raise UsageError(f"{self.path}: the model is closed; load it again")
+        return GgufContext(self, memory)
 
     def forward(self, batch: Sequence[Work]) -> list[Output]:
-        return [Output(work.context.forward(work.token_ids, work.rows, work.logits)) for work in batch]
+        """See backends/base.py. Sequences of equally many tokens share a llama_decode where their ids follow one
+        another. A recurrent backbone's context may be shorter after an error: see `rewind`."""
+        self._check_process()
+        with self._lock:
+            self._take_back()
+            check_batch(self, self.path, batch, lambda context: context.closed)
+            self._make_room(batch)
+            steps = [_Step(work, work.context._sequence, len(work.token_ids)) for work in batch]
+            begun: list[_Step] = []
+            try:
+                for group in self._groups(steps):
+                    self._prepare(group)
+                    begun += group
+                    self._evaluate(group)
+            except BaseException:
+                for step in begun:  # llama.cpp may have stored keys of unfinished tokens
+                    self._go_back(step.sequence, step.sequence.length)
+                raise
+            for step in steps:
+                step.sequence.length += step.n
+                step.sequence.decodes = step.n == 1
+            return [step.output for step in steps]
 
     def close(self) -> None:
-        """Free the model, and first the contexts that still use it."""
-        for context in list(self._contexts):
-            context.close()
-        if self.model:
-            llama().llama_model_free(self.model)
-            self.model = None
+        """Free the model, when the step that another thread is in has ended; contexts of it raise UsageError then."""
+        with self._lock:
+            self._finalizer()
+            self._pools, self._checkpoints = [], StateCheckpoints(0)
 
+    def leave(self, sequence: "_Sequence") -> None:
+        """A context was closed; its cells and states are free from the next turn on, or now if no turn is going on."""
+        self._left.append(sequence)
+        if self._lock.acquire(blocking=False):
+            try:
+                self._take_back()
+            finally:
+                self._lock.release()
 
-class EngramLayer:
-    """One layer's graph in ONNX Runtime, shared by all contexts."""
+    def _check_process(self) -> None:
+        """A forked process has none of llama.cpp's threads, and perhaps a lock that nobody will release."""
+        if os.getpid() != self._native.process:
+            raise UsageError(f"{self.path}: was loaded before this process forked; load the model again in the child")
 
-    def __init__(self, file: Any, config: Any, width: int, threads: int):
-        import onnxruntime as ort
+    def _take_back(self) -> None:
+        """Forget sequences whose contexts were closed."""
+        while self._left:
+            sequence = self._left.popleft()
+            self._checkpoints.drop(sequence)
+            pool = sequence.pool
+            if pool is None or self.closed:
+                continue
+            del pool.sequences[sequence.id]
+            pool.llama.cut(sequence.id, 0)
+            if not pool.sequences and (pool is not self._pools[0] or pool.llama.capacity > FIRST_CAPACITY):
+                pool.llama.free()  # the room that many or long sequences took
+                self._pools.remove(pool)
 
-        self.layer_id = config.layer_id
-        self.width = width
-        self.row_width = config.row_width
-        self.rows_name, self.past_name = f"engram_rows_{self.layer_id}", f"past_engram_conv_{self.layer_id}"
-        self.n_state = config.conv.n_state if config.conv else 0
-        self.outputs = ["hidden_out", *([f"present_engram_conv_{self.layer_id}"] if self.n_state else [])]
-        self.channels = config.streams * width
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # llama.cpp wants the cores next
-        options.log_severity_level = 3
-        try:
-            self.session = ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime raises its own many kinds
-            raise BackendError(f"{file}: ONNX Runtime cannot load it ({str(error)[:160]}); export it again") from error
-        shapes = {x.name: x.shape for x in self.session.get_inputs()}
-        wanted = {"hidden": width, self.rows_name: self.row_width}
-        if self.n_state:
-            wanted[self.past_name] = self.channels
-        for name, last in wanted.items():
-            if name not in shapes or shapes[name][-1] != last:
-                raise BackendError(
-                    f"{file}: its input {name} has shape {shapes.get(name)}, the backbone and config.json ask for "
-                    f"[1, n, {last}]; the GGUF and the layer do not belong together"
-                )
+    def _make_room(self, batch: Sequence[Work]) -> None:
+        """Give each sequence of the batch an id, and cells for its tokens."""
+        new = [x.context._sequence for x in batch if x.context._sequence.pool is None]
+        for i, sequence in enumerate(new):
+            pool = next((x for x in self._pools if x.free_ids()), None)
+            if pool is None:
+                n_live = sum(len(x.sequences) for x in self._pools)
+                n = min(max(self._n_sequences, n_live, len(new) - i), MAX_SEQUENCES)
+                pool = _Pool(LlamaContext(self._native.model, self.path, n, self.max_chunk, self._params))
+                self._native.contexts.append(pool.llama)
+                self._pools.append(pool)
+            sequence.pool, sequence.id = pool, pool.free_ids()[0]
+            pool.sequences[sequence.id] = sequence
+        for work in batch:
+            sequence = work.context._sequence
+            pool, needed = sequence.pool, sequence.length + len(work.token_ids)
+            if needed > pool.llama.capacity:
+                capacity = min(max(needed, 2 * pool.llama.capacity, FIRST_CAPACITY), self.context_length)
+                pool.llama.reserve(capacity, [i for i, x in pool.sequences.items() if x.length])
 
-
-class LayerState:
-    """One layer inside one context: its convolution inputs so far.
-
-    `conv` is float32 [n_state + capacity, C]; position t lies at row n_state + t, so the state before position t is
-    rows [t, t + n_state) and a rewind needs nothing but a shorter length.
-    """
-
-    def __init__(self, layer: EngramLayer):
-        self.layer = layer
-        self.conv = np.zeros((layer.n_state, layer.channels), np.float32) if layer.n_state else None
-
-    def grow(self, capacity: int) -> None:
-        """Make room for `capacity` tokens, keeping what is there."""
-        if self.conv is not None:
-            old, self.conv = self.conv, np.zeros((self.layer.n_state + capacity, self.layer.channels), np.float32)
-            self.conv[: len(old)] = old
-
-    def run(self, hidden: np.ndarray, rows: np.ndarray, position: int) -> np.ndarray:
-        """hidden + layer(hidden, rows), all float32 with n rows, for tokens from `position` on."""
-        layer, n = self.layer, len(hidden)
-        if rows.shape != (n, layer.row_width):
-            raise BackendError(
-                f"Engram layer {layer.layer_id} takes rows of shape {(n, layer.row_width)}, got {rows.shape}"
+    def _groups(self, steps: list["_Step"]) -> list[list["_Step"]]:
+        """Steps that one llama_decode takes, as one ubatch whose columns lie step by step: equally many tokens, and
+        ids one after another."""
+        if len(steps) == 1:
+            return [steps]
+        groups: list[list[_Step]] = []
+        for step in sorted(steps, key=lambda x: (x.n, self._pools.index(x.sequence.pool), x.sequence.id)):
+            last = groups[-1][-1] if groups else None
+            follows = last and (last.n, last.sequence.pool, last.sequence.id + 1) == (
+                step.n,
+                step.sequence.pool,
+                step.sequence.id,
             )
-        feed = {"hidden": hidden[None], layer.rows_name: rows[None]}
-        if self.conv is None:
-            return layer.session.run(layer.outputs, feed)[0][0]
-        # Plain run: binding five buffers anew at each token takes longer than copying a token's worth of output.
-        feed[layer.past_name] = self.conv[None, position : position + layer.n_state]
-        out, present = layer.session.run(layer.outputs, feed)
-        self.conv[position + layer.n_state : position + layer.n_state + n] = present[0]
-        return out[0]
+            if follows and (len(groups[-1]) + 1) * step.n <= self.max_chunk:
+                groups[-1].append(step)
+            else:
+                groups.append([step])
+        return groups
 
-    def skip(self, position: int, n: int) -> None:
-        """Tokens evaluated with the memory off leave zeros behind."""
-        if self.conv is not None:
-            self.conv[position + self.layer.n_state :][:n] = 0
+    def _prepare(self, steps: list["_Step"]) -> None:
+        """What a backbone needs that cannot go back: a checkpoint, and the rows at hand before the step begins, for a
+        read that failed in the middle of it would cost the state."""
+        if self._is_recurrent:
+            for step in steps:
+                for layer in self.layers if step.work.rows is not None else ():
+                    step.work.rows.wait(layer.layer_id)
+                self._checkpoint(step.sequence, step.n)
+
+    def _evaluate(self, steps: list["_Step"]) -> None:
+        """One llama_decode; lengths are the caller's to count."""
+        n, native = steps[0].n, steps[0].sequence.pool.llama
+        native.fill([(x.sequence.id, x.sequence.length, x.work.token_ids, x.work.logits) for x in steps])
+        opened: list[dict[int, np.ndarray]] = [{} for _ in steps]
+        if any(x.work.rows is not None for x in steps):
+            columns = [
+                Columns(x.sequence.length, x.sequence.states, x.work.rows, gates if x.work.gates else None)
+                for x, gates in zip(steps, opened, strict=True)
+            ]
+            self._hook.run(columns, n, native.decode)
+        else:
+            native.decode()
+        for i, step in enumerate(steps):
+            first, count = {"all": (i * n, n), "last": (i * n + n - 1, 1), "none": (0, 0)}[step.work.logits]
+            logits = native.logits(first, count, self.vocab_size) if count else None
+            step.output = Output(logits, opened[i] if step.work.gates else None)
+
+    def _checkpoint(self, sequence: "_Sequence", n: int) -> None:
+        """Keep the state where a turn begins, and at intervals of a long prompt."""
+        length = sequence.length
+        if n == 1 or length == 0:
+            return
+        last = self._checkpoints.latest(sequence)
+        since = length - (last.length if last else 0)
+        if since >= CHECKPOINT_EVERY or (sequence.decodes and since):
+            state = sequence.pool.llama.save(sequence.id)
+            if state is not None:
+                self._checkpoints.add(sequence, length, state)
+
+    def rewind(self, context: "GgufContext", length: int) -> int:
+        """See Context.rewind. A recurrent backbone goes back to its last checkpoint, at worst to the beginning."""
+        self._check_process()
+        with self._lock:
+            self._take_back()
+            check_rewind(self.path, context, length, context.closed)
+            sequence = context._sequence
+            if length < sequence.length:
+                self._go_back(sequence, length)
+            return sequence.length
+
+    def _go_back(self, sequence: "_Sequence", length: int) -> None:
+        """Make the sequence `length` tokens long, or shorter where no state of that length is at hand."""
+        native, kept = sequence.pool.llama if sequence.pool else None, length
+        if native and length and self._is_recurrent:
+            # The state first: only then may what lies behind it be cut.
+            last = self._checkpoints.latest(sequence, length)
+            kept = last.length if last and native.restore(sequence.id, last.state) else 0
+        if native and not native.cut(sequence.id, kept):
+            kept = 0
+            native.cut(sequence.id, 0)
+        self._checkpoints.drop(sequence, longer_than=kept)
+        sequence.length = kept
+        sequence.decodes = False
+
+
+class _Native:
+    """What must be freed, once, in the process that made it."""
+
+    def __init__(self, model: Any):
+        self.model = model
+        self.contexts: list[LlamaContext] = []
+        self.process = os.getpid()
+
+    def free(self) -> None:
+        model, self.model = self.model, None
+        if model and os.getpid() == self.process:
+            for context in self.contexts:
+                context.free()
+            llama().llama_model_free(model)
+
+
+@dataclass(eq=False)
+class _Pool:
+    """A llama_context and the sequences that have an id in it."""
+
+    llama: LlamaContext
+    sequences: dict[int, "_Sequence"] = field(default_factory=dict)
+
+    def free_ids(self) -> list[int]:
+        return [i for i in range(self.llama.n_sequences) if i not in self.sequences]
+
+
+@dataclass(eq=False)
+class _Sequence:
+    """What the backend holds for a context; outlives it until the backend's next turn."""
+
+    states: list[LayerState]
+    pool: "_Pool | None" = None  # before the first tokens
+    id: int = 0  # in its pool
+    length: int = 0
+    decodes: bool = False  # whether the last step was a single token
+
+
+@dataclass(slots=True)
+class _Step:
+    """One sequence's part of a forward."""
+
+    work: Work
+    sequence: _Sequence
+    n: int  # tokens
+    output: Output | None = None
 
 
 class GgufContext:
-    """One sequence: a llama_context of its own, and its layers' states."""
+    """One sequence of the backend's llama_context."""
 
     def __init__(self, backend: GgufBackend, memory: bool):
-        """Without memory no callback is installed: llama.cpp runs as it would anywhere else."""
-        self.length = 0
         self.memory = memory
         self._backend = backend
-        self._lib = llama()
-        self._logits_address = logits_address()
-        self._states = [LayerState(x) for x in backend.layers] if memory else []
-        self._ctx = self._callback = self._batch = None
-        if self._states:
-            from engram_local._llama_callback import EvalCallback
+        self._closed = False
+        self._sequence = _Sequence([LayerState(x) for x in backend.layers] if memory else [])
 
-            self._nodes = self._node_names()
-            self._callback = EvalCallback([x.encode() for x in self._nodes], self._on_node, ggml_functions())
-            self._hidden = np.empty((backend.max_chunk, backend.width), np.float32)
-        self._capacity = 0
-        self._grow(min(FIRST_CAPACITY, backend.context_length))
-        self._batch = self._lib.llama_batch_init(backend.max_chunk, 0, 1)
-        view, shape = np.ctypeslib.as_array, (backend.max_chunk,)
-        self._tokens = view(self._batch.token, shape)
-        self._positions = view(self._batch.pos, shape)
-        self._wanted = view(ctypes.cast(self._batch.logits, ctypes.POINTER(ctypes.c_int8)), shape)
-        view(self._batch.n_seq_id, shape)[:] = 1
-        for i in range(backend.max_chunk):
-            self._batch.seq_id[i][0] = 0
+    @property
+    def length(self) -> int:
+        return self._sequence.length
 
-    def _node_names(self) -> list[str]:
-        return [input_node(self._backend.architecture, s.layer.layer_id) for s in self._states]
-
-    def _grow(self, capacity: int) -> None:
-        """Replace the llama_context by one for `capacity` tokens that holds the same keys and values."""
-        lib, backend, old = self._lib, self._backend, self._ctx
-        params = lib.llama_context_default_params()
-        params.n_ctx = capacity
-        # One decode is one ubatch is one graph, so a node's columns are exactly the tokens of this call.
-        params.n_batch = params.n_ubatch = backend.max_chunk
-        params.n_seq_max = 1
-        params.n_threads = params.n_threads_batch = backend.threads
-        params.type_k = params.type_v = backend.kv_type
-        params.flash_attn_type = backend.flash_attention
-        params.op_offload = backend.uses_gpu  # else a GPU would take long prompts, and round them in its own way
-        params.swa_full = True  # a sliding-window cache that forgets could not be rewound
-        params.no_perf = True
-        if self._callback is not None:
-            params.cb_eval = lib.ggml_backend_sched_eval_callback(self._callback.address)
-            params.cb_eval_user_data = self._callback.user_data
-        log.clear()
-        ctx = lib.llama_init_from_model(backend.model, params)
-        if ctx and old and self.length and not self._copy_state(old, ctx):
-            lib.llama_free(ctx)
-            ctx = None
-        if not ctx:
-            raise BackendError(
-                f"{backend.path}: llama.cpp makes no context of {capacity} tokens ({log.reason()}); "
-                "ask for a shorter one (context_length)"
-            )
-        if old:
-            lib.llama_free(old)
-        self._ctx, self._memory, self._capacity = ctx, lib.llama_get_memory(ctx), capacity
-        for state in self._states:
-            state.grow(capacity)
-
-    def _copy_state(self, old, new) -> bool:
-        lib = self._lib
-        size = lib.llama_state_seq_get_size(old, 0)
-        buffer = (ctypes.c_uint8 * size)()
-        return lib.llama_state_seq_get_data(old, buffer, size, 0) == size and bool(
-            lib.llama_state_seq_set_data(new, buffer, size, 0)
-        )
-
-    def forward(self, token_ids: np.ndarray, rows: Rows | None, logits: Logits) -> np.ndarray | None:
-        n, backend = len(token_ids), self._backend
-        if not self._ctx:
-            raise UsageError(f"{backend.path}: the session is closed; start a new one")
-        if not 0 < n <= backend.max_chunk:
-            raise UsageError(f"{n} tokens in one forward, it takes 1 to {backend.max_chunk}")
-        if self.length + n > backend.context_length:
-            raise ContextOverflowError(
-                f"{self.length} + {n} tokens do not fit into the context of {backend.context_length}; "
-                "start a new session or load with a larger context_length"
-            )
-        if rows is not None and self._callback is None:
-            raise UsageError("this context was made without memory")
-        if self.length + n > self._capacity:
-            self._grow(min(max(self.length + n, 2 * self._capacity), backend.context_length))
-        self._batch.n_tokens = n
-        self._tokens[:n] = token_ids
-        self._positions[:n] = np.arange(self.length, self.length + n)
-        self._wanted[:n] = logits == "all"
-        self._wanted[n - 1] |= logits == "last"
-        try:
-            self._decode(n, rows)
-        except BaseException:
-            # llama.cpp may have stored keys of the unfinished chunk.
-            self._lib.llama_memory_seq_rm(self._memory, 0, self.length, -1)
-            raise
-        self.length += n
-        if logits == "none":
-            return None
-        first, count = (0, n) if logits == "all" else (n - 1, 1)
-        result = np.empty((count, backend.vocab_size), np.float32)
-        ctypes.memmove(result.__array_interface__["data"][0], self._logits_address(self._ctx, first), result.nbytes)
-        return result
-
-    def _decode(self, n: int, rows: Rows | None) -> None:
-        log.clear()
-        if rows is None:
-            for state in self._states:
-                state.skip(self.length, n)
-        else:
-            self._rows, self._n = rows, n
-            self._callback.arm()
-        status = self._lib.llama_decode(self._ctx, self._batch)
-        if rows is not None:
-            self._rows = None
-            missing = self._callback.finish()
-            if missing is not None and status == 0:
-                raise BackendError(
-                    f"{self._backend.path}: llama.cpp's graph of architecture {self._backend.architecture!r} has no "
-                    f"node {missing!r}, where an Engram layer enters; run it without memory, or with the ONNX backend"
-                )
-        if status != 0:
-            raise BackendError(f"{self._backend.path}: llama_decode failed with status {status} ({log.reason()})")
-
-    def _on_node(self, index: int) -> None:
-        """Called by llama.cpp, in the middle of _decode, when layer `index`'s input has been computed."""
-        state, n = self._states[index], self._n
-        if self._callback.n_bytes != n * self._backend.width * 4:
-            raise BackendError(
-                f"{self._backend.path}: node {self._nodes[index]!r} of architecture {self._backend.architecture!r} "
-                f"holds {self._callback.n_bytes} bytes, not {n} float32 columns of {self._backend.width}"
-            )
-        hidden = self._hidden[:n]
-        self._callback.read(hidden)
-        self._callback.write(state.run(hidden, self._rows.wait(state.layer.layer_id), self.length))
+    @property
+    def closed(self) -> bool:
+        return self._closed or self._backend.closed
 
     def rewind(self, length: int) -> int:
-        if not 0 <= length <= self.length:
-            raise UsageError(f"cannot rewind to {length}, the context holds {self.length} tokens")
-        if length == self.length:
-            return length
-        if not self._lib.llama_memory_seq_rm(self._memory, 0, length, -1):
-            raise BackendError(
-                f"{self._backend.path}: llama.cpp cannot rewind architecture {self._backend.architecture!r}; "
-                "start a new session"
-            )
-        self.length = length
-        return length
+        return self._backend.rewind(self, length)
 
     def close(self) -> None:
-        if self._batch is not None:
-            self._tokens = self._positions = self._wanted = None
-            self._lib.llama_batch_free(self._batch)
-            self._batch = None
-        if self._ctx:
-            self._lib.llama_free(self._ctx)
-            self._ctx = None
+        """Never waits, for the garbage collector may call it in the middle of a step."""
+        if not self._closed:
+            self._closed = True
+            self._backend.leave(self._sequence)
 
     def __del__(self):
         self.close()
+
+
+def _check_choice(option: str, value: Any, known: dict[str, int]) -> None:
+    if value not in known:
+        raise UsageError(f"{option} is {value!r}; choose one of {', '.join(known)}")

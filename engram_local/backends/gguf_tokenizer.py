@@ -2,18 +2,23 @@
 
 import ctypes
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 from engram_local.backends.llama_library import llama, load_model
+from engram_local.chat_template import ChatTemplate
 from engram_local.errors import ModelFolderError
-from engram_local.tokenization import ChatTemplate, Tokenizer
+from engram_local.graph_names import GGUF_FILE
+from engram_local.tokenization import Tokenizer, unicode
 
 VOCAB_NONE = 0  # llama_vocab_type
-UNUSED, NORMAL, CONTROL, BYTE = 2, 4, 8, 32  # llama_token_attr
+UNUSED, NORMAL, CONTROL, BYTE, LSTRIP, RSTRIP = 2, 4, 8, 32, 128, 256  # llama_token_attr
 
 
 class GgufTokenizer(Tokenizer):
     """Stands where a Tokenizer stands; llama.cpp does the work, on the vocabulary alone (no weights are loaded)."""
+
+    source = GGUF_FILE
 
     def __init__(self, path: str | Path):
         """Raises BackendError where the file cannot be loaded, ModelFolderError where it holds no tokenizer."""
@@ -57,14 +62,38 @@ class GgufTokenizer(Tokenizer):
             self._ids = {self.piece(i): i for i in range(self._n_tokens)}
         return self._ids.get(token)
 
+    @cached_property
+    def control_ids(self) -> dict[str, int]:
+        """{text: id} of the control tokens."""
+        return {text: i for i, a in enumerate(self._attributes) if a & CONTROL and (text := self.piece(i))}
+
     def encode(self, text: str, add_special_tokens: bool = True) -> list[int]:
-        data = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode("utf-8")
+        """See Tokenizer."""
+        return self._encode(text, add_special_tokens, True)
+
+    def _encode(self, text: str, add_special_tokens: bool, parse_special: bool) -> list[int]:
+        data = unicode(text).encode("utf-8")
         size = len(data) + 2
         tokens = (ctypes.c_int32 * size)()
-        n = self._lib.llama_tokenize(self._vocab, data, len(data), tokens, size, add_special_tokens, True)
+        n = self._lib.llama_tokenize(self._vocab, data, len(data), tokens, size, add_special_tokens, parse_special)
         if n < 0:
             raise ModelFolderError(f"{self.path}: llama.cpp cannot tokenize a text of {len(data)} bytes")
         return list(tokens[:n])
+
+    def _encode_parts(self, parts: list[str]) -> list[int]:
+        """llama.cpp cuts a text at its control tokens too, and takes each part for itself."""
+        ids: list[int] = []
+        for i, part in enumerate(parts):
+            if i % 2:
+                ids.append(self.control_ids[part])
+                continue
+            if i and self._attributes[ids[-1]] & RSTRIP:
+                part = part.lstrip()
+            if i + 1 < len(parts) and self._attributes[self.control_ids[parts[i + 1]]] & LSTRIP:
+                part = part.rstrip()
+            if part:
+                ids += self._encode(part, False, False)
+        return ids
 
     def decode(self, token_ids: Sequence[int], skip_special_tokens: bool = True) -> str:
         ids = [int(t) for t in token_ids]

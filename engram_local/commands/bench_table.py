@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from engram_local import _native
 from engram_local.config import EngramConfig, LayerConfig, NgramOrder
 from engram_local.errors import EngramError
 from engram_local.hashing import NgramHasher
+from engram_local.lookup import StepLookup
 from engram_local.machine import available_bytes
 from engram_local.sizes import format_size
 from engram_local.tables.encodings import row_bytes
@@ -98,7 +100,7 @@ def measure(path: Path) -> dict:
     """All figures of one table file; {"min", "median"} of each."""
     with Table(path, access="mmap") as table:
         n_rows, dim, data_bytes = table.n_rows, table.dim, table.data_bytes
-    figures = {
+    figures: dict[str, Any] = {
         "table": {"rows": n_rows, "dim": dim, "encoding": "int8", "bytes": data_bytes},
         "machine": machine(),
         "rows_a_token": ROWS_A_TOKEN,
@@ -106,7 +108,7 @@ def measure(path: Path) -> dict:
     hasher = make_hasher(n_rows, dim)
     tokens = np.random.default_rng(1).integers(0, N_IDS, 100_000)
     figures["hash_ns_per_token"] = spread(
-        sample(lambda i: [hasher.rows_of_ids(tokens[i * 512 : i * 512 + 512], x) for x in LAYERS], 190, 512, 1e9)
+        sample(lambda i: [hasher.row_ids_of(tokens[i * 512 : i * 512 + 512], x, 0) for x in LAYERS], 190, 512, 1e9)
     )
     available = available_bytes()
     if data_bytes < 0.8 * available:
@@ -120,7 +122,7 @@ def measure(path: Path) -> dict:
 
 
 def _resident(table: Table, hasher: NgramHasher, tokens: np.ndarray) -> dict:
-    figures = {"page_cache": resident_share(table.path)}
+    figures: dict[str, Any] = {"page_cache": resident_share(table.path)}
     figures["resident_us_per_token"] = spread(time_tokens(table, hasher, tokens))
     out = np.empty((PREFILL, ROWS_A_TOKEN, table.dim), np.float32)
     ids = np.concatenate([hasher.row_ids(tokens[: PREFILL * 40], x) for x in LAYERS], axis=1)
@@ -140,8 +142,7 @@ def time_tokens(table: Table, hasher: NgramHasher, tokens: np.ndarray, batch: in
 
     tokens: int64 [n]; the first half is only read, so that the caches are as a running model has them.
     """
-    layers = [(hasher._plans[x], table._data, np.empty(ROWS_A_TOKEN // 2 * table.dim, np.float32)) for x in LAYERS]
-    read = _native.StepLookup(None, hasher.vocab_size, hasher.max_lag, layers).read
+    read = StepLookup(hasher, dict.fromkeys(LAYERS, table)).read
     ids, numbers = np.empty(len(tokens), np.int64), tokens.tolist()
     for position in range(len(tokens) // 2):
         read(numbers[position], ids, position)
@@ -174,7 +175,12 @@ def _cold(path: Path, hasher: NgramHasher, tokens: np.ndarray) -> dict:
 
 
 def sample(
-    call: Callable, n: int, per_call: int, unit: float, batch: int = 1, clock=time.thread_time_ns
+    call: Callable[[int], object],
+    n: int,
+    per_call: int,
+    unit: float,
+    batch: int = 1,
+    clock: Callable[[], int] = time.thread_time_ns,
 ) -> list[float]:
     """Times of call(0) .. call(n - 1), `batch` of them together, divided by per_call, in seconds * unit."""
     times = []
@@ -187,6 +193,7 @@ def sample(
 
 
 def spread(times: list[float]) -> dict[str, float]:
+    """Example: [1.0, 2.0, 9.0] -> {"min": 1.0, "median": 2.0}."""
     return {"min": round(min(times), 3), "median": round(median(times), 3)}
 
 

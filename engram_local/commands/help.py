@@ -6,6 +6,7 @@ With `--check FILE` it compares instead, and fails where the file is stale.
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 
 def help_page() -> str:
@@ -14,7 +15,7 @@ def help_page() -> str:
 
     from engram_local.cli import app
 
-    program = get_command(app)
+    program: Any = get_command(app)
     lines = [
         "# engram-local",
         "",
@@ -27,7 +28,7 @@ def help_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _command(name: str, command) -> Iterator[str]:
+def _command(name: str, command: Any) -> Iterator[str]:
     text, _, examples = command.help.partition("\b\n")
     arguments = [p for p in command.params if p.param_type_name == "argument"]
     usage = " ".join(p.metavar if p.required else f"[{p.metavar}]" for p in arguments)
@@ -40,7 +41,7 @@ def _command(name: str, command) -> Iterator[str]:
             yield f"- `{' '.join([*p.opts, p.metavar or '']).strip()}`: {p.help}{_default(p)}"
 
 
-def _default(option) -> str:
+def _default(option: Any) -> str:
     return "" if option.default in (None, False) else f" Default: {option.default}."
 
 

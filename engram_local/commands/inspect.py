@@ -1,163 +1,36 @@
-"""engram-local inspect: what a model folder holds, what it needs in memory, which rows a text reads.
+"""engram-local inspect."""
 
-Loads no weights and maps no table.
-"""
+from typing import Annotated
 
-import json
-from pathlib import Path
+import typer
 
-from engram_local.config import LayerConfig
-from engram_local.hashing import NgramHasher
-from engram_local.model_folder import POCKET, ModelFolder
-from engram_local.sizes import format_size
-from engram_local.tables.links import read_layout
-from engram_local.tables.page_cache import table_share
-from engram_local.tokenization import open_tokenizer
+from engram_local.commands.options import JsonOutput, OptionalModel, command
+from engram_local.commands.terminal import typed
 
 
-def describe(folder: ModelFolder) -> dict:
-    """Everything `inspect --json` prints; sizes in bytes, None where config.json does not say."""
-    config, files = folder.config, folder.manifest["files"]
-    layers = [_describe_layer(folder, layer) for layer in folder.engram.layers]
-    tables = sum(x["bytes_on_disk"] for x in layers)
-    total = sum(x["bytes"] for x in files.values())
-    backbones = {
-        name: sum(x["bytes"] for file, x in files.items() if file.startswith(f"backbone.{name}"))
-        for name, has in (("onnx", folder.has_onnx), ("gguf", folder.has_gguf))
-        if has
-    }
-    kv = _kv_bytes_per_token(config, 4 if folder.has_onnx else 2)
-    conv = 4 * sum(x.streams for x in folder.engram.layers if x.conv) * (config.get("hidden_size") or 0)
-    per_token = None if kv is None else kv + conv
-    return {
-        "model": str(folder.path),
-        "created_by": folder.manifest.get("created_by"),
-        "family": config.get("model_type"),
-        "n_layers": config.get("num_hidden_layers"),
-        "hidden_size": config.get("hidden_size"),
-        "vocab_size": folder.vocab_size,
-        "context_length": folder.context_length,
-        "backbones": backbones,
-        "export": folder.manifest.get("export", {}),
-        "engram": {
-            "id_source": folder.engram.id_source,
-            "n_ids": folder.engram.n_ids,
-            "mix": folder.engram.mix,
-            "rows_per_token": sum(x.n_heads for x in folder.engram.layers),
-            "layers": layers,
-        },
-        "bytes_on_disk": {
-            "all": total,
-            "tables": tables,
-            **{f"backbone.{k}": v for k, v in backbones.items()},
-        },
-        "bytes_in_ram": {
-            "weights": {k: v for k, v in backbones.items()},
-            "context_per_token": per_token,
-            "context_full": None if per_token is None else per_token * folder.context_length,
-            "tables_resident": tables,
-            "tables_cold": 0,
-        },
-    }
+@command()
+def inspect(
+    model: OptionalModel = None,
+    json_output: JsonOutput = False,
+    rows: Annotated[
+        str | None,
+        typer.Option(help="Show which rows each token of this text reads.", metavar="TEXT", parser=typed),
+    ] = None,
+    live: Annotated[bool, typer.Option("--live", help="Show how much of each table is in memory now.")] = False,
+) -> None:
+    """Show what a model holds and how much memory it needs.
 
+    \b
+    engram-local inspect
+    engram-local inspect my-model --json
+    engram-local inspect my-model --live
+    engram-local inspect --rows 'the capital of France'
+    """
+    from engram_local.commands.inspection import print_model, print_rows
 
-def _describe_layer(folder: ModelFolder, layer: LayerConfig) -> dict:
-    layout = read_layout(folder.file(layer.table))
-    return {
-        "layer_id": layer.layer_id,
-        "orders": [{"order": o.order, "heads": len(o.moduli), "rows": sum(o.moduli)} for o in layer.orders],
-        "heads": layer.n_heads,
-        "head_dim": layer.head_dim,
-        "rows": layer.n_rows,
-        "encoding": layer.encoding,
-        "row_bytes": layout.row_bytes,
-        "bytes_per_token": layer.n_heads * layout.row_bytes,
-        "streams": layer.streams,
-        "conv": None if layer.conv is None else {"kernel": layer.conv.kernel, "dilation": layer.conv.dilation},
-        "bytes_on_disk": layout.data_bytes,
-    }
-
-
-def _kv_bytes_per_token(config: dict, n_bytes: int) -> int | None:
-    """Keys and values of all blocks, `n_bytes` each: float32 in ONNX Runtime, float16 in llama.cpp."""
-    heads = config.get("num_key_value_heads") or config.get("num_attention_heads")
-    try:
-        head_dim = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
-        return 2 * n_bytes * config["num_hidden_layers"] * heads * head_dim
-    except (KeyError, TypeError, ZeroDivisionError):
-        return None
-
-
-def in_page_cache(folder: ModelFolder) -> dict[str, dict]:
-    """{table: {"share": of its bytes that are in the page cache now, "by": how that was found}}."""
-    found = {x.table: table_share(read_layout(folder.file(x.table))) for x in folder.engram.layers}
-    return {table: {"share": share, "by": by} for table, (share, by) in found.items()}
-
-
-def print_model(path: str | Path | None, as_json: bool, live: bool = False) -> None:
-    """`live` adds what the page cache holds of each table at this moment."""
-    folder = ModelFolder.open(path or POCKET)
-    about = describe(folder) | ({"page_cache": in_page_cache(folder)} if live else {})
-    if as_json:
-        print(json.dumps(about, ensure_ascii=False))
-        return
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(highlight=False, markup=False)
-    console.print(about["model"], style="bold")
-    console.print(
-        f"{about['family']}, {about['n_layers']} blocks of {about['hidden_size']}, vocabulary {about['vocab_size']:,}, "
-        f"context {about['context_length']:,}; backbone: {', '.join(about['backbones']) or 'none'}"
-    )
-    engram = about["engram"]
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("Engram layer before block")
-    layers = engram["layers"]
-    for x in layers:
-        table.add_column(str(x["layer_id"]), justify="right")
-    convs = [x["conv"] for x in layers]
-    table.add_row("orders x heads", *(", ".join(f"{o['order']}x{o['heads']}" for o in x["orders"]) for x in layers))
-    table.add_row("rows", *(f"{x['rows']:,}" for x in layers))
-    table.add_row("values a row", *(str(x["head_dim"]) for x in layers))
-    table.add_row("encoding", *(f"{x['encoding']}, {x['row_bytes']} B a row" for x in layers))
-    table.add_row("read a token", *(f"{x['heads']} rows, {format_size(x['bytes_per_token'])}" for x in layers))
-    table.add_row("streams", *(str(x["streams"]) for x in layers))
-    table.add_row("convolution", *(f"{c['kernel']}, dilation {c['dilation']}" if c else "none" for c in convs))
-    table.add_row("on disk", *(format_size(x["bytes_on_disk"]) for x in layers))
-    if live:
-        table.add_row("in the page cache", *(f"{x['share']:.1%} ({x['by']})" for x in about["page_cache"].values()))
-    console.print(table)
-    memory = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for name in ("bytes", "on disk", "in memory"):
-        memory.add_column(name, justify="left" if name == "bytes" else "right")
-    for name, size in about["backbones"].items():
-        memory.add_row(f"backbone.{name}", format_size(size), format_size(size))
-    ram = about["bytes_in_ram"]
-    tables = format_size(about["bytes_on_disk"]["tables"])
-    memory.add_row("tables", tables, f"{tables} or none")
-    if ram["context_per_token"] is not None:
-        memory.add_row(f"context of {about['context_length']:,}", "", format_size(ram["context_full"]))
-        memory.add_row("context, a token", "", format_size(ram["context_per_token"]))
-    memory.add_row("all files", format_size(about["bytes_on_disk"]["all"]), "")
-    console.print(memory)
-
-
-def print_rows(path: str | Path | None, text: str, as_json: bool) -> None:
-    """Which rows each token of a text reads; needs the tokenizer and config.json, no weights."""
-    folder = ModelFolder.open(path or POCKET)
-    tokenizer = open_tokenizer(folder)
-    hasher = NgramHasher(folder.engram, folder.token_map)
-    tokens = tokenizer.encode(text)
-    rows = {x.layer_id: hasher.row_ids(tokens, x.layer_id) for x in folder.engram.layers}
-    pieces = [tokenizer.decode([t], skip_special_tokens=False) for t in tokens]
-    if as_json:
-        ids = hasher.ids(tokens).tolist()
-        layers = {str(k): v.tolist() for k, v in rows.items()}
-        print(json.dumps({"tokens": tokens, "pieces": pieces, "ids": ids, "rows": layers}, ensure_ascii=False))
-        return
-    for i, (token, piece) in enumerate(zip(tokens, pieces, strict=True)):
-        print(f"{token}\t{piece!r}")
-        for layer_id, of_layer in rows.items():
-            print(f"\tlayer {layer_id}: {' '.join(map(str, of_layer[i]))}")
+    if rows is not None and live:
+        raise typer.BadParameter("--rows and --live exclude each other")
+    if rows is None:
+        print_model(model, json_output, live)
+    else:
+        print_rows(model, rows, json_output)

@@ -1,67 +1,165 @@
-"""Arguments, options and printing that commands share."""
+"""Options that commands share, in two groups, and `command`, which makes a verb of a function.
 
-import sys
-from contextlib import AbstractContextManager
-from typing import Annotated, Literal
+A group is a frozen dataclass whose fields are options. A function that takes `loading: LoadOptions` gets one object;
+people see the options.
+"""
+
+import functools
+import inspect
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
+from engram_local.commands.terminal import say, typed
+
+if TYPE_CHECKING:
+    from engram_local.model import Model
+
 OptionalModel = Annotated[str | None, typer.Argument(metavar="MODEL", help="Model folder.", show_default=False)]
 RequiredModel = Annotated[str, typer.Argument(metavar="MODEL", help="Model folder.")]
-BackendOption = Annotated[
-    Literal["auto", "onnx", "gguf"], typer.Option("--backend", help="What runs the backbone.", metavar="auto|onnx|gguf")
-]
-Threads = Annotated[
-    int | None, typer.Option(help="Threads of the backbone; by default one per core.", min=1, metavar="N")
-]
-GpuLayers = Annotated[
-    int | None,
-    typer.Option("--gpu-layers", help="Blocks on the GPU (gguf, a llama-cpp-python built for it).", min=0, metavar="N"),
-]
-NoMemory = Annotated[bool, typer.Option("--no-memory", help="Leave the Engram layers out.")]
+OutFolder = Annotated[str, typer.Argument(metavar="OUT", help="Model folder to make.")]
 Access = Annotated[
     Literal["auto", "resident", "mmap", "direct"],
     typer.Option("--table-access", help="How table rows are read.", metavar="auto|resident|mmap|direct"),
 ]
 RamLimit = Annotated[str | None, typer.Option(help="Memory that table rows may take: 512M, 8GiB.", metavar="SIZE")]
-Context = Annotated[
-    int | None,
-    typer.Option("--context", help="Context length in tokens; by default the model's.", min=1, metavar="N"),
+System = Annotated[
+    str | None,
+    typer.Option(help="A system message, where the chat template has one.", metavar="TEXT", parser=typed),
 ]
-Verbose = Annotated[bool, typer.Option("--verbose", help="Say more on stderr.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback when something fails.")]
-System = Annotated[str | None, typer.Option(help="A system message, where the chat template has one.", metavar="TEXT")]
 MaxTokens = Annotated[
     int | None, typer.Option(help="Longest answer; by default up to the context's end.", min=1, metavar="N")
 ]
-Temperature = Annotated[
-    float | None, typer.Option(help="0 is greedy; by default the model's own setting.", min=0, metavar="T")
-]
-TopK = Annotated[int | None, typer.Option(help="Draw from the K most likely tokens; 0: all.", min=0, metavar="K")]
-TopP = Annotated[
-    float | None,
-    typer.Option(help="Draw from the most likely tokens that together have P.", min=0, max=1, metavar="P"),
-]
-MinP = Annotated[
-    float | None, typer.Option(help="Drop tokens less likely than P times the likeliest.", min=0, max=1, metavar="P")
-]
-Penalty = Annotated[
-    float | None, typer.Option("--repetition-penalty", help="Above 1: repeat less.", min=0, metavar="X")
-]
-Seed = Annotated[int | None, typer.Option(help="The same seed gives the same text.", min=0, metavar="N")]
 JsonOutput = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Encoding = Annotated[
     Literal["int8", "int4", "fp8", "float16", "float32"],
     typer.Option("--tables", help="Encoding of the rows.", metavar="int8|int4|fp8|float16|float32"),
 ]
+Calibrate = Annotated[
+    str | None,
+    typer.Option(
+        help="Measure on this text what the tables' encoding costs: KL divergence of the next token, perplexity.",
+        metavar="TEXTFILE",
+    ),
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback when something fails.")]
 
 
-def say(text: str) -> None:
-    """A line for people, apart from what the command prints."""
-    print(text, file=sys.stderr, flush=True)
+@dataclass(frozen=True)
+class SamplingOptions:
+    """How to choose a token; None is the model's own setting. The fields of sampling.SamplingParams."""
+
+    temperature: Annotated[
+        float | None, typer.Option(help="0 is greedy; by default the model's own setting.", min=0, metavar="T")
+    ] = None
+    top_k: Annotated[
+        int | None, typer.Option(help="Draw from the K most likely tokens; 0: all.", min=0, metavar="K")
+    ] = None
+    top_p: Annotated[
+        float | None,
+        typer.Option(help="Draw from the most likely tokens that together have P.", min=0, max=1, metavar="P"),
+    ] = None
+    min_p: Annotated[
+        float | None,
+        typer.Option(help="Drop tokens less likely than P times the likeliest.", min=0, max=1, metavar="P"),
+    ] = None
+    repetition_penalty: Annotated[float | None, typer.Option(help="Above 1: repeat less.", min=0, metavar="X")] = None
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same text.", min=0, metavar="N")] = None
+
+    def for_model(self, model: "Model") -> dict[str, Any]:
+        """Fields of SamplingParams: what was typed, else what the model says."""
+        return model.sampling(**asdict(self))
 
 
-def progress() -> AbstractContextManager:
-    from engram_local.progress import progress_bar
+@dataclass(frozen=True)
+class LoadOptions:
+    """How a model is loaded: the keywords of engram_local.load, as they are typed."""
 
-    return progress_bar()
+    backend: Annotated[
+        Literal["auto", "onnx", "gguf"], typer.Option(help="What runs the backbone.", metavar="auto|onnx|gguf")
+    ] = "auto"
+    threads: Annotated[
+        int | None, typer.Option(help="Threads of the backbone; by default one per core.", min=1, metavar="N")
+    ] = None
+    gpu_layers: Annotated[
+        int | None,
+        typer.Option(help="Blocks on the GPU (gguf, a llama-cpp-python built for it).", min=0, max=9999, metavar="N"),
+    ] = None
+    no_memory: Annotated[bool, typer.Option("--no-memory", help="Leave the Engram layers out.")] = False
+    table_access: Access = "auto"
+    ram_limit: RamLimit = None
+    context: Annotated[
+        int | None, typer.Option(help="Context length in tokens; by default the model's.", min=1, metavar="N")
+    ] = None
+    verbose: Annotated[bool, typer.Option("--verbose", help="Say more on stderr.")] = False
+
+    def load(self, model: str | None) -> "Model":
+        """Load `model`, None being the pocket model; with `verbose` say what was chosen."""
+        from engram_local.model import load
+
+        loaded = load(
+            model,
+            backend=self.backend,
+            threads=self.threads,
+            memory=not self.no_memory,
+            table_access=self.table_access,
+            ram_limit=self.ram_limit,
+            context_length=self.context,
+            verbose=self.verbose,
+            **({} if self.gpu_layers is None else {"n_gpu_layers": self.gpu_layers}),
+        )
+        for note in loaded.notes:
+            say(note)
+        if self.verbose:
+            say(f"{loaded.folder.path}: backend {loaded.backend.name}, {loaded.threads} threads")
+            for layer_id, table in loaded.tables.items():
+                say(f"table of layer {layer_id}: access {table.access}: {table.why}")
+        return loaded
+
+
+def command(*, without: Sequence[str] = ()) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Decorator: a parameter whose type is a group becomes that group's options but those named in `without`, and
+    --debug is added, which shows the traceback of what went wrong. Ctrl-C is one line and exit code 130."""
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        hints = get_type_hints(function, include_extras=True)
+        groups = {name: hint for name, hint in hints.items() if isinstance(hint, type) and is_dataclass(hint)}
+        parameters = []
+        for parameter in inspect.signature(function).parameters.values():
+            if parameter.name in groups:
+                parameters += [x for x in _options(groups[parameter.name]) if x.name not in without]
+            else:
+                parameters.append(_keyword(parameter.name, hints[parameter.name], parameter.default))
+        parameters.append(_keyword("debug", Debug, False))
+
+        @functools.wraps(function)
+        def run(*, debug: bool, **given: Any) -> None:
+            for name, group in groups.items():
+                given[name] = group(**{f.name: given.pop(f.name) for f in fields(group) if f.name in given})
+            try:
+                function(**given)
+            except KeyboardInterrupt:
+                say("engram-local: interrupted")
+                raise typer.Exit(130) from None
+            except Exception as error:
+                if debug and not isinstance(error, (typer.Exit, typer.BadParameter)):
+                    traceback.print_exc()
+                raise
+
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {x.name: x.annotation for x in parameters}
+        return run
+
+    return decorate
+
+
+def _options(group: type) -> list[inspect.Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    return [_keyword(x.name, hints[x.name], x.default) for x in fields(group)]
+
+
+def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)

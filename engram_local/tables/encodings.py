@@ -3,9 +3,12 @@
 `decode` is the slow twin of the kernels in ext/decode_*.c and agrees with them bit for bit.
 """
 
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
 import numpy as np
 
-from engram_local.config import ENCODINGS
+from engram_local.config import ENCODINGS, LINKED_ENCODINGS
 from engram_local.errors import TableError
 
 GROUP = 32  # values that share one scale in int4 and fp8_e4m3
@@ -14,23 +17,13 @@ _E4M3_MAX = 448.0
 
 
 def row_bytes(encoding: str, dim: int) -> int:
-    """Bytes of one row of `dim` values, scales included."""
-    groups = -(-dim // GROUP)
-    sizes = {
-        "int8": dim + 2,
-        "int4": (dim + 1) // 2 + 2 * groups,
-        "fp8_e4m3": dim + groups,
-        "float16": 2 * dim,
-        "float32": 4 * dim,
-    }
-    if encoding not in sizes:
-        raise TableError(f"unknown row encoding {str(encoding)[:40]!r}; known are {', '.join(ENCODINGS)}")
-    return sizes[encoding]
+    """Bytes of one row of `dim` values, scales included. Raises TableError for an encoding that is not our own."""
+    return _codec(encoding).row_bytes(dim)
 
 
 def encode(encoding: str, rows: np.ndarray) -> np.ndarray:
     """Rows float32 [n, dim] -> uint8 [n, row_bytes]. TableError for values it cannot store."""
-    rows = np.ascontiguousarray(rows, np.float32)
+    codec, rows = _codec(encoding), np.ascontiguousarray(rows, np.float32)
     n, dim = rows.shape
     out = np.empty((n, row_bytes(encoding, dim)), np.uint8)
     step = max(1, _CHUNK // max(dim, 1))
@@ -39,7 +32,7 @@ def encode(encoding: str, rows: np.ndarray) -> np.ndarray:
         bad = ~np.isfinite(chunk).all(axis=1)
         if not bad.any():
             with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-                bad = _ENCODERS[encoding](chunk, out[start : start + step])
+                bad = codec.encode(chunk, out[start : start + step])
         if bad.any():
             row = int(np.argmax(bad))
             value = _extreme(chunk[row])
@@ -56,7 +49,7 @@ def decode(encoding: str, data: np.ndarray, dim: int) -> np.ndarray:
         raise TableError(
             f"{encoding} rows of {dim} values take {row_bytes(encoding, dim)} bytes, got {list(data.shape)}"
         )
-    return _DECODERS[encoding](data, dim)
+    return _CODECS[encoding].decode(data, dim)
 
 
 def _extreme(row: np.ndarray) -> str:
@@ -113,7 +106,7 @@ def _encode_int4(rows: np.ndarray, out: np.ndarray) -> np.ndarray:
         codes[:, -1] = 0
     out[:, : (dim + 1) // 2] = codes[:, 0::2] | codes[:, 1::2] << np.uint8(4)
     out[:, (dim + 1) // 2 :] = scale[..., 0].astype("<f2").view(np.uint8)
-    return np.isinf(scale).any(axis=(1, 2))
+    return np.asarray(np.isinf(scale).any(axis=(1, 2)))
 
 
 def _decode_int4(data: np.ndarray, dim: int) -> np.ndarray:
@@ -176,17 +169,37 @@ def _encode_float32(rows: np.ndarray, out: np.ndarray) -> np.ndarray:
     return np.zeros(len(rows), bool)
 
 
-_ENCODERS = {
-    "int8": _encode_int8,
-    "int4": _encode_int4,
-    "fp8_e4m3": _encode_fp8_e4m3,
-    "float16": _encode_float16,
-    "float32": _encode_float32,
+@dataclass(frozen=True)
+class _Codec:
+    row_bytes: Callable[[int], int]  # of a row of so many values
+    encode: Callable[[np.ndarray, np.ndarray], np.ndarray]  # float32 [n, dim], out uint8 -> which rows cannot be stored
+    decode: Callable[[np.ndarray, int], np.ndarray]  # uint8 [n, row_bytes], dim -> float32 [n, dim]
+
+
+def _n_groups(dim: int) -> int:
+    return -(-dim // GROUP)
+
+
+_CODECS = {
+    "int8": _Codec(lambda dim: dim + 2, _encode_int8, _decode_int8),
+    "int4": _Codec(lambda dim: (dim + 1) // 2 + 2 * _n_groups(dim), _encode_int4, _decode_int4),
+    "fp8_e4m3": _Codec(lambda dim: dim + _n_groups(dim), _encode_fp8_e4m3, _decode_fp8_e4m3),
+    "float16": _Codec(lambda dim: 2 * dim, _encode_float16, lambda data, dim: data.view("<f2").astype(np.float32)),
+    "float32": _Codec(lambda dim: 4 * dim, _encode_float32, lambda data, dim: data.view("<f4").astype(np.float32)),
 }
-_DECODERS = {
-    "int8": _decode_int8,
-    "int4": _decode_int4,
-    "fp8_e4m3": _decode_fp8_e4m3,
-    "float16": lambda data, dim: data.view("<f2").astype(np.float32),
-    "float32": lambda data, dim: data.view("<f4").astype(np.float32),
-}
+
+
+def _codec(encoding: str) -> _Codec:
+    if encoding not in ENCODINGS:
+        raise TableError(f"unknown row encoding {str(encoding)[:40]!r}; known are {', '.join(ENCODINGS)}")
+    return _CODECS[encoding]
+
+
+def check_kernels(names: Iterable[str]) -> None:
+    """Raises ImportError where the kernels of ext/, which know encodings by name as everybody does, are not those that
+    config.py lists."""
+    wrong = {*ENCODINGS, *LINKED_ENCODINGS} ^ set(names)
+    if wrong:
+        raise ImportError(
+            f"the extension and the package differ about encodings ({', '.join(sorted(wrong))}): build again"
+        )

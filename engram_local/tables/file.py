@@ -15,13 +15,14 @@ import numpy as np
 
 from engram_local.config import ENCODINGS
 from engram_local.errors import TableError
-from engram_local.tables import encodings
+from engram_local.tables import encodings, headers
+from engram_local.tables.headers import MAX_HEADER_BYTES
+from engram_local.tables.layout import Column, Extent, TableLayout
 
 FORMAT = "engram_local.table.v1"
 ALIGNMENT = 4096
 BLOCK_BYTES = 1 << 20
 CHECKSUM = "crc32"
-MAX_HEADER_BYTES = 100_000_000  # the limit of safetensors itself
 MAX_ROWS = 2**40
 MAX_DIM = 65536
 
@@ -31,7 +32,7 @@ class TableHeader:
     """What the header of a table file says, checked against itself and the file's size."""
 
     encoding: str
-    rows: int
+    n_rows: int
     dim: int
     row_bytes: int
     data_offset: int
@@ -39,11 +40,17 @@ class TableHeader:
 
     @property
     def data_bytes(self) -> int:
-        return self.rows * self.row_bytes
+        """Bytes of all rows."""
+        return self.n_rows * self.row_bytes
+
+    def layout(self, path: str) -> TableLayout:
+        """Where the rows of the table file at `path` lie."""
+        column = Column(self.row_bytes, (Extent(0, 0, self.n_rows, self.data_offset),))
+        return TableLayout(self.encoding, self.n_rows, self.dim, (path,), (column,))
 
 
 @dataclass(frozen=True)
-class Finding:
+class Checked:
     """One step of `verify`: bytes checked so far, and the problem met there (None: none)."""
 
     done_bytes: int
@@ -51,36 +58,18 @@ class Finding:
     problem: str | None = None
 
 
-def read_header(path) -> TableHeader:
+def read_header(path: str | os.PathLike) -> TableHeader:
     """Read and check the header. TableError, naming file and value, for anything but a whole table file."""
     path = os.fspath(path)
-    try:
-        with open(path, "rb") as file:
-            file_bytes = os.fstat(file.fileno()).st_size
-            length = int.from_bytes(file.read(8), "little")
-            if file_bytes < 8 or length > min(MAX_HEADER_BYTES, file_bytes - 8):
-                raise TableError(
-                    f"{path}: the header claims {length} bytes in a file of {file_bytes}; "
-                    "the file is truncated or no table, copy or export it again"
-                )
-            text = file.read(length)
-    except OSError as error:
-        raise TableError(f"{path}: cannot be read ({error.strerror})") from error
-    return _parse_header(path, text, file_bytes)
+    header = headers.read_header(path, "a table", TableError, "copy or export it again")
 
-
-def _parse_header(path: str, text: bytes, file_bytes: int) -> TableHeader:
     def fail(problem: str) -> TableError:
         return TableError(f"{path}: {problem}; export the table again")
 
-    try:
-        header = json.loads(text.decode("utf-8"), object_pairs_hook=_unique)
-    except (ValueError, RecursionError) as error:
-        raise fail(f"the header is not JSON ({str(error)[:80]})") from error
-    if not isinstance(header, dict) or set(header) != {"__metadata__", "rows"}:
-        names = sorted(header)[:5] if isinstance(header, dict) else type(header).__name__
+    metadata = header.metadata
+    if metadata is None or set(header.tensors) != {"rows"}:
+        names = sorted([*header.tensors, *([] if metadata is None else ["__metadata__"])])[:5]
         raise fail(f"the header holds {str(names)[:120]}, not one tensor named rows and __metadata__")
-    metadata, tensor = header["__metadata__"], header["rows"]
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
         found = metadata.get("format") if isinstance(metadata, dict) else None
         raise fail(f"the format is {str(found)[:40]!r}, this release reads {FORMAT!r}")
@@ -96,39 +85,29 @@ def _parse_header(path: str, text: bytes, file_bytes: int) -> TableHeader:
             raise fail(f"{key} is {value}, not in [{low}, {high}]")
         return int(value)
 
-    rows, dim = number("rows", 1, MAX_ROWS), number("dim", 1, MAX_DIM)
+    n_rows, dim = number("rows", 1, MAX_ROWS), number("dim", 1, MAX_DIM)
     row_bytes = encodings.row_bytes(encoding, dim)
     number("row_bytes", row_bytes, row_bytes)
     number("block_bytes", BLOCK_BYTES, BLOCK_BYTES)
-    wanted = {"dtype": "U8", "shape": [rows, row_bytes], "data_offsets": [0, rows * row_bytes]}
-    if tensor != wanted:
+    tensor = header.tensors["rows"]
+    if (tensor.dtype, tensor.shape) != ("U8", (n_rows, row_bytes)):
         raise fail(
-            f"the tensor is described as {str(tensor)[:120]}, but {rows} rows of {dim} {encoding} values are {wanted}"
+            f"the tensor is described as {tensor.dtype} {list(tensor.shape)}, but {n_rows} rows of {dim} {encoding} "
+            f"values are U8 {[n_rows, row_bytes]}"
         )
-    data_offset = 8 + len(text)
-    if data_offset % ALIGNMENT:
-        raise fail(f"the rows start at byte {data_offset}, not at a multiple of {ALIGNMENT}")
-    if file_bytes != data_offset + rows * row_bytes:
-        raise fail(f"the file has {file_bytes} bytes, but its header describes {data_offset + rows * row_bytes}")
+    if header.data_offset % ALIGNMENT:
+        raise fail(f"the rows start at byte {header.data_offset}, not at a multiple of {ALIGNMENT}")
     if metadata.get("checksum") != CHECKSUM:
         raise fail(f"the checksum is {str(metadata.get('checksum'))[:40]!r}, not {CHECKSUM!r}")
     checksums = metadata.get("block_checksums")
     try:
-        raw = bytes.fromhex(checksums)
-    except (TypeError, ValueError) as error:
+        raw = bytes.fromhex(checksums if isinstance(checksums, str) else "?")
+    except ValueError as error:
         raise fail("block_checksums is not hexadecimal") from error
-    if len(checksums) != 8 * n_blocks(rows * row_bytes) or len(raw) * 2 != len(checksums):
-        raise fail(
-            f"block_checksums has {len(checksums)} digits, not 8 for each of {n_blocks(rows * row_bytes)} blocks"
-        )
-    return TableHeader(encoding, rows, dim, row_bytes, data_offset, tuple(np.frombuffer(raw, ">u4").tolist()))
-
-
-def _unique(pairs: list) -> dict:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        raise ValueError("a key appears twice")
-    return result
+    blocks, n_digits = n_blocks(n_rows * row_bytes), len(str(checksums))
+    if n_digits != 8 * blocks or 2 * len(raw) != n_digits:
+        raise fail(f"block_checksums has {n_digits} digits, not 8 for each of {blocks} blocks")
+    return TableHeader(encoding, n_rows, dim, row_bytes, header.data_offset, tuple(np.frombuffer(raw, ">u4").tolist()))
 
 
 def n_blocks(data_bytes: int) -> int:
@@ -136,24 +115,24 @@ def n_blocks(data_bytes: int) -> int:
     return -(-data_bytes // BLOCK_BYTES)
 
 
-def _header_bytes(encoding: str, rows: int, dim: int, checksums: str) -> bytes:
+def _header_bytes(encoding: str, n_rows: int, dim: int, checksums: str) -> bytes:
     """The file's bytes before the rows; their number does not depend on the checksums' values."""
     row_bytes = encodings.row_bytes(encoding, dim)
     metadata = {
         "format": FORMAT,
         "encoding": encoding,
-        "rows": str(rows),
+        "rows": str(n_rows),
         "dim": str(dim),
         "row_bytes": str(row_bytes),
         "block_bytes": str(BLOCK_BYTES),
         "checksum": CHECKSUM,
         "block_checksums": checksums,
     }
-    tensor = {"dtype": "U8", "shape": [rows, row_bytes], "data_offsets": [0, rows * row_bytes]}
+    tensor = {"dtype": "U8", "shape": [n_rows, row_bytes], "data_offsets": [0, n_rows * row_bytes]}
     text = json.dumps({"__metadata__": metadata, "rows": tensor}, separators=(",", ":")).encode()
     text += b" " * (-(8 + len(text)) % ALIGNMENT)
     if len(text) > MAX_HEADER_BYTES:
-        raise TableError(f"{rows} rows of {row_bytes} bytes need a header of {len(text)} bytes; split the table")
+        raise TableError(f"{n_rows} rows of {row_bytes} bytes need a header of {len(text)} bytes; split the table")
     return len(text).to_bytes(8, "little") + text
 
 
@@ -163,19 +142,21 @@ class TableWriter:
     As a context manager an exception inside leaves nothing at `path` and removes the partial file.
     """
 
-    def __init__(self, path, encoding: str, rows: int, dim: int):
-        self.path, self.encoding, self.rows, self.dim = os.fspath(path), encoding, rows, dim
+    def __init__(self, path: str | os.PathLike, encoding: str, n_rows: int, dim: int):
+        self.path, self.encoding, self.n_rows, self.dim = os.fspath(path), encoding, n_rows, dim
         self.row_bytes = encodings.row_bytes(encoding, dim)
-        if not 1 <= rows <= MAX_ROWS or not 1 <= dim <= MAX_DIM:
-            raise TableError(f"{self.path}: a table of {rows} rows of {dim} values is outside the format's limits")
+        if not 1 <= n_rows <= MAX_ROWS or not 1 <= dim <= MAX_DIM:
+            raise TableError(f"{self.path}: a table of {n_rows} rows of {dim} values is outside the format's limits")
         self.rows_written = 0
         self._checksums: list[int] = []
         self._crc = self._block_fill = 0
         self._partial = self.path + ".partial"
-        header = _header_bytes(encoding, rows, dim, "0" * 8 * n_blocks(rows * self.row_bytes))
-        self._file = None
-        with self._writing():
+        header = _header_bytes(encoding, n_rows, dim, "0" * 8 * n_blocks(n_rows * self.row_bytes))
+        try:
             self._file = open(self._partial, "wb")  # noqa: SIM115 (closed by close or abort)
+        except OSError as error:
+            raise self._failed(error) from error
+        with self._writing():
             self._file.write(header)
 
     def append(self, rows: np.ndarray) -> None:
@@ -189,12 +170,12 @@ class TableWriter:
     def append_rows(self, data: np.ndarray) -> None:
         """Write rows that are encoded already: uint8 [n, row_bytes]."""
         data = np.ascontiguousarray(data, np.uint8)
-        if data.ndim != 2 or data.shape[1] != self.row_bytes or self.rows_written + len(data) > self.rows:
+        if data.ndim != 2 or data.shape[1] != self.row_bytes or self.rows_written + len(data) > self.n_rows:
             raise TableError(
                 f"{self.path}: cannot append {list(data.shape)} after {self.rows_written} rows of "
-                f"[{self.rows}, {self.row_bytes}]"
+                f"[{self.n_rows}, {self.row_bytes}]"
             )
-        view = memoryview(data).cast("B") if len(data) else memoryview(b"")
+        view = memoryview(data.reshape(-1).data) if len(data) else memoryview(b"")
         with self._writing():
             self._file.write(view)
         self.rows_written += len(data)
@@ -209,12 +190,12 @@ class TableWriter:
         """Write the checksums into the header, flush to disk, rename. Raises TableError if rows are missing."""
         if self._file.closed:
             return
-        if self.rows_written != self.rows:
+        if self.rows_written != self.n_rows:
             self.abort()
-            raise TableError(f"{self.path}: {self.rows_written} rows were written, {self.rows} were announced")
+            raise TableError(f"{self.path}: {self.rows_written} rows were written, {self.n_rows} were announced")
         if self._block_fill:
             self._end_block()
-        header = _header_bytes(self.encoding, self.rows, self.dim, "".join(f"{c:08x}" for c in self._checksums))
+        header = _header_bytes(self.encoding, self.n_rows, self.dim, "".join(f"{c:08x}" for c in self._checksums))
         with self._writing():
             self._file.seek(0)
             self._file.write(header)
@@ -225,15 +206,14 @@ class TableWriter:
 
     def abort(self) -> None:
         """Give up: close and remove the partial file."""
-        if self._file is not None:
-            with suppress(OSError):  # closing flushes, which fails again on a full disk
-                self._file.close()
-            Path(self._partial).unlink(missing_ok=True)
+        with suppress(OSError):  # closing flushes, which fails again on a full disk
+            self._file.close()
+        Path(self._partial).unlink(missing_ok=True)
 
     def __enter__(self) -> "TableWriter":
         return self
 
-    def __exit__(self, kind, *_) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         if kind is None:
             self.close()
         else:
@@ -249,11 +229,14 @@ class TableWriter:
             yield
         except OSError as error:
             self.abort()
-            raise TableError(f"{self._partial}: cannot be written ({error.strerror})") from error
+            raise self._failed(error) from error
+
+    def _failed(self, error: OSError) -> TableError:
+        return TableError(f"{self._partial}: cannot be written ({error.strerror})")
 
 
-def verify(path) -> Iterator[Finding]:
-    """Re-read a table file with plain reads and yield one Finding a block.
+def verify(path: str | os.PathLike) -> Iterator[Checked]:
+    """Re-read a table file with plain reads and yield one Checked a block.
 
     Checks the header, every block's checksum and that each row decodes to finite numbers. Does not prove that the rows
     are the ones that were trained: whoever can write the file can write its checksums too (the manifest's sha256 is
@@ -262,7 +245,7 @@ def verify(path) -> Iterator[Finding]:
     try:
         header = read_header(path)
     except TableError as error:
-        yield Finding(0, 0, str(error))
+        yield Checked(0, 0, str(error))
         return
     total, rest = header.data_bytes, b""
     with open(path, "rb") as file:
@@ -272,13 +255,13 @@ def verify(path) -> Iterator[Finding]:
             try:
                 data = file.read(min(BLOCK_BYTES, total - start))
             except OSError as error:
-                yield Finding(
+                yield Checked(
                     start, total, f"{path}: block {block} cannot be read ({error.strerror}); the disk may be failing"
                 )
                 return
             where = f"{path}: block {block} (bytes {header.data_offset + start} and on)"
             if len(data) != min(BLOCK_BYTES, total - start):
-                yield Finding(start, total, f"{where} is cut short; copy or export the table again")
+                yield Checked(start, total, f"{where} is cut short; copy or export the table again")
                 return
             problem = None
             if zlib.crc32(data) != checksum:
@@ -293,4 +276,4 @@ def verify(path) -> Iterator[Finding]:
                     f"{path}: row {first_row + int(np.argmin(finite))} holds NaN or infinity; export the table again"
                 )
             rest = rest[whole * header.row_bytes :]
-            yield Finding(start + len(data), total, problem)
+            yield Checked(start + len(data), total, problem)

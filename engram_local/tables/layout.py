@@ -26,7 +26,7 @@ class TableLayout:
     """A table whose rows are the bytes of its columns one after another. `scale` multiplies every value."""
 
     encoding: str
-    rows: int
+    n_rows: int
     dim: int
     files: tuple[str, ...]
     columns: tuple[Column, ...]
@@ -34,11 +34,13 @@ class TableLayout:
 
     @property
     def row_bytes(self) -> int:
+        """Bytes of one row, of all columns."""
         return sum(column.width for column in self.columns)
 
     @property
     def data_bytes(self) -> int:
-        return self.rows * self.row_bytes
+        """Bytes of all rows."""
+        return self.n_rows * self.row_bytes
 
     def end_of(self, file: int) -> int:
         """Bytes that files[file] must have."""

@@ -6,19 +6,25 @@ Nothing is copied: the link file holds names and sizes, docs/format.md its keys.
 import json
 import os
 import struct
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from engram_local.errors import TableError
-from engram_local.tables import file as table_file
+from engram_local.tables.headers import (
+    DTYPE_BYTES,
+    HeaderError,
+    LfsPointerError,
+    Tensor,
+    parse_header,
+    refuse_lfs_pointer,
+)
 from engram_local.tables.layout import Column, Extent, TableLayout
 
 FORMAT = "engram_local.link.v1"
 MAX_LINK_BYTES = 1 << 20
-MAX_SAFETENSORS_HEADER = 100_000_000
-_SAFETENSORS_BYTES = {"F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E8M0": 1, "U8": 1}
+_SAFETENSORS_DTYPES = ("F32", "F16", "BF16", "F8_E4M3", "F8_E8M0", "U8")  # of rows or of scales
 _SAFETENSORS_ENCODINGS = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 # ggml_type: encoding, values and bytes of a block
 _GGUF_TYPES = {
@@ -31,19 +37,12 @@ _GGUF_TYPES = {
 }
 _GGUF_SCALARS = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}  # value type: bytes
 _GGUF_STRING, _GGUF_ARRAY = 8, 9
+_DAMAGE = (ValueError, LookupError, OverflowError, struct.error)  # what reading a damaged GGUF header raises
 
 
-@dataclass(frozen=True)
-class _Tensor:
-    """One tensor of a file: rows of `row_bytes` from `offset` on."""
-
-    kind: str  # dtype of safetensors or encoding of GGUF
-    shape: tuple[int, ...]
-    offset: int
-    n_bytes: int
-
-
-def write_link(path, rows: list[tuple[str, str]], scales: list[tuple[str, str]] | None = None) -> TableLayout:
+def write_link(
+    path: str | os.PathLike, rows: list[tuple[str, str]], scales: list[tuple[str, str]] | None = None
+) -> TableLayout:
     """Write a `*.link.json` for a table that lies in tensors of other files, and return the layout that it describes.
 
     rows: [(file, tensor)], in row order, each tensor [n, dim]; scales: the same for the scales of fp8 rows: ue8m0
@@ -61,7 +60,7 @@ def write_link(path, rows: list[tuple[str, str]], scales: list[tuple[str, str]] 
     partial = path.with_name(path.name + ".partial")
     try:
         partial.write_text(json.dumps(block, indent=1) + "\n", encoding="utf-8")
-        layout = _read_link(partial)
+        layout = read_link(partial)
         os.replace(partial, path)
     except OSError as error:
         raise TableError(f"{path}: cannot be written ({error.strerror})") from error
@@ -70,17 +69,7 @@ def write_link(path, rows: list[tuple[str, str]], scales: list[tuple[str, str]] 
     return layout
 
 
-def read_layout(path) -> TableLayout:
-    """The layout of a table file, or of the tensors that a `*.link.json` names. Raises TableError."""
-    path = os.fspath(path)
-    if path.endswith(".link.json"):
-        return _read_link(path)
-    header = table_file.read_header(path)
-    column = Column(header.row_bytes, (Extent(0, 0, header.rows, header.data_offset),))
-    return TableLayout(header.encoding, header.rows, header.dim, (path,), (column,))
-
-
-def _read_link(path) -> TableLayout:
+def read_link(path: str | os.PathLike) -> TableLayout:
     """The layout of a linked table. Raises TableError, naming file, tensor and value."""
     path = Path(path)
     try:
@@ -102,9 +91,9 @@ def _stored_name(folder: Path, name: str) -> str:
 class _LinkReader:
     """Turns the link's JSON, which may be anybody's, into a layout; every refusal names the link file."""
 
-    def __init__(self, path: Path, block):
+    def __init__(self, path: Path, block: Any):
         self.path, self.block = path, block
-        self._headers: dict[str, dict[str, _Tensor]] = {}
+        self._headers: dict[str, dict[str, Tensor]] = {}
         self._files: list[str] = []
 
     def fail(self, problem: str) -> TableError:
@@ -118,46 +107,46 @@ class _LinkReader:
         if not rows:
             raise self.fail("names no tensor of rows")
         first = rows[0][1]
-        if any(len(t.shape) != 2 or t.shape[1] != first.shape[1] or t.kind != first.kind for _, t in rows):
-            raise self.fail(f"names tensors of different kinds: {[(t.kind, list(t.shape)) for _, t in rows][:8]}")
+        if any(len(t.shape) != 2 or t.shape[1] != first.shape[1] or t.dtype != first.dtype for _, t in rows):
+            raise self.fail(f"names tensors of different kinds: {[(t.dtype, list(t.shape)) for _, t in rows][:8]}")
         n_rows, dim = sum(t.shape[0] for _, t in rows), first.shape[1]
         if not n_rows or not 1 <= dim <= 65536:
             raise self.fail(f"describes {n_rows} rows of {dim} values")
-        width = first.n_bytes // first.shape[0] if first.shape[0] else 0
+        width = next(t.n_bytes // t.shape[0] for _, t in rows if t.shape[0])
         columns = [self.column(rows, width)]
-        encoding, scale = _SAFETENSORS_ENCODINGS.get(first.kind, first.kind), 1.0
-        if first.kind == "F8_E4M3":
+        encoding, scale = _SAFETENSORS_ENCODINGS.get(first.dtype, first.dtype), 1.0
+        if first.dtype == "F8_E4M3":
             encoding, scale, column = self.scales(scales, n_rows, dim)
             columns += column
         elif scales:
-            raise self.fail(f"names scales for {first.kind} rows, which have none")
-        elif first.kind in _SAFETENSORS_BYTES and first.kind not in _SAFETENSORS_ENCODINGS:
-            raise self.fail(f"names rows of dtype {first.kind}, not one of F32, F16, BF16, F8_E4M3")
+            raise self.fail(f"names scales for {first.dtype} rows, which have none")
+        elif first.dtype in _SAFETENSORS_DTYPES and first.dtype not in _SAFETENSORS_ENCODINGS:
+            raise self.fail(f"names rows of dtype {first.dtype}, not one of F32, F16, BF16, F8_E4M3")
         return TableLayout(encoding, n_rows, dim, tuple(self._files), tuple(columns), scale)
 
-    def scales(self, scales: list, n_rows: int, dim: int) -> tuple[str, float, list[Column]]:
+    def scales(self, scales: list[tuple[int, Tensor]], n_rows: int, dim: int) -> tuple[str, float, list[Column]]:
         """(encoding, scale of all rows, the scales' column)."""
         if not scales:
             return "fp8_e4m3_unscaled", 1.0, []
         file, first = scales[0]
-        if any(t.kind != first.kind for _, t in scales):
+        if any(t.dtype != first.dtype for _, t in scales):
             raise self.fail("names scales of different dtypes")
         n_scales = sum(int(np.prod(t.shape)) for _, t in scales)
-        if first.kind in ("F8_E8M0", "U8"):
+        if first.dtype in ("F8_E8M0", "U8"):
             groups = -(-dim // 32)
             if any(len(t.shape) != 2 or t.shape[1] != groups for _, t in scales) or n_scales != n_rows * groups:
                 raise self.fail(f"names ue8m0 scales that are not {n_rows} x {groups}")
             return "fp8_e4m3", 1.0, [self.column(scales, groups)]
-        if first.kind not in _SAFETENSORS_ENCODINGS:
-            raise self.fail(f"names scales of dtype {first.kind}")
-        encoding, width = _SAFETENSORS_ENCODINGS[first.kind], _SAFETENSORS_BYTES[first.kind]
+        if first.dtype not in _SAFETENSORS_ENCODINGS:
+            raise self.fail(f"names scales of dtype {first.dtype}")
+        encoding, width = _SAFETENSORS_ENCODINGS[first.dtype], DTYPE_BYTES[first.dtype]
         if n_scales == 1 and n_rows > 1:
             return "fp8_e4m3_unscaled", self.scalar(file, first, encoding), []
         if n_scales != n_rows or any(len(t.shape) not in (1, 2) or t.shape[1:] not in ((), (1,)) for _, t in scales):
             raise self.fail(f"names {n_scales} scales for {n_rows} rows; one a row, one in all, or ue8m0 for 32 values")
         return f"fp8_e4m3_{encoding}", 1.0, [self.column(scales, width)]
 
-    def scalar(self, file: int, tensor: _Tensor, encoding: str) -> float:
+    def scalar(self, file: int, tensor: Tensor, encoding: str) -> float:
         with open(self._files[file], "rb") as source:
             source.seek(tensor.offset)
             data = source.read(tensor.n_bytes)
@@ -168,7 +157,7 @@ class _LinkReader:
             raise self.fail(f"names a scale of {value}")
         return value
 
-    def column(self, tensors: list, width: int) -> Column:
+    def column(self, tensors: list[tuple[int, Tensor]], width: int) -> Column:
         extents, row = [], 0
         for file, tensor in tensors:
             n = tensor.n_bytes // width if width else 0
@@ -183,7 +172,7 @@ class _LinkReader:
             raise self.fail(f"{key} is not a list of tensors")
         return entries
 
-    def tensor(self, entry) -> tuple[int, _Tensor]:
+    def tensor(self, entry: Any) -> tuple[int, Tensor]:
         """(number of the file, tensor) of a {"file", "tensor"} object."""
         files = self.block.get("files")
         name, tensor = (entry.get("file"), entry.get("tensor")) if isinstance(entry, dict) else (None, None)
@@ -197,56 +186,30 @@ class _LinkReader:
             raise self.fail(f"{path} has no tensor {tensor[:80]!r} of a kind that can be read in place")
         return self._files.index(path), self._headers[name][tensor]
 
-    def header(self, path: str, expected) -> dict[str, _Tensor]:
+    def header(self, path: str, expected: Any) -> dict[str, Tensor]:
+        """Tensors of one file by name. A GGUF's carry the encoding of their rows as dtype."""
         try:
             with open(path, "rb") as file:
                 n_bytes = os.fstat(file.fileno()).st_size
+                refuse_lfs_pointer(file)
                 if not isinstance(expected, dict) or expected.get("bytes") != n_bytes:
                     raise self.fail(f"{path} has {n_bytes} bytes, not those it had when it was linked")
-                tensors = _read_gguf(file) if file.read(4) == b"GGUF" else _read_safetensors(file, n_bytes)
+                if file.read(4) == b"GGUF":
+                    return _read_gguf(file, n_bytes)
+                tensors = parse_header(file).tensors
+                return {name: x for name, x in tensors.items() if x.dtype in _SAFETENSORS_DTYPES}
         except OSError as error:
             raise TableError(f"{path}: cannot be read ({error.strerror}), but {self.path} needs it") from error
-        except (
-            ValueError,
-            LookupError,
-            TypeError,
-            AttributeError,
-            OverflowError,
-            RecursionError,
-            struct.error,
-        ) as error:
-            raise TableError(f"{path}: its header is damaged ({str(error)[:80]}); fetch the file again") from error
-        for name, tensor in tensors.items():
-            if tensor.offset < 0 or tensor.n_bytes < 0 or tensor.offset + tensor.n_bytes > n_bytes:
-                raise TableError(f"{path}: tensor {name[:80]!r} reaches beyond the file; fetch the file again")
-        return tensors
+        except LfsPointerError as error:
+            raise TableError(f"{path}: {error}") from error
+        except (HeaderError, *_DAMAGE) as error:
+            raise TableError(f"{path}: its header is damaged ({str(error)[:160]}); fetch the file again") from error
 
 
-def _read_safetensors(file, n_bytes: int) -> dict[str, _Tensor]:
-    file.seek(0)
-    length = int.from_bytes(file.read(8), "little")
-    if length > min(MAX_SAFETENSORS_HEADER, n_bytes - 8):
-        raise ValueError(f"length {length}")
-    tensors = {}
-    for name, entry in json.loads(file.read(length)).items():
-        if name == "__metadata__" or entry["dtype"] not in _SAFETENSORS_BYTES:
-            continue
-        shape, (begin, end) = tuple(entry["shape"]), entry["data_offsets"]
-        if any(type(x) is not int or x < 0 for x in (*shape, begin, end)):
-            raise ValueError(f"tensor {name[:60]!r}")
-        size = _SAFETENSORS_BYTES[entry["dtype"]]
-        for x in shape:
-            size *= x
-        if end - begin != size:
-            raise ValueError(f"tensor {name[:60]!r} has {end - begin} bytes, not {size}")
-        tensors[name] = _Tensor(entry["dtype"], shape, 8 + length + begin, size)
-    return tensors
-
-
-def _read_gguf(file) -> dict[str, _Tensor]:
+def _read_gguf(file: BinaryIO, n_bytes: int) -> dict[str, Tensor]:
     """Tensors of a GGUF file (version 2 or 3, little-endian) whose rows can be read in place."""
 
-    def take(form: str):
+    def take(form: str) -> tuple:
         return struct.unpack("<" + form, file.read(struct.calcsize("<" + form)))
 
     def text() -> str:
@@ -297,6 +260,11 @@ def _read_gguf(file) -> dict[str, _Tensor]:
     for name, shape, kind, offset in found:
         if kind not in _GGUF_TYPES or len(shape) != 2 or shape[0] % _GGUF_TYPES[kind][1]:
             continue
-        encoding, values, size = _GGUF_TYPES[kind]
-        tensors[name] = _Tensor(encoding, (shape[1], shape[0]), data + offset, shape[1] * shape[0] // values * size)
+        encoding, values, block_bytes = _GGUF_TYPES[kind]
+        size = shape[1] * shape[0] // values * block_bytes
+        if data + offset + size > n_bytes:
+            raise ValueError(f"tensor {name[:60]!r} reaches beyond the file")
+        if name in tensors:
+            raise ValueError(f"tensor {name[:60]!r} is there twice")
+        tensors[name] = Tensor(encoding, (shape[1], shape[0]), data + offset, size)
     return tensors

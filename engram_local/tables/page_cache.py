@@ -30,8 +30,9 @@ def table_share(layout: TableLayout) -> tuple[float, str]:
     """(share of a table's bytes in memory, how that was found: "mincore" or "timed reads")."""
     extents = [(layout.files[x.file], x.offset, x.n_rows * c.width) for c in layout.columns for x in c.extents]
     shares = [resident_share(*extent) for extent in extents]
-    if None not in shares:
-        return sum(s * n for s, (_, _, n) in zip(shares, extents, strict=True)) / layout.data_bytes, "mincore"
+    known = [share * n for share, (_, _, n) in zip(shares, extents, strict=True) if share is not None]
+    if len(known) == len(shares):
+        return sum(known) / layout.data_bytes, "mincore"
     return timed_share(extents), "timed reads"
 
 
@@ -62,7 +63,7 @@ def resident_share(path: str | Path, offset: int = 0, n_bytes: int | None = None
             if failed:
                 return None
             n_pages += len(flags)
-            n_resident += int((np.frombuffer(flags, np.uint8) & 1).sum())
+            n_resident += int((np.frombuffer(flags.raw, np.uint8) & 1).sum())
     return n_resident / n_pages if n_pages else None
 
 

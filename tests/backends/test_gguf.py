@@ -23,8 +23,9 @@ from tiny_gguf import (
 )
 
 import engram_local
-from engram_local.backends import gguf, llama_library
-from engram_local.errors import BackendError, ContextOverflowError, EngramError
+from engram_local.backends import gguf, llama_library, llama_nodes
+from engram_local.backends.base import Work
+from engram_local.errors import BackendError, ContextOverflowError, EngramError, UsageError
 from engram_local.model_folder import write_manifest
 
 EXACT = {"kv_type": "float32", "flash_attention": "off"}
@@ -82,7 +83,7 @@ def test_what_a_layer_adds_before_block_0_is_what_the_blocks_compute_with(tmp_pa
         helper.make_node("Identity", ["engram_rows_0"], ["unused"]),
     ]
     half = numpy_helper.from_array(np.array([add]), "half")
-    changed = helper.make_graph(nodes, "add", graph.input, graph.output, [half])
+    changed = helper.make_graph(nodes, "add", list(graph.input)[:3], list(graph.output)[:2], [half])
     onnx.save(
         helper.make_model(changed, opset_imports=[helper.make_opsetid("", 20)], ir_version=10),
         folder / "engram_layer_0.onnx",
@@ -199,7 +200,7 @@ def test_a_failing_read_leaves_the_context_as_it_was(model):
             return np.zeros((5, WIDTH), np.float32)
 
     with pytest.raises(EngramError, match="the disk failed"):
-        session.context.forward(IDS[10:15], Broken(), "last")
+        model.backend.forward([Work(session.context, IDS[10:15], Broken())])
     assert session.length == 10
     fresh = model.session()
     fresh.forward(IDS[:10])
@@ -209,7 +210,7 @@ def test_a_failing_read_leaves_the_context_as_it_was(model):
 def test_a_closed_session_says_so(model):
     session = model.session()
     session.close()
-    with pytest.raises(BackendError, match="is closed"):
+    with pytest.raises(UsageError, match="is closed"):
         session.forward([5])
 
 
@@ -224,7 +225,7 @@ def test_the_ggufs_own_tokenizer_serves(copy):
         assert model.tokenizer.decode(own) == text
         assert model.prompt_ids("hi") == model.tokenizer.encode("<user>hi<bot>")
         assert model.tokenizer.template_source == TEMPLATE
-        assert model.eos_ids == {1}
+        assert model.eos_ids == {1}  # the GGUF's; what the template writes behind an answer also begins one
 
 
 # ---------------------------------------------------------------- files that do not belong together
@@ -254,7 +255,7 @@ def test_a_truncated_gguf_is_refused(copy, keep):
 
 
 def test_an_unknown_architecture_is_refused(copy):
-    write_gguf(copy / "backbone.gguf", arch="llama", extra={})
+    write_gguf(copy / "backbone.gguf")
     data = (copy / "backbone.gguf").read_bytes().replace(b"llama", b"lhama")
     (copy / "backbone.gguf").write_bytes(data)
     write_manifest(copy)
@@ -262,12 +263,12 @@ def test_an_unknown_architecture_is_refused(copy):
 
 
 def test_a_graph_without_the_node_is_refused(copy, monkeypatch):
-    monkeypatch.setattr(gguf, "input_node", lambda architecture, layer_id: f"elsewhere-{layer_id}")
+    monkeypatch.setattr(llama_nodes, "input_node", lambda architecture, layer_id: f"elsewhere-{layer_id}")
     refused(copy, "architecture 'llama' has no node 'elsewhere-0'")
 
 
 def test_a_node_of_another_size_is_refused(copy, monkeypatch):
-    monkeypatch.setattr(gguf, "input_node", lambda architecture, layer_id: f"ffn_gate-{layer_id}")
+    monkeypatch.setattr(llama_nodes, "input_node", lambda architecture, layer_id: f"ffn_gate-{layer_id}")
     refused(copy, "node 'ffn_gate-0' .* holds 1280 bytes")
 
 
@@ -280,7 +281,7 @@ def test_a_layer_beyond_the_model_is_refused(copy):
 def test_a_layer_of_another_width_is_refused(copy):
     write_gguf(copy / "backbone.gguf", hidden=64)
     write_manifest(copy)
-    refused(copy, r"hidden has shape .*ask for \[1, n, 64\]")
+    refused(copy, r"hidden has shape .*ask for \[batch, n, 64\]")
 
 
 def test_a_layer_that_is_no_graph_is_refused(copy):

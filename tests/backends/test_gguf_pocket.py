@@ -12,6 +12,8 @@ from engram_local.graph_names import GGUF_FILE
 from engram_local.model_folder import POCKET
 
 pytest.importorskip("llama_cpp")
+from engram_local.backends.gguf_tokenizer import GgufTokenizer
+
 pytestmark = pytest.mark.skipif(
     not (POCKET / GGUF_FILE).is_file(), reason="backbone.gguf does not fit beside this pocket's tables"
 )
@@ -78,7 +80,7 @@ def test_a_rewound_chat_goes_on_as_a_new_one(through_gguf):
 
 
 def test_the_ggufs_own_tokenizer_splits_alike(through_gguf):
-    theirs = through_gguf.backend.tokenizer()
+    theirs = GgufTokenizer(through_gguf.backend.path)
     for text in ("What is the capital of France?", "1984, caf\u00e9  --  \u4e16\u754c\n\n end"):
         assert theirs.encode(text) == through_gguf.tokenizer.encode(text)
     messages = [{"role": "user", "content": "Who are you?"}]

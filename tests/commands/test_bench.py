@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from engram_local.commands.bench import KINDS, measure, run_bench, summary
+from engram_local.commands.bench_model import KINDS, measure, run_bench, summary
 from engram_local.errors import EngramError
 from engram_local.tables.page_cache import drop_pages, resident_share
 

@@ -15,7 +15,10 @@ from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
 import engram_local
-from engram_local.commands.chat import NO_CONTROLS, QUIT, _Terminal, command, interruptible, run_plain
+from engram_local.commands.chat_commands import Quit, obey
+from engram_local.commands.chat_plain import run_plain
+from engram_local.commands.chat_terminal import _Terminal, interruptible
+from engram_local.commands.terminal import clean
 from engram_local.conversation import Conversation
 from engram_local.errors import ContextOverflowError, EngramError, ModelFolderError
 
@@ -36,7 +39,7 @@ def test_turns_of_one_conversation(conversation):
     assert "Paris" in say_in(conversation, FRANCE)
     assert "79" in say_in(conversation, GOLD)
     assert [m["role"] for m in conversation.messages] == ["user", "assistant"] * 2
-    assert conversation.last.n_reused > 0
+    assert conversation.last_step.n_reused > 0
 
 
 def test_memory_is_switched_live(conversation):
@@ -90,12 +93,12 @@ def fill_the_context(conversation, limit):
     dropped = 0
     for i in range(40):
         message = f"{FRANCE} number {i} " + "and so on " * 5
-        dropped_now = conversation.overflow(message)
-        dropped += dropped_now
         say_in(conversation, message)
+        dropped_now = conversation.n_dropped
+        dropped += dropped_now
         assert conversation.session.length + 1 <= limit
         if dropped_now:
-            assert conversation.last.n_prompt <= limit // 2
+            assert conversation.last_step.n_prompt <= limit // 2
     assert dropped > 0
     assert conversation.messages[0]["role"] == "user"
     assert "number 39" in conversation.messages[-2]["content"]
@@ -112,35 +115,36 @@ def test_a_message_longer_than_the_context_is_refused_alone(conversation):
 def test_commands(conversation, tmp_path):
     said = []
 
-    def obey(line):
+    def command(line):
         said.clear()
-        return command(conversation, line, said.append)
+        return obey(conversation, line, said.append)
 
     say_in(conversation, FRANCE)
-    obey("/help")
+    command("/help")
     assert all(name in said[0] for name in ("/memory", "/reset", "/stats", "/save", "/quit", "/regenerate"))
-    obey("/memory")
+    command("/memory")
     assert said == ["Memory is on."]
-    obey("/memory off")
+    command("/memory off")
     assert said == ["Memory is off."]
-    obey("/memory on")
-    assert "Paris" in "".join(step.text for step in obey("/regenerate"))
-    obey("/stats")
+    command("/memory on")
+    assert "Paris" in "".join(step.text for step in command("/regenerate"))
+    command("/stats")
     assert all(text in said[0] for text in ("tok/s", "µs a token", " rows, "))
-    obey(f"/save {tmp_path / 'chat.json'}")
+    command(f"/save {tmp_path / 'chat.json'}")
     saved = json.loads((tmp_path / "chat.json").read_text())
     assert [m["content"] for m in saved["messages"]] == [m["content"] for m in conversation.messages]
     assert not list(tmp_path.glob("*.partial"))
     with pytest.raises(EngramError, match="exists"):
-        obey(f"/save {tmp_path / 'chat.json'}")
+        command(f"/save {tmp_path / 'chat.json'}")
     with pytest.raises(EngramError, match="cannot be written"):
-        obey(f"/save {tmp_path / 'none' / 'chat.json'}")
+        command(f"/save {tmp_path / 'none' / 'chat.json'}")
     for line, message in (("/memory maybe", "/memory on or"), ("/save", "/save FILE"), ("/nothing", "no command")):
         with pytest.raises(EngramError, match=message):
-            obey(line)
-    obey("/reset")
+            command(line)
+    command("/reset")
     assert conversation.messages == []
-    assert obey("/quit") is QUIT
+    with pytest.raises(Quit):
+        command("/quit")
 
 
 def test_plain_mode_in_process(conversation, monkeypatch, capsys):
@@ -188,14 +192,14 @@ def test_an_interrupt_stops_the_answer_and_keeps_what_came(conversation):
         terminal.console.file = io.StringIO()
         terminal.show(interrupted(conversation.reply(FRANCE)))
         assert "stopped" in terminal.console.file.getvalue()
-        assert conversation.last.n_generated == 4
+        assert conversation.last_step.n_generated == 4
         assert "Paris" not in conversation.messages[-1]["content"]
         terminal.show(conversation.regenerate())
         assert "Paris" in terminal.console.file.getvalue()
 
 
 def test_control_characters_of_a_model_do_not_reach_the_terminal():
-    assert "a\x1b[2Jb\x07\x9b1m\tc\nd\x7fé".translate(NO_CONTROLS) == "a[2Jb1m\tc\ndé"
+    assert clean("a\x1b[2Jb\x07\x9b1m\tc\nd\x7fé") == "a[2Jb1m\tc\ndé"
 
 
 class Terminal:

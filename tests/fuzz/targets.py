@@ -121,10 +121,20 @@ def _block() -> dict:
         {"order": 2, "terms": [[0, 35], [1, 77]], "moduli": [11, 13], "offsets": [0, 11]},
         {"order": 3, "terms": [[0, 5], [1, 7], [2, 9]], "moduli": [17], "offsets": [24]},
     ]
-    layer = {"layer_id": 1, "streams": 1, "head_dim": 4, "n_rows": 41, "encoding": "int8", "table": "tables/1"}
+    layer = {
+        "layer_id": 1,
+        "site": "block",
+        "streams": 1,
+        "head_dim": 4,
+        "n_rows": 41,
+        "encoding": "int8",
+        "table": "tables/1",
+    }
     layer |= {"conv": {"kernel": 4, "dilation": 3}, "orders": orders}
     return {
-        "version": 1,
+        "version": 2,
+        "fuse": "gated",
+        "residual_streams": 1,
         "ids": {"source": "raw", "n_ids": 20, "token_map": None},
         "window": {"fill_id": 0, "segment_ids": [3]},
         "mix": "xor",

@@ -79,8 +79,9 @@ def test_rewind_is_exact(case):
 
 def test_a_growing_cache_keeps_what_it_holds(case, monkeypatch):
     monkeypatch.setattr(gguf, "FIRST_CAPACITY", 8)
-    session = case.model.session()
-    parts = [session.forward(part, "all") for part in np.split(case.ids, [6, 20, 21])]
+    with engram_local.load(case.model.folder.path, **EXACT) as model:
+        session = model.session()
+        parts = [session.forward(part, "all") for part in np.split(case.ids, [6, 20, 21])]
     assert np.abs(np.concatenate(parts) - case.memory).max() < 1e-2
 
 

@@ -26,7 +26,7 @@ def sample_rows(n: int, dim: int, seed: int = 0) -> np.ndarray:
 def native_decode(encoding: str, data: np.ndarray, dim: int) -> np.ndarray:
     out = np.full((len(data), dim), np.float32(-77))
     extent = (0, len(data), 0, 0, data.reshape(-1))
-    table = _native.TableData([("memory", -1, 0)], encoding, len(data), dim, [(data.shape[1], [extent])])
+    table = _native.TableData([("memory", -1, 0, False)], encoding, len(data), dim, [(data.shape[1], [extent])])
     table.gather(np.arange(len(data)), out.reshape(-1))
     return out
 

@@ -1,26 +1,31 @@
 """Direct reads when things go wrong: right rows or a clear error, never a wrong row, a hang or a crash."""
 
+import json
 import os
 import resource
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from engram_local import _native
 from engram_local.errors import TableError
-from engram_local.tables import encodings
-from engram_local.tables import table as tables
+from engram_local.tables import budget, encodings
 from engram_local.tables.file import TableWriter
-from engram_local.tables.table import RowReader, Table
+from engram_local.tables.links import write_link
+from engram_local.tables.model_tables import Reads
+from engram_local.tables.table import Table, read_layout
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "O_DIRECT"), reason="needs direct reads")
 N_ROWS, DIM = 20_000, 64
+BATCH = budget.MOST_READ_BYTES
 SANITIZED = "asan" in os.environ.get("LD_PRELOAD", "")
 
 
@@ -32,7 +37,7 @@ def stored(tmp_path_factory):
     with TableWriter(path, "int8", N_ROWS, DIM) as writer:
         writer.append(rows)
     with Table(path, access="direct") as table:
-        if table.access != "direct":
+        if table.stats()["buffered"]:
             pytest.skip("this file system refuses direct reads")
     return path, encodings.decode("int8", encodings.encode("int8", rows), DIM)
 
@@ -74,7 +79,7 @@ def check(table, n=3000, times=3):
 def test_rows_are_right_in_every_batch_size(stored, way):
     path, rows = stored
     rng = np.random.default_rng(2)
-    for limit in (0, tables.LEAST_READ_BYTES + (1 << 19), 1 << 30):  # no cache, a small one, one for the whole table
+    for limit in (0, budget.LEAST_READ_BYTES + (1 << 19), 1 << 30):  # no cache, a small one, one for the whole table
         with Table(path, access="direct", ram_limit=limit) as table:
             assert table.stats()["io_uring"] == (way == "io_uring")
             for n in [1, 2, 48, 127, 128, 129, 500, 5000, 60_000] * 2:
@@ -100,7 +105,7 @@ def test_batches_are_deduplicated_merged_and_cached(stored, way):
 
 def test_a_prefill_cannot_flush_the_cache(stored):
     path, _ = stored
-    with Table(path, access="direct", ram_limit=tables.LEAST_READ_BYTES + 1000 * (DIM + 2)) as table:
+    with Table(path, access="direct", ram_limit=budget.LEAST_READ_BYTES + 1000 * (DIM + 2)) as table:
         capacity = table.stats()["cache"]["capacity"]
         hot = np.arange(capacity // 4)
         for _ in range(4):
@@ -119,8 +124,6 @@ def test_rows_larger_than_a_merged_read(tmp_path, way):
         with TableWriter(tmp_path / "t.safetensors", "float32", n_rows, dim) as writer:
             writer.append(rows)
         with Table(tmp_path / "t.safetensors", access="direct") as table:
-            if table.access != "direct":
-                pytest.skip("this file system refuses direct reads")
             for n in (1, n_rows):
                 ids = np.random.default_rng(n).permutation(n_rows)[:n]
                 assert np.array_equal(table.gather(ids), rows[ids])
@@ -130,7 +133,7 @@ def test_rows_larger_than_a_merged_read(tmp_path, way):
 def test_eight_threads(stored, way):
     path, rows = stored
     wrong = []
-    with Table(path, access="direct", ram_limit=tables.LEAST_READ_BYTES + (1 << 19)) as table:
+    with Table(path, access="direct", ram_limit=budget.LEAST_READ_BYTES + (1 << 19)) as table:
 
         def work(seed):
             rng = np.random.default_rng(seed)
@@ -150,17 +153,17 @@ def test_eight_threads(stored, way):
 def test_layers_are_waited_for_one_by_one(stored, way):
     path, rows = stored
     opened = {i: Table(path, access=access) for i, access in enumerate(["direct", "mmap", "direct", "resident"])}
-    reader = RowReader(opened)
     rng = np.random.default_rng(4)
     for n in (1, 2, 100):
         ids = {i: rng.integers(0, N_ROWS, (n, 8)) for i in opened}
-        ahead = reader.start({i: x[::-1] for i, x in ids.items()})
-        chunk = reader.start(ids)
+        ahead = Reads(opened, {i: x[::-1] for i, x in ids.items()}, BATCH)
+        chunk = Reads(opened, ids, BATCH)
         for i in (2, 0, 3, 1, 2):
             assert np.array_equal(chunk.wait(i), rows[ids[i]].reshape(n, -1))
         for i in opened:
             assert np.array_equal(ahead.wait(i), rows[ids[i][::-1]].reshape(n, -1))
-    reader.close()
+    for table in opened.values():
+        table.close()
 
 
 def test_reads_that_nobody_waits_for(stored, way):
@@ -171,7 +174,7 @@ def test_reads_that_nobody_waits_for(stored, way):
         for _ in range(20):
             table = Table(path, access="direct", ram_limit=0)
             ids = rng.integers(0, N_ROWS, (n, 8))
-            handle = RowReader({0: table}).start({0: ids})
+            handle = Reads({0: table}, {0: ids}, BATCH)
             table.close()
             if rng.random() < 0.5:
                 assert np.array_equal(handle.wait(0), rows[ids].reshape(n, -1))
@@ -184,13 +187,13 @@ def test_a_read_error_is_named_and_later_reads_work(stored, way):
     with open("/proc/self/mem", "rb") as file:
         extents = [(0, 1000, 0, 0, None)]
         broken = _native.TableData(
-            [("bad.safetensors", file.fileno(), 0)], "float32", 1000, 8, [(32, extents)], 1.0, 512
+            [("bad.safetensors", file.fileno(), 0, False)], "float32", 1000, 8, [(32, extents)], 1.0, 512
         )
         with Table(path, access="direct", ram_limit=0) as table:
             for n in (8, 800):
                 good, out = np.empty((n, DIM), np.float32), np.empty(n * 8, np.float32)
                 ids = np.arange(n)
-                job = _native.ReadJob([(broken, ids, out), (table._data, ids, good.reshape(-1))])
+                job = _native.ReadJob([(broken, ids, out), (table.native, ids, good.reshape(-1))])
                 with pytest.raises(TableError, match=r"bad\.safetensors: cannot be read \(Input/output error\)"):
                     job.wait(0)
                 job.wait(1)
@@ -335,14 +338,14 @@ def test_fork_after_open(stored):
         """
 import warnings
 warnings.simplefilter('ignore')
-from engram_local.tables.table import RowReader
+from engram_local.tables.model_tables import Reads
 for uring in (True, False):
     _native.use_io_uring(uring)
     with Table(path, access='direct', ram_limit=17 << 20) as table, Table(path, access='mmap') as mapped:
         check(table)
         for n in (4, 3000):
             ids = np.arange(n).reshape(-1, 4)
-            under_way = RowReader({0: table}).start({0: ids})
+            under_way = Reads({0: table}, {0: ids}, 64 << 20)
             child = os.fork()
             if not child:
                 code = 1
@@ -376,16 +379,140 @@ def test_max_locked_memory_and_files_are_not_leaked(stored, way):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 0
 
 
-def test_direct_reads_refused_by_the_file_system():
-    path = "/dev/shm/engram_local_test.safetensors"
+REFUSING = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/types.h>
+static ssize_t act(const char *name, int fd, void *buffer, size_t n, off_t offset) {
+    static _Atomic int calls;
+    if (fcntl(fd, F_GETFL) & O_DIRECT && calls++ >= atoi(getenv("REFUSE_AFTER"))) return errno = EINVAL, -1;
+    ssize_t (*real)(int, void *, size_t, off_t) = dlsym(RTLD_NEXT, name);
+    return real(fd, buffer, n, offset);
+}
+ssize_t pread(int fd, void *buffer, size_t n, off_t offset) { return act("pread", fd, buffer, n, offset); }
+ssize_t pread64(int fd, void *buffer, size_t n, off_t offset) { return act("pread64", fd, buffer, n, offset); }
+#define OPEN(name)                                                                              \\
+    int name(const char *path, int flags, ...) {                                                \\
+        va_list rest;                                                                           \\
+        va_start(rest, flags);                                                                  \\
+        int mode = va_arg(rest, int);                                                           \\
+        va_end(rest);                                                                           \\
+        if (flags & O_DIRECT && atoi(getenv("REFUSE_AFTER")) < 0) return errno = EINVAL, -1;    \\
+        int (*real)(const char *, int, ...) = dlsym(RTLD_NEXT, #name);                          \\
+        return real(path, flags, mode);                                                         \\
+    }
+OPEN(open)
+OPEN(open64)
+"""
+
+
+@pytest.mark.parametrize("after", [-1, 0, 1, 30], ids=["at open", "at the first read", "at the first rows", "late"])
+def test_direct_reads_refused_by_the_file_system(stored, tmp_path, after):
+    """Whenever that shows: the rows are right, the page cache is left as it was, and the table says what happened."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None or sys.platform != "linux":
+        pytest.skip("needs a C compiler")
+    (tmp_path / "refuse.c").write_text(REFUSING)
+    command = [compiler, "-shared", "-fPIC", "-o", tmp_path / "refuse.so", tmp_path / "refuse.c", "-ldl"]
+    subprocess.run(command, check=True)
+    run(
+        f"""
+from engram_local.tables.page_cache import drop_pages, resident_share
+_native.use_io_uring(False)
+drop_pages(path)
+with Table(path, access='direct', ram_limit=0) as table:
+    assert table.access == 'direct'
+    known = table.stats()['buffered']
+    assert known == ([path] if {after} <= 0 else []), known
+    check(table, 48, 1)
+    check(table, 500)
+    assert table.stats()['buffered'] == [path] and table.access == 'direct'
+    assert table.why == ('asked for; read by threads, io_uring is refused here; through the page cache, which direct '
+                         f'reads cannot pass by there: {{path}}'), table.why
+    share = resident_share(path)
+    assert share is None or share < 0.05, share
+""",
+        stored,
+        LD_PRELOAD=f"{os.environ.get('LD_PRELOAD', '')} {tmp_path / 'refuse.so'}",
+        REFUSE_AFTER=str(after),
+    )
+
+
+def test_direct_reads_refused_inside_a_batch(stored, way):
+    """The kernel refuses what is not aligned: so does it here, for a file that is asked for without its block size."""
+    path, rows = stored
+    layout = read_layout(path)
+    (column,) = layout.columns
+    extents = [(0, N_ROWS, column.extents[0].offset, 0, None)]
+    for n in (3, 100, 4000):
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECT)
+        data = _native.TableData(
+            [(str(path), fd, layout.end_of(0), False)], "int8", N_ROWS, DIM, [(column.width, extents)]
+        )
+        assert data.buffered_files() == []
+        ids, out = np.random.default_rng(n).integers(0, N_ROWS, n), np.empty((n, DIM), np.float32)
+        _native.ReadJob([(data, ids, out.reshape(-1))]).wait(0)
+        assert np.array_equal(out, rows[ids]) and data.buffered_files() == [str(path)]
+        os.close(fd)
+
+
+def test_files_of_a_table_fall_back_one_by_one(stored, tmp_path):
+    """Two shards, one of them in memory: only its reads go through the page cache."""
     if not os.access("/dev/shm", os.W_OK):
         pytest.skip("needs /dev/shm")
-    try:
-        with TableWriter(path, "int8", 10, 8) as writer:
-            writer.append(np.ones((10, 8), np.float32))
-        with Table(path, access="direct") as table:
-            assert np.allclose(table.gather([1, 2]), 1, atol=0.01)
-            if table.access == "mmap":
-                assert table.why == "asked for; direct reads are refused by the file system"
-    finally:
-        os.unlink(path)
+    rows = np.random.default_rng(1).standard_normal((400, 16)).astype(np.float32)
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
+        shards = [Path(memory) / "0.safetensors", stored[0].parent / "1.safetensors"]
+        for shard, part in zip(shards, (rows[:150], rows[150:]), strict=True):
+            header = {"t": {"dtype": "F32", "shape": list(part.shape), "data_offsets": [0, part.nbytes]}}
+            text = json.dumps(header).encode()
+            shard.write_bytes(len(text).to_bytes(8, "little") + text + part.tobytes())
+        write_link(tmp_path / "t.link.json", [(str(x), "t") for x in shards])
+        with Table(tmp_path / "t.link.json", access="direct") as table:
+            assert (table.access, table.stats()["buffered"]) == ("direct", [str(shards[0])])
+            assert table.why.endswith(f"through the page cache, which direct reads cannot pass by there: {shards[0]}")
+            for n in (1, 7, 400):
+                ids = np.random.default_rng(n).integers(0, 400, n)
+                assert np.array_equal(table.gather(ids), rows[ids])
+
+
+@pytest.mark.parametrize("n", [48, 127, 3000])
+def test_io_uring_refused_late(stored, n):
+    """A filter that comes after the rings are open: what the kernel has not been given is read without them."""
+    if sys.platform != "linux":
+        pytest.skip("needs seccomp")
+    run(
+        SECCOMP
+        + f"""
+with Table(path, access='direct', ram_limit=0) as table:
+    if not table.stats()['io_uring']:
+        sys.exit()
+    check(table, 48)
+    refuse(426)
+    check(table, {n})
+    assert table.access == 'direct' and not table.stats()['buffered']
+    if {n} <= 128:  # larger batches are handed over by a thread that no filter came over
+        assert table.stats()['io_uring'] is False and 'io_uring is refused here' in table.why
+    check(table, 48)
+    check(table, 3000)
+""",
+        stored,
+    )
+
+
+def test_no_locked_memory(stored):
+    """`ulimit -l 0`: older kernels charge rings to it."""
+    run(
+        """
+resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, 0))
+with Table(path, access='direct', ram_limit=0) as table:
+    check(table)
+    check(table, 48)
+    assert (' read through io_uring' in table.why) == table.stats()['io_uring'] == _native.uses_io_uring()
+""",
+        stored,
+    )

@@ -8,7 +8,7 @@ import pytest
 
 from engram_local.errors import RowRangeError, TableError
 from engram_local.tables import encodings
-from engram_local.tables import table as tables
+from engram_local.tables.budget import ACCESS
 from engram_local.tables.links import write_link
 from engram_local.tables.table import Table
 
@@ -43,7 +43,7 @@ def same(got: np.ndarray, expected: np.ndarray) -> bool:
 def check(link, expected: np.ndarray) -> None:
     """Every access gives the expected rows, in any order, twice (the second time from the cache)."""
     ids = RNG.integers(0, len(expected), 300)
-    for access in tables.ACCESS:
+    for access in ACCESS:
         with Table(link, access=access) as table:
             assert (table.n_rows, table.dim) == expected.shape
             for _ in range(2):

@@ -9,8 +9,8 @@ import pytest
 from engram_local.cli import app
 from engram_local.tables import page_cache
 from engram_local.tables.file import TableWriter
-from engram_local.tables.links import read_layout
 from engram_local.tables.page_cache import drop_pages, resident_share, table_share, timed_share
+from engram_local.tables.table import read_layout
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="needs posix_fadvise")
 N_ROWS, DIM = 40_000, 254

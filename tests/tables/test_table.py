@@ -8,11 +8,12 @@ import threading
 import numpy as np
 import pytest
 
-from engram_local.errors import RowRangeError, TableError
-from engram_local.tables import encodings
-from engram_local.tables import table as tables
+from engram_local.errors import RowRangeError, TableError, UsageError
+from engram_local.tables import budget, encodings
+from engram_local.tables.budget import Budget
 from engram_local.tables.file import ENCODINGS, TableWriter
-from engram_local.tables.table import RowReader, Table
+from engram_local.tables.model_tables import ModelTables
+from engram_local.tables.table import Table, read_layout
 
 N_ROWS, DIM = 3000, 96
 
@@ -30,7 +31,7 @@ def path(tmp_path):
     return tmp_path / "t.safetensors"
 
 
-@pytest.mark.parametrize("access", tables.ACCESS)
+@pytest.mark.parametrize("access", budget.ACCESS)
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_gather(path, encoding, access):
     rows = write(path, encoding)
@@ -66,7 +67,7 @@ def test_wrong_outputs_are_refused(path):
     write(path)
     with Table(path) as table:
         for out in (np.empty((3, DIM), np.float32), np.empty((2, DIM), np.float64), np.empty((DIM, 2), np.float32).T):
-            with pytest.raises(ValueError):
+            with pytest.raises(UsageError, match=r"not float32 \[2, 96\] in C order"):
                 table.gather([1, 2], out=out)
 
 
@@ -176,9 +177,12 @@ def test_auto_says_what_it_chose_and_why(path):
         assert table.access == "direct" and table.why.startswith("resident was asked for, but 287.1 KiB exceed")
     with Table(path, ram_limit=1 << 20) as table:
         assert (table.access, table.why) == ("resident", "287.1 KiB fit into the RAM limit of 1.0 MiB")
-    with Table(path, ram_limit=1 << 20, share=0.25) as table:  # the other three quarters are in other tables
+    with Table(path, ram_limit="1MiB") as table:
+        assert (table.access, table.why) == ("resident", "287.1 KiB fit into the RAM limit of 1.0 MiB")
+    share = Budget.of([294_000, 882_000], ram_limit=1 << 20).shares[0]  # three quarters are in another table
+    with Table(path, share=share) as table:
         assert table.access == "direct" and table.why.startswith("1.1 MiB exceed the RAM limit of 1.0 MiB")
-    with pytest.raises(TableError, match="unknown table access 'magic'"):
+    with pytest.raises(UsageError, match="unknown table access 'magic'"):
         Table(path, access="magic")
 
 
@@ -195,8 +199,9 @@ def test_a_closed_table(path):
     table = Table(path)
     table.close()
     table.close()
-    with pytest.raises(TableError, match="closed"):
-        table.gather([0])
+    for use in (lambda: table.gather([0]), table.stats):
+        with pytest.raises(UsageError, match=r"t\.safetensors: the table is closed; open it again"):
+            use()
 
 
 def test_a_missing_table(tmp_path):
@@ -206,7 +211,7 @@ def test_a_missing_table(tmp_path):
 
 def test_reader_hands_out_rows_layer_by_layer(tmp_path):
     expected = {1: write(tmp_path / "1", "int8", 500, 32), 14: write(tmp_path / "14", "float16", 700, 16)}
-    reader = RowReader({layer: Table(tmp_path / str(layer)) for layer in expected})
+    reader = ModelTables({layer: read_layout(tmp_path / str(layer)) for layer in expected}, {1: 16, 14: 24})
     rng = np.random.default_rng(0)
     ids = {1: rng.integers(0, 500, (5, 16)), 14: rng.integers(0, 700, (5, 24))}
     rows = reader.start(ids)
@@ -225,9 +230,11 @@ def test_reader_hands_out_rows_layer_by_layer(tmp_path):
 def test_chunks_larger_than_the_read_buffers(tmp_path, monkeypatch):
     """Rows that do not fit into the limit's buffers are read in pieces when they are waited for."""
     rows = write(tmp_path / "t")
-    monkeypatch.setattr(tables, "LEAST_READ_BYTES", 2 * (tables._RING_BYTES + 300_000))
+    monkeypatch.setattr(budget, "LEAST_READ_BYTES", 2 * (budget.RING_BYTES + 300_000))
     ids = np.random.default_rng(6).integers(0, N_ROWS, (100, 4))
-    reader = RowReader({i: Table(tmp_path / "t", access="direct", ram_limit=0) for i in range(3)})
+    layout = read_layout(tmp_path / "t")
+    limit = budget.LEAST_READ_BYTES
+    reader = ModelTables(dict.fromkeys(range(3), layout), dict.fromkeys(range(3), 4), "direct", limit)
     chunk = reader.start({0: ids, 1: ids[::-1], 2: ids})
     assert np.array_equal(chunk.wait(2), rows[ids].reshape(100, -1))
     assert np.array_equal(chunk.wait(1), rows[ids[::-1]].reshape(100, -1))

@@ -12,7 +12,7 @@ from tiny_gguf import BLOCKS, PIECES, TEMPLATE, VOCAB, make_tiny_gguf, write_ggu
 
 import engram_local
 from engram_local import cli
-from engram_local.backends import gguf as gguf_backend
+from engram_local.backends.llama_nodes import input_node
 from engram_local.errors import EngramError
 from engram_local.model_folder import ModelFolder, write_manifest
 from engram_local.tables.links import write_link
@@ -205,7 +205,7 @@ def test_a_node_of_another_size(source, gguf, monkeypatch):
 
 
 def test_one_part_of_several(source, gguf):
-    write_gguf(gguf, extra={"split.count": 3, "split.no": 0})
+    write_gguf(gguf, uint16={"split.count": 3, "split.no": 0})
     refused(gguf, source, "one of 3 parts|invalid split")
 
 
@@ -236,6 +236,6 @@ def test_a_failure_on_the_way_leaves_nothing(source, gguf, tmp_path, monkeypatch
 
 
 def test_nodes_of_block_inputs():
-    assert gguf_backend.input_node("qwen3", 0) == "embd"
-    assert gguf_backend.input_node("gemma3", 0) == "inp_scaled"
-    assert gguf_backend.input_node("qwen3moe", 5) == "l_out-4"
+    assert input_node("qwen3", 0) == "embd"
+    assert input_node("gemma3", 0) == "inp_scaled"
+    assert input_node("qwen3moe", 5) == "l_out-4"

@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from engram_local.tables import table as tables
+from engram_local.tables.budget import LEAST_READ_BYTES
 from engram_local.tables.file import TableWriter
 from engram_local.tables.table import Table
 from engram_local.tools.compare import cache_policies
@@ -54,7 +54,7 @@ def test_the_cache_that_was_built_does_as_simulated(tmp_path):
     path, stream = tmp_path / "t", zipf(30_000)
     with TableWriter(path, "float16", 20_000, 8) as writer:
         writer.append(np.zeros((20_000, 8), np.float32))
-    with Table(path, access="direct", ram_limit=tables.LEAST_READ_BYTES + 40_000) as table:
+    with Table(path, access="direct", ram_limit=LEAST_READ_BYTES + 40_000) as table:
         if table.access != "direct":
             pytest.skip("this file system refuses direct reads")
         simulated = S3Fifo(table.stats()["cache"]["capacity"])

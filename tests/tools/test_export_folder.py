@@ -44,6 +44,13 @@ def exact(checkpoint, tmp_path_factory):
     return out
 
 
+def test_files_have_ordinary_permissions(exact):
+    umask = os.umask(0)
+    os.umask(umask)
+    modes = {x.name: oct(x.stat().st_mode & 0o777) for x in exact.rglob("*") if x.is_file()}
+    assert set(modes.values()) == {oct(0o666 & ~umask)}, modes
+
+
 @pytest.fixture
 def bad(checkpoint, tmp_path):
     """A checkpoint that a test may damage: call it with a function that alters the tensors."""
@@ -238,4 +245,4 @@ def test_memory_is_bounded(tmp_path):
     command = [sys.executable, "-c", _LIMITED, tmp_path / "table.safetensors", tmp_path / "out"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert read_header(tmp_path / "out").rows == len(rows)
+    assert read_header(tmp_path / "out").n_rows == len(rows)

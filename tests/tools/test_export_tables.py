@@ -108,4 +108,4 @@ def test_memory_is_bounded(tmp_path, at_once):
         assert "MemoryError" in done.stderr
     else:
         assert done.returncode == 0, done.stderr
-        assert read_header(tmp_path / "t").rows == n_rows
+        assert read_header(tmp_path / "t").n_rows == n_rows

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 import engram_local
 from engram_local.cli import app
-from engram_local.commands.inspect import describe
+from engram_local.commands.inspection import describe
 from engram_local.config import ENCODINGS
 from engram_local.errors import EngramError
 from engram_local.model_folder import POCKET, ModelFolder, write_manifest

@@ -1,5 +1,6 @@
 """Builds the "engram" block of config.json (engram_local/config.py) from what the layouts have in common."""
 
+from engram_local.config import FORMAT_VERSION
 from engram_local.tools.checkpoints.view import table_name
 
 
@@ -21,6 +22,7 @@ def layer_block(
         raise ValueError(f"{len(primes)} primes and {len(offsets)} offsets for {len(orders)} orders of {heads} heads")
     return {
         "layer_id": layer_id,
+        "site": "block",
         "streams": streams,
         "head_dim": head_dim,
         "n_rows": sum(primes),
@@ -42,7 +44,9 @@ def layer_block(
 def engram_block(n_ids: int, fill_id: int, layers: list[dict], compressed: bool = True) -> dict:
     """The whole block: ids hashed by XOR of products, `fill_id` standing before the start of the text."""
     return {
-        "version": 1,
+        "version": FORMAT_VERSION,
+        "fuse": "gated",
+        "residual_streams": 1,
         "ids": {
             "source": "compressed" if compressed else "raw",
             "n_ids": n_ids,

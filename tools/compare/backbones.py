@@ -18,9 +18,9 @@ from statistics import median
 import numpy as np
 
 from engram_local import __version__
-from engram_local.commands.bench import spread, write_file
+from engram_local.commands.bench_model import spread, write_file
 from engram_local.errors import EngramError
-from engram_local.graph_names import GGUF_FILE, ONNX_FILE
+from engram_local.graph_names import GGUF_FILE, LOGITS_ROWS, ONNX_FILE
 from engram_local.model import load
 from engram_local.model_folder import ModelFolder
 from engram_local.sizes import format_size
@@ -177,16 +177,18 @@ def write_plain_backbone(folder: ModelFolder, out: Path, threads: int) -> None:
     source = folder.file(ONNX_FILE)
     model = onnx.load(source, load_external_data=False)
     graph = model.graph
-    for node in [x for x in graph.node if x.op_type == "If" and x.input[0] == "engram_enabled"]:
+    for node in [x for x in graph.node if x.name.startswith("engram.enabled/")]:
+        graph.node.remove(node)
+    for node in [x for x in graph.node if x.op_type == "If" and x.name.startswith("/engram.")]:
         (off,) = [a.g for a in node.attribute if a.name == "else_branch"]
         (copy,) = [x for x in off.node if off.output[0].name in x.output]
         node.CopyFrom(helper.make_node("Identity", [copy.input[0]], [node.output[0]]))
-    ours = [x for x in graph.input if "engram_" in x.name or x.name == "logits_rows"]
+    ours = [x for x in graph.input if "engram_" in x.name or x.name == LOGITS_ROWS]
     for value in ours:
         graph.input.remove(value)
     for value in [x for x in graph.output if "engram_" in x.name]:
         graph.output.remove(value)
-    graph.initializer.append(numpy_helper.from_array(np.array([-1]), "logits_rows"))
+    graph.initializer.append(numpy_helper.from_array(np.array([-1]), LOGITS_ROWS))
     onnx.save(model, out / "model.onnx")
     for file in {e.value for x in graph.initializer for e in x.external_data if e.key == "location"}:
         shutil.copyfile(folder.file(file), out / file)  # ONNX Runtime refuses links of either kind

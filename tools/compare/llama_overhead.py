@@ -7,7 +7,7 @@ alike; each hands over the last logits as an array of its own. A figure is the m
 half of them in brackets. With one thread the clock is the thread's CPU time, in which other processes' turns do not
 count, else the wall's.
   stock   llama_cpp.Llama, no callback
-  off     this project's context with the memory off
+  off     this project's context with the memory off: its callback wants no node
   never   a callback that waits for a node that never comes
   on      all Engram layers (rows at hand: no table is read)
   alone   the layers' ONNX graphs by themselves, each run behind an untimed step of `off`, which leaves the CPU's caches
@@ -22,23 +22,47 @@ from pathlib import Path
 
 import numpy as np
 
-from engram_local.backends.gguf import GgufBackend, GgufContext, LayerState
+from engram_local.backends.base import Work
+from engram_local.backends.engram_layer import LayerState
+from engram_local.backends.gguf import GgufBackend
+from engram_local.backends.layer_hook import LayerHook
 from engram_local.errors import EngramError
 from engram_local.model_folder import ModelFolder
 
 PREFILL_TOKENS, PREFIX_TOKENS, BURST = 256, 64, 16
 
 
-class NeverContext(GgufContext):
-    """A context whose callback compares every node's name and finds none."""
+class NeverHook(LayerHook):
+    """A callback that compares every node's name and finds none."""
 
-    def _node_names(self) -> list[str]:
-        return ["no such node" for _ in self._states]
+    def __init__(self, hook: LayerHook, max_tokens: int):
+        super().__init__(hook.layers, ["no such node"] * len(hook.layers), Path(), "", max_tokens)
 
-    def _decode(self, n, rows) -> None:
+    def run(self, columns, n, decode) -> None:
         self._callback.arm()
-        if self._lib.llama_decode(self._ctx, self._batch) != 0 or self._callback.finish() is None:
-            raise EngramError("llama.cpp failed, or found the node that is not there")
+        decode()
+        if self._callback.finish() is None:
+            raise EngramError("llama.cpp found the node that is not there")
+
+
+class NeverBackend(GgufBackend):
+    def _open(self, *arguments) -> None:
+        super()._open(*arguments)
+        self._hook = NeverHook(self._hook, self.max_chunk)
+
+
+class Ours:
+    """One context of a backend behind the two calls that are timed."""
+
+    def __init__(self, backend: GgufBackend, memory: bool):
+        self._backend, self._context = backend, backend.context(memory)
+
+    def forward(self, tokens, rows, logits) -> np.ndarray:
+        return self._backend.forward([Work(self._context, tokens, rows, logits)])[0].logits
+
+    def rewind(self, length: int) -> None:
+        if self._context.length:
+            self._context.rewind(length)
 
 
 class FixedRows:
@@ -76,17 +100,15 @@ class Stock:
 class Alone:
     """Each layer's graph, run as the callback runs it, without llama.cpp."""
 
-    def __init__(self, backend: GgufBackend, n_ctx: int):
-        self._states = [LayerState(x) for x in backend.layers]
-        for state in self._states:
-            state.grow(n_ctx)
-        self._hidden = np.random.default_rng(1).standard_normal((PREFILL_TOKENS, backend.width), np.float32)
+    def __init__(self, backend: GgufBackend):
+        self._layers = [(x, LayerState(x)) for x in backend.layers]
+        self._hidden = np.random.default_rng(1).standard_normal((PREFILL_TOKENS, backend.layers[0].width), np.float32)
         self.length = 0
 
     def forward(self, tokens, rows, _logits) -> None:
         n = len(tokens)
-        for state in self._states:
-            state.run(self._hidden[:n], rows.wait(state.layer.layer_id), self.length)
+        for layer, state in self._layers:
+            layer.run(self._hidden[None, :n], rows.wait(layer.layer_id)[None], [state], [self.length])
         self.length += n
 
     def rewind(self, length: int) -> None:
@@ -100,12 +122,9 @@ def measure(folder: ModelFolder, threads: int, rounds: int) -> dict[str, dict[st
     # The settings that llama_cpp.Llama has by default. Like `stock`, `never` has its weights for itself: contexts that
     # share a copy find more of it in the caches.
     options = {"threads": threads, "context_length": PREFILL_TOKENS, "flash_attention": "off"}
-    backend, backend_of_never = GgufBackend(folder, **options), GgufBackend(folder, **options)
-    if not backend.layers:
-        raise EngramError(f"{folder.path}: has no Engram layer to measure")
-    off, never, on = backend.context(False), NeverContext(backend_of_never, True), backend.context(True)
-    variants = {"stock": Stock(backend.path, threads, PREFILL_TOKENS), "off": off, "never": never, "on": on}
-    variants["alone"] = Alone(backend, PREFILL_TOKENS)
+    backend, backend_of_never = GgufBackend(folder, **options), NeverBackend(folder, **options)
+    variants = {"stock": Stock(backend.path, threads, PREFILL_TOKENS), "off": Ours(backend, False)}
+    variants |= {"never": Ours(backend_of_never, True), "on": Ours(backend, True), "alone": Alone(backend)}
     tokens = np.random.default_rng(2).integers(0, backend.vocab_size, PREFILL_TOKENS)
     clock = time.thread_time if threads == 1 else time.perf_counter
     try:
@@ -121,7 +140,6 @@ def measure(folder: ModelFolder, threads: int, rounds: int) -> dict[str, dict[st
             ),
         }
     finally:
-        never.close()
         backend.close()
         backend_of_never.close()
 
@@ -129,7 +147,7 @@ def measure(folder: ModelFolder, threads: int, rounds: int) -> dict[str, dict[st
 def _turns(variants: dict, clock, prefix, chunks, rows: FixedRows, n: int) -> dict[str, np.ndarray]:
     """Time `chunks` behind `prefix` n times with each variant; seconds a chunk."""
     seconds = {name: [] for name in variants}
-    with_rows = {name: rows if name in ("on", "alone") else None for name in variants}
+    with_rows = {name: rows if name in ("never", "on", "alone") else None for name in variants}
     for name, variant in variants.items():
         variant.rewind(0)
         for token in prefix:

@@ -6,7 +6,6 @@ random tokens, so that hardly a row comes twice. The two take turns at every tok
 line answers whether the graph should be run in two pieces, so that only the second waits for the late layer's rows.
 """
 
-import copy
 import json
 import os
 import shutil
@@ -21,7 +20,8 @@ from engram_local.commands.bench_table import machine
 from engram_local.errors import EngramError
 from engram_local.model import Model
 from engram_local.sizes import format_size
-from engram_local.tables.table import RowReader, Table
+from engram_local.tables.budget import LEAST_READ_BYTES
+from engram_local.tables.model_tables import ModelTables, heads_of
 from engram_local.tools.compare.random_model import make_random_model
 from engram_local.tools.compare.split import time_split
 
@@ -35,7 +35,7 @@ def run(size: int, folder: str | None, keep: bool, rounds: int, threads: int | N
         if not path.exists():
             make_random_model(path, size)
         with engram_local.load(path, threads=threads, backend="onnx") as model:
-            figures = measure(model, size // 10, rounds)
+            figures = measure(model, max(size // 10, LEAST_READ_BYTES), rounds)
             figures["split"] = time_split(model)
     finally:
         if not keep:
@@ -49,43 +49,37 @@ def run(size: int, folder: str | None, keep: bool, rounds: int, threads: int | N
 
 def measure(model: Model, ram_limit: int, rounds: int) -> dict:
     """Seconds of each kind, one entry a round; the limited over the resident ones, medians and the best rounds."""
-    models = {"resident": _with_tables(model, None), "limited": _with_tables(model, ram_limit)}
-    times = {kind: {"prefill": [], "token": [], "lookup": []} for kind in models}
+    tables = {"resident": _open_tables(model, None), "limited": _open_tables(model, ram_limit)}
+    times = {kind: {"prefill": [], "token": [], "lookup": []} for kind in tables}
     for i in range(-1, rounds):  # the first is not counted
         tokens = np.random.default_rng(i + 1).integers(0, model.n_tokens, N_PROMPT + N_DECODE)
-        models["limited"] = _with_tables(model, ram_limit)
-        for kind, seconds in _once(models, tokens).items():
+        tables["limited"].reopen("direct", ram_limit)
+        for kind, seconds in _once(model, tables, tokens).items():
             for what, value in seconds.items():
                 if i >= 0:
                     times[kind][what].append(value)
-    tables = list(models["limited"].tables.values())
-    result = {"machine": machine(), "threads": model.threads, "table_bytes": sum(x.data_bytes for x in tables)}
-    result |= {"ram_limit": ram_limit, "access": tables[0].access, "why": tables[0].why, "times": times}
+    limited = list(tables["limited"].values())
+    result = {"machine": machine(), "threads": model.threads, "table_bytes": sum(x.data_bytes for x in limited)}
+    result |= {"ram_limit": ram_limit, "access": limited[0].access, "why": limited[0].why, "times": times}
     for name, of in (("ratio", np.median), ("ratio_of_best", np.min)):
         result[name] = {x: float(of(times["limited"][x]) / of(times["resident"][x])) for x in ("prefill", "token")}
     return result
 
 
-def _with_tables(model: Model, limit: int | None) -> Model:
-    """The same model, backbone and all, with tables of its own: in memory, or cold."""
-    other, total = copy.copy(model), sum(x.data_bytes for x in model.tables.values())
-    other.tables = {}
-    for layer_id, table in model.tables.items():
-        if limit is None:
-            opened = Table(table.path, access="resident")
-            opened.warm()
-        else:
-            opened = Table(table.path, access="direct", ram_limit=limit, share=table.data_bytes / total)
-            if opened.access != "direct":  # these would be in the page cache
-                raise EngramError(f"{table.path}: {opened.why}; choose another --folder")
-        other.tables[layer_id] = opened
-    other.reader = RowReader(other.tables)
-    return other
+def _open_tables(model: Model, limit: int | None) -> ModelTables:
+    """The model's tables once more: in memory, or cold."""
+    layouts = {layer_id: table.layout for layer_id, table in model.tables.items()}
+    tables = ModelTables(layouts, heads_of(model.config), "resident" if limit is None else "direct", limit)
+    for table in tables.values():
+        table.warm()
+        if limit is not None and table.stats()["buffered"]:  # these would be in the page cache
+            raise EngramError(f"{table.path}: {table.why}; choose another --folder")
+    return tables
 
 
-def _once(models: dict[str, Model], tokens: np.ndarray) -> dict[str, dict[str, float]]:
+def _once(model: Model, tables: dict[str, ModelTables], tokens: np.ndarray) -> dict[str, dict[str, float]]:
     """Seconds of the prompt, of a generated token (mean), and of that hashing and waiting for rows."""
-    sessions = {kind: model.session() for kind, model in models.items()}
+    sessions = {kind: model.session(rows=rows) for kind, rows in tables.items()}
     seconds = {}
     for kind, session in sessions.items():
         begin = time.perf_counter()

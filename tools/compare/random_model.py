@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from engram_local.commands.bench_table import HEADS, LAYERS, MULTIPLIERS, ORDERS, make_table
-from engram_local.config import EngramConfig
+from engram_local.config import FORMAT_VERSION, EngramConfig
 from engram_local.tables.encodings import row_bytes
 
 VOCAB = 32_000
@@ -92,8 +92,16 @@ def _engram_config(n_rows: int) -> EngramConfig:
             orders.append({"order": order, "terms": terms, "moduli": [modulus] * HEADS, "offsets": offsets})
             head += HEADS
         layers.append(
-            {"layer_id": layer_id, "streams": 1, "head_dim": DIM, "n_rows": modulus * n_heads, "encoding": "int8"}
+            {
+                "layer_id": layer_id,
+                "site": "block",
+                "streams": 1,
+                "head_dim": DIM,
+                "n_rows": modulus * n_heads,
+                "encoding": "int8",
+            }
             | {"table": f"tables/layer_{layer_id}.safetensors", "conv": {"kernel": 4, "dilation": 3}, "orders": orders}
         )
-    block = {"version": 1, "ids": {"source": "raw", "n_ids": VOCAB, "token_map": None}, "mix": "xor", "layers": layers}
+    block = {"version": FORMAT_VERSION, "fuse": "gated", "residual_streams": 1, "mix": "xor", "layers": layers}
+    block |= {"ids": {"source": "raw", "n_ids": VOCAB, "token_map": None}}
     return EngramConfig.from_dict(block | {"window": {"fill_id": 0, "segment_ids": []}})

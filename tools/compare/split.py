@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from engram_local.backends.onnx import OnnxContext, _open_session
+from engram_local.backends.onnx import _open_session
 from engram_local.model import Model
+from engram_local.tables.budget import LEAST_READ_BYTES
+from engram_local.tables.model_tables import ModelTables, heads_of
 from engram_local.tables.page_cache import drop_pages
-from engram_local.tables.table import RowReader, Table
 
 N = 60
 
@@ -24,9 +25,14 @@ def time_split(model: Model) -> dict[str, float]:
 
 def _time_graphs(model: Model) -> tuple[float, float]:
     late = max(model.tables)
-    context: OnnxContext = model.backend.context(True)
-    arrays = context.one.arrays
-    arrays["attention_mask"][0, :1] = 1
+    context = model.backend.context(True)
+    step = model.backend.bind_steps(context.slot, 1)
+    arrays = step.arrays
+    arrays["attention_mask"][0, :1] = arrays["engram_enabled"][:] = 1
+
+    def whole() -> None:
+        step.run(model.backend)
+
     hidden = np.zeros((1, 1, model.folder.config["hidden_size"]), np.float32)
     cut = f"/model/layers.{late}/engram/Add/output_0"
     bindings, paths = [], []
@@ -41,7 +47,7 @@ def _time_graphs(model: Model) -> tuple[float, float]:
                 (binding.bind_input, session.get_inputs()),
                 (binding.bind_output, session.get_outputs()),
             ):
-                for value in values:
+                for value in (x for x in values if x.name == cut or x.name in arrays):
                     array = hidden if value.name == cut else arrays[value.name]
                     bind(value.name, "cpu", 0, array.dtype.type, array.shape, array.__array_interface__["data"][0])
             bindings.append((session, binding))
@@ -53,12 +59,12 @@ def _time_graphs(model: Model) -> tuple[float, float]:
         for session, binding in bindings:
             session.run_with_iobinding(binding)
 
-    context.one.run()
+    whole()
     expected = arrays["logits"].copy()
     arrays["logits"][:] = 0
     in_pieces()
     np.testing.assert_allclose(arrays["logits"], expected, rtol=1e-4, atol=1e-4)
-    times = {context.one.run: [], in_pieces: []}
+    times = {whole: [], in_pieces: []}
     for _ in range(N):
         for call, seconds in times.items():
             begin = time.perf_counter()
@@ -106,17 +112,18 @@ def _inputs(node: onnx.NodeProto) -> list[str]:
 
 def _time_rows(model: Model) -> tuple[float, float]:
     """Random tokens, everything cold, nothing between asking and waiting."""
-    opened = {}
-    for layer_id, table in model.tables.items():
-        drop_pages(table.path)
-        opened[layer_id] = Table(table.path, access="direct", ram_limit=0)
-    reader, rng, early, both = RowReader(opened), np.random.default_rng(5), [], []
+    layouts = {layer_id: table.layout for layer_id, table in model.tables.items()}
+    for layout in layouts.values():
+        for file in layout.files:
+            drop_pages(file)
+    opened = ModelTables(layouts, heads_of(model.config), "direct", LEAST_READ_BYTES)  # no cache
+    rng, early, both = np.random.default_rng(5), [], []
     for _ in range(5 * N):
         ids = {i: rng.integers(0, t.n_rows, (1, model.config.layer(i).n_heads)) for i, t in opened.items()}
         begin = time.perf_counter()
-        rows = reader.start(ids)
+        rows = opened.start(ids)
         for layer_id, times in ((min(opened), early), (max(opened), both)):
             rows.wait(layer_id)
             times.append(time.perf_counter() - begin)
-    reader.close()
+    opened.close()
     return float(np.median(early)), float(np.median(both))

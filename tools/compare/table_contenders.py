@@ -50,7 +50,7 @@ class _Memmap:
         self.open()
 
     def open(self) -> None:
-        shape = (self.header.rows, self.header.row_bytes)
+        shape = (self.header.n_rows, self.header.row_bytes)
         self.rows = np.memmap(self.path, np.uint8, "r", self.header.data_offset, shape)
         if self.random and hasattr(mmap, "MADV_RANDOM"):
             self.rows._mmap.madvise(mmap.MADV_RANDOM)
@@ -80,7 +80,7 @@ class _Torch:
             raise Missing("torch is not installed") from error
         self.torch = torch
         torch.set_num_threads(1)
-        rows = np.memmap(path, np.int8, "c", header.data_offset, (header.rows, header.row_bytes))
+        rows = np.memmap(path, np.int8, "c", header.data_offset, (header.n_rows, header.row_bytes))
         self.weight = torch.from_numpy(rows)
 
     def __call__(self, ids: np.ndarray):
@@ -104,7 +104,7 @@ class _EngramDb:
             with open(path, "rb") as source, open(shard, "wb") as copy:
                 source.seek(header.data_offset)
                 shutil.copyfileobj(source, copy, 16 << 20)
-        self.store = engramdb.Store(str(shards), 1, header.rows, header.row_bytes, threads)
+        self.store = engramdb.Store(str(shards), 1, header.n_rows, header.row_bytes, threads)
 
     def __call__(self, ids: np.ndarray) -> bytes:
         return self.store.fetch(ids.tolist())
@@ -168,7 +168,7 @@ def contenders(makers: dict, path: Path, shards: Path, header, missing: dict) ->
             gathers[name] = make(path, shards, header)
         except Missing as error:
             missing[name] = str(error)
-    ids = np.array([0, header.rows - 1, 12345])
+    ids = np.array([0, header.n_rows - 1, 12345])
     values = [
         np.asarray(g(ids))
         for g in gathers.values()

@@ -20,7 +20,7 @@ from engram_local.commands.bench_table import LAYERS, PREFILL, ROWS_A_TOKEN, mac
 from engram_local.machine import available_bytes
 from engram_local.sizes import format_size
 from engram_local.tables import file as table_file
-from engram_local.tables import table as tables
+from engram_local.tables.budget import MOST_READ_BYTES
 from engram_local.tables.encodings import row_bytes
 from engram_local.tables.page_cache import drop_pages, resident_share
 from engram_local.tools.compare.table_contenders import COLD, RESIDENT, Gather, Own, contenders
@@ -65,7 +65,7 @@ def measure(path: Path, shards: Path, rounds: int) -> dict:
     """Every figure: {"cold" | "resident": {contender: {batch: {"min", "median"}}}, ...}; seconds."""
     header = table_file.read_header(path)
     figures = {
-        "table": {"rows": header.rows, "dim": header.dim, "encoding": header.encoding, "bytes": header.data_bytes},
+        "table": {"rows": header.n_rows, "dim": header.dim, "encoding": header.encoding, "bytes": header.data_bytes},
         "machine": machine() | {"disk": _disk(path)},
         "rounds": rounds,
         "missing": {},
@@ -73,7 +73,7 @@ def measure(path: Path, shards: Path, rounds: int) -> dict:
     rng, iops = np.random.default_rng(0), {depth: [] for depth in FIO_DEPTHS}
     with contenders(COLD, path, shards, header, figures["missing"]) as (gathers, files):
         figures["cold"], figures["page_cache_cold"] = _turns(
-            gathers, header.rows, rng, rounds, files, cold=True, in_turn=lambda: _fio(path, iops, figures["missing"])
+            gathers, header.n_rows, rng, rounds, files, cold=True, in_turn=lambda: _fio(path, iops, figures["missing"])
         )
     figures["fio_iops"] = {depth: float(np.median(x)) for depth, x in iops.items() if x}
     if header.data_bytes < 0.6 * available_bytes():
@@ -83,9 +83,9 @@ def measure(path: Path, shards: Path, rounds: int) -> dict:
             for gather in gathers.values():  # map what is in memory, so that no first touch is counted
                 gather.populate()
             figures["resident"], figures["page_cache_resident"] = _turns(
-                gathers, header.rows, rng, rounds, files, False
+                gathers, header.n_rows, rng, rounds, files, False
             )
-            figures["growth"] = _growth(gathers, header.rows, rng)
+            figures["growth"] = _growth(gathers, header.n_rows, rng)
     else:
         figures["missing"]["resident"] = f"only {format_size(available_bytes())} of memory are free"
     figures["text"] = _text(path, shards, header, figures["missing"])
@@ -138,7 +138,7 @@ def _text(path: Path, shards: Path, header: table_file.TableHeader, missing: dic
     EngramDB's cache is the page cache: its file's share of it swings between nothing and twice that twentieth.
     """
     tokens, source = real_text()
-    hasher = make_hasher(header.rows, DIM)
+    hasher = make_hasher(header.n_rows, DIM)
     ids = np.concatenate([hasher.row_ids(tokens, x) for x in LAYERS], axis=1)
     chunks = [ids[i : i + PREFILL] for i in range(0, len(ids) - PREFILL, PREFILL)]
     half = len(chunks) // 2
@@ -153,7 +153,7 @@ def _text(path: Path, shards: Path, header: table_file.TableHeader, missing: dic
     cache_bytes = int(header.data_bytes * CACHE_SHARE)
     makers = {
         "no cache": lambda *_: Own(path, "direct"),
-        "5 % cache": lambda *_: Own(path, "direct", ram_limit=cache_bytes + tables.MOST_READ_BYTES),
+        "5 % cache": lambda *_: Own(path, "direct", ram_limit=cache_bytes + MOST_READ_BYTES),
         STORE: COLD[STORE],
     }
     with contenders(makers, path, shards, header, missing) as (gathers, files):

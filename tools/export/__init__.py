@@ -229,11 +229,11 @@ def link_tables(view: CheckpointView, folder: Path) -> tuple[CheckpointView, dic
         source = view.tables[layer.layer_id]
         name = f"tables/layer_{layer.layer_id}.link.json"
         layout = write_link(folder / name, source.parts, getattr(source, "scale_parts", None))
-        if (layout.rows, layout.dim) != (layer.n_rows, layer.head_dim):
-            raise CheckpointError(f"{view.path}: layer {layer.layer_id}'s tensors make [{layout.rows}, {layout.dim}]")
+        if (layout.n_rows, layout.dim) != (layer.n_rows, layer.head_dim):
+            raise CheckpointError(f"{view.path}: layer {layer.layer_id}'s tensors make [{layout.n_rows}, {layout.dim}]")
         layers.append(replace(layer, table=name, encoding=layout.encoding))
         linked = sorted({Path(file).name for file, _ in source.parts})
-        reports[name] = {"encoding": layout.encoding, "rows": layout.rows, "linked": linked}
+        reports[name] = {"encoding": layout.encoding, "rows": layout.n_rows, "linked": linked}
     return replace(view, engram=replace(view.engram, layers=tuple(layers))), reports
 
 
@@ -253,9 +253,9 @@ def write_config(view: CheckpointView, folder: Path) -> None:
         config["max_position_embeddings"] = context_length(view.base)
     (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
     if view.token_map is not None:
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save  # save_file would keep everybody but the owner from reading it
 
-        save_file({"token_map": view.token_map.astype(np.int32)}, folder / view.engram.token_map)
+        (folder / view.engram.token_map).write_bytes(save({"token_map": view.token_map.astype(np.int32)}))
     for name in TOKENIZER_FILES:
         if (view.base / name).is_file():
             shutil.copyfile(view.base / name, folder / name)

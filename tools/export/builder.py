@@ -10,15 +10,16 @@ import copy
 import io
 from pathlib import Path
 
-import numpy as np
 import onnx_ir as ir
 import torch
 
+from engram_local import graph_names
 from engram_local.config import LayerConfig
 from engram_local.errors import CheckpointError
 from engram_local.tools.checkpoints.view import LayerWeights
 from engram_local.tools.export.families import FAMILIES, WINDOWED, GemmaModel, Model
-from engram_local.tools.export.layer import WEIGHT_BITS, LayerGraph, layer_inputs, present_name
+from engram_local.tools.export.inject import Switch, layer_node
+from engram_local.tools.export.layer import WEIGHT_BITS, LayerGraph, branch, layer_inputs
 from engram_local.tools.export.nbits import quantize_graph
 
 
@@ -42,17 +43,17 @@ class EngramBuilder(Model):
                 shapes[f"{when}.{kind}"][-1] = self.head_size
         super().make_inputs_and_outputs()
         graph = self.model.graph
-        graph.inputs.append(self.make_value("logits_rows", ir.DataType.INT64, ["logits_rows"]))
-        self.values["logits"].shape = ir.Shape([1, "logits_rows", self.vocab_size])
-        if self.engram:
-            graph.inputs.append(self.make_value("engram_enabled", ir.DataType.BOOL, [1]))
+        rows = graph_names.LOGITS_ROWS
+        graph.inputs.append(self.make_value(rows, ir.DataType.INT64, [rows]))
         self._layer_inputs = {}
+        if self.engram:
+            enabled = self.make_value(graph_names.ENABLED, ir.DataType.BOOL, ["batch_size"])
+            graph.inputs.append(enabled)
+            self._switch = Switch(enabled, graph)
+            graph.extend(self._switch.nodes)
         for layer_id, (config, _) in self.engram.items():
             inputs = self._layer_inputs[layer_id] = layer_inputs(config, self.hidden_size)
             graph.inputs.extend(v for v in inputs if v is not None)
-            if config.conv is not None:
-                shape = [1, "sequence_length", config.streams * self.hidden_size]
-                graph.outputs.append(self.make_value(present_name(layer_id), ir.DataType.FLOAT, shape))
 
     def make_layer(self, layer_id, layer):
         if layer_id in self.engram:
@@ -70,37 +71,14 @@ class EngramBuilder(Model):
         hidden = self.values[hidden]
         rows, past = self._layer_inputs[layer_id]
 
-        on = LayerGraph(config, weights, self.engram_bits)
-        on_outputs = [v for v in on.build(hidden, rows, past) if v is not None]
-        off = ir.tape.Tape()
-        off_outputs = [off.op("Identity", [hidden], name=f"engram.{layer_id}.off/Identity")]
-        if config.conv is not None:
-            off_outputs.append(self._no_conv_inputs(off, layer_id, hidden, config.streams * self.hidden_size))
-        for i, value in enumerate(off_outputs):
-            value.name = f"engram.{layer_id}.off/{i}"
-
+        layer = LayerGraph(config, weights, self.engram_bits)
+        values = layer.build(hidden, rows, past)
         out = self.make_value(f"/model/layers.{layer_id}/engram/hidden", ir.DataType.FLOAT, shape)
-        outputs = [out] + ([self.values[present_name(layer_id)]] if config.conv is not None else [])
-        branches = {
-            "then_branch": _branch(on, on_outputs, f"engram_{layer_id}_on"),
-            "else_branch": _branch(off, off_outputs, f"engram_{layer_id}_off"),
-        }
-        node = ir.node("If", [self.values["engram_enabled"]], branches, outputs=outputs, name=f"/engram.{layer_id}/If")
+        node = layer_node(config, branch(layer.tape, [], ""), values, hidden, out, self.hidden_size, self._switch)
         self.model.graph.append(node)
+        self.model.graph.outputs.extend(node.outputs[1:])
         # Block k starts a residual stream of its own, as the first block does.
         self.layernorm_attrs.update(root_input=out.name, skip_input=out.name, first_layernorm=True)
-
-    def _no_conv_inputs(self, tape, layer_id, hidden, channels):
-        """Zeros [1, S, C]: what the convolution takes in while the memory is off."""
-
-        def const(name, values):
-            return tape.initializer(ir.tensor(np.array(values, np.int64), name=f"engram.{layer_id}.off.{name}"))
-
-        n = tape.op("Shape", [hidden], {"start": 1, "end": 2})
-        n.name = f"engram.{layer_id}.off/S"
-        dims = tape.op("Concat", [const("one", [1]), n, const("channels", [channels])], {"axis": 0})
-        dims.name = f"engram.{layer_id}.off/shape"
-        return tape.op("ConstantOfShape", [dims], {"value": ir.tensor(np.zeros(1, np.float32))})
 
     def make_rope_init(self, config):
         pass  # the frequencies come from the torch model
@@ -187,11 +165,7 @@ def build(
         ) from e
     if bits < 16:
         quantize_graph(built.model.graph, bits, keep=built.kept_matmuls)
+    logits = next(x for x in built.model.graph.outputs if x.name == graph_names.LOGITS)
+    logits.shape = ir.Shape(["batch_size", graph_names.LOGITS_ROWS, built.vocab_size])
     built.model.graph.sort()
     return built.model
-
-
-def _branch(tape, outputs: list[ir.Value], name: str) -> ir.Graph:
-    if isinstance(tape, LayerGraph):
-        tape = tape.tape
-    return ir.Graph([], outputs, nodes=tape.nodes, initializers=tape.initializers, name=name)

@@ -3,44 +3,58 @@
 ONNX Runtime's own operators do the arithmetic (com.microsoft: EngramGate, CausalConvWithState, MatMulNBits).
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
 
+from engram_local import graph_names
 from engram_local.config import LayerConfig
 from engram_local.tools.checkpoints.view import LayerWeights
 from engram_local.tools.export.nbits import BLOCK, quantize_blocks
 
 OPSETS = {"": 22, "com.microsoft": 1}
 IR_VERSION = 10
+BATCH = ("batch_size", "sequence_length")  # the first two dimensions of a graph's values
 WEIGHT_BITS = {"float32": 32, "float16": 16, "int8": 8, "int4": 4}
+
+
+@dataclass(frozen=True)
+class LayerValues:
+    """What a layer's nodes yield; a tensor without convolution is None."""
+
+    hidden: ir.Value  # [B, S, W]: the residual with the layer's output added
+    conv: ir.Value | None  # [B, S, C]: the convolution's inputs at these tokens
+    gated: ir.Value  # [B, S, M, d]: gate * value
+    value: ir.Value  # [B, S, d]
 
 
 class LayerGraph:
     """Emits one layer's nodes onto `self.tape`; value names start with `engram.{id}`, so they fit into any graph."""
 
-    def __init__(self, config: LayerConfig, weights: LayerWeights, bits: int):
+    def __init__(self, config: LayerConfig, weights: LayerWeights, bits: int, residual_streams: int = 1):
+        """`residual_streams`: 1, or the layer's own number of streams, which are then the residual's."""
+        assert residual_streams in (1, config.streams)
         self.config, self.weights, self.bits = config, weights, bits
+        self.residual_streams = residual_streams
         self.tape = ir.tape.Tape()
         self._prefix = f"engram.{config.layer_id}"
         self._n_values = 0
 
-    def build(self, hidden: ir.Value, rows: ir.Value, past: ir.Value | None) -> tuple[ir.Value, ir.Value | None]:
-        """hidden [1, S, d], rows [1, S, E], past [1, n_state, C] -> hidden + y, and the S new convolution inputs
-        [1, S, C] (None without a convolution).
-        """
+    def build(self, hidden: ir.Value, rows: ir.Value, past: ir.Value | None) -> LayerValues:
+        """hidden [B, S, W], W = residual streams * d; rows [B, S, E]; past [B, n_state, C] or None."""
         w, m = self.weights, self.config.streams
         d = w.value_proj.shape[0]
         key = self._split(self._linear(rows, w.key_proj, w.key_bias, "key_proj"), m, d)
         value = self._linear(rows, w.value_proj, w.value_bias, "value_proj")
-        query = self._split(hidden, 1, d)
-        if m > 1:  # a plain residual is every stream's query
+        query = self._split(hidden, self.residual_streams, d)
+        if m > self.residual_streams:  # a plain residual is every stream's query
             query = self._op("Expand", [query, self._const("query_shape", np.array([1, 1, m, d], np.int64))])
         inputs = [key, query, value, self._const("norm_key", w.norm_key), self._const("norm_query", w.norm_query)]
         if w.conv_weight is None:
             gated = self._op("EngramGate", inputs, "com.microsoft", epsilon=w.gate_eps)
-            return self._add_streams(hidden, self._join(gated, m, d), m, d), None
+            return LayerValues(self._add(hidden, self._join(gated, m, d), m, d), None, gated, value)
         if w.conv_eps == w.gate_eps:
             gated, normed = self._op(
                 "EngramGate", [*inputs, self._const("norm_conv", w.norm_conv)], "com.microsoft", n=2, epsilon=w.gate_eps
@@ -57,24 +71,24 @@ class LayerGraph:
             activation="silu", channels_last=1, dilation=self.config.conv.dilation,
         )  # fmt: skip
         y = self._op("Add", [self._join(gated, m, d), conv])
-        return self._add_streams(hidden, y, m, d), normed
+        return LayerValues(self._add(hidden, y, m, d), normed, gated, value)
 
-    def _add_streams(self, hidden: ir.Value, y: ir.Value, streams: int, d: int) -> ir.Value:
-        """hidden [1, S, d] + the sum of y [1, S, M * d] over its streams."""
-        if streams > 1:
+    def _add(self, hidden: ir.Value, y: ir.Value, streams: int, d: int) -> ir.Value:
+        """hidden [B, S, W] + y [B, S, M * d]: stream by stream, or its streams' sum where the residual is plain."""
+        if streams > self.residual_streams:
             y = self._op("ReduceSum", [self._split(y, streams, d), self._const("axis", np.array([2]))], keepdims=0)
         return self._op("Add", [hidden, y])
 
     def _split(self, x: ir.Value, streams: int, d: int) -> ir.Value:
-        """[1, S, M * d] -> [1, S, M, d]."""
+        """[B, S, M * d] -> [B, S, M, d]."""
         return self._op("Reshape", [x, self._const(f"split{streams}", np.array([0, 0, streams, d]))])
 
     def _join(self, x: ir.Value, streams: int, d: int) -> ir.Value:
-        """[1, S, M, d] -> [1, S, M * d]."""
+        """[B, S, M, d] -> [B, S, M * d]."""
         return self._op("Reshape", [x, self._const("join", np.array([0, 0, streams * d]))])
 
     def _linear(self, x: ir.Value, weight: np.ndarray, bias: np.ndarray | None, name: str) -> ir.Value:
-        """x [1, S, K] times weight [N, K] transposed, plus bias [N]."""
+        """x [B, S, K] times weight [N, K] transposed, plus bias [N]."""
         bias = None if bias is None else self._const(f"{name}.bias", bias)
         if self.bits >= 16:
             transposed = np.ascontiguousarray(weight.T, np.float16 if self.bits == 16 else np.float32)
@@ -105,50 +119,59 @@ class LayerGraph:
         return outputs[0] if n == 1 else outputs
 
 
-def rows_name(layer_id: int) -> str:
-    return f"engram_rows_{layer_id}"
-
-
-def past_name(layer_id: int) -> str:
-    return f"past_engram_conv_{layer_id}"
-
-
-def present_name(layer_id: int) -> str:
-    return f"present_engram_conv_{layer_id}"
+def graph_value(name: str, shape: list, dtype: ir.DataType = ir.DataType.FLOAT) -> ir.Value:
+    """An input or output of a graph."""
+    return ir.Value(name=name, type=ir.TensorType(dtype), shape=ir.Shape(shape))
 
 
 def layer_inputs(config: LayerConfig, d: int) -> tuple[ir.Value, ir.Value | None]:
     """The graph inputs that a layer adds: its rows and, where it has a convolution, the convolution's past."""
-
-    def value(name: str, shape: list) -> ir.Value:
-        return ir.Value(name=name, type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape(shape))
-
-    rows = value(rows_name(config.layer_id), [1, "sequence_length", config.row_width])
+    rows = graph_value(graph_names.rows(config.layer_id), [*BATCH, config.row_width])
     if config.conv is None:
         return rows, None
-    return rows, value(past_name(config.layer_id), [1, config.conv.n_state, config.streams * d])
+    past = [BATCH[0], config.conv.n_state, config.streams * d]
+    return rows, graph_value(graph_names.past_conv(config.layer_id), past)
 
 
-def save_layer(path: Path, config: LayerConfig, weights: LayerWeights, bits: int) -> None:
-    """Write engram_layer_{id}.onnx: hidden, rows (and the convolution's past) -> hidden_out (and its new inputs)."""
+def name_output(value: ir.Value, name: str, *dims: int) -> ir.Value:
+    """Make a value an output of a graph, float32 [B, S, *dims]."""
+    value.name, value.type, value.shape = name, ir.TensorType(ir.DataType.FLOAT), ir.Shape([*BATCH, *dims])
+    return value
+
+
+def name_gate(config: LayerConfig, gated: ir.Value, value: ir.Value, d: int) -> list[ir.Value]:
+    """The two outputs that tell how far the gate opened. ONNX Runtime computes every output of a graph, fetched or not,
+    and these are computed anyway: nodes that made the gate of them would cost time where nobody asks for it."""
+    return [
+        name_output(gated, graph_names.gated(config.layer_id), config.streams, d),
+        name_output(value, graph_names.value(config.layer_id), d),
+    ]
+
+
+def branch(tape: ir.tape.Tape, outputs: list[ir.Value], name: str) -> ir.Graph:
+    """The nodes of a tape as one side of an If."""
+    return ir.Graph([], outputs, nodes=tape.nodes, initializers=tape.initializers, name=name)
+
+
+def save_layer(path: Path, config: LayerConfig, weights: LayerWeights, bits: int, residual_streams: int = 1) -> None:
+    """Write engram_layer_{id}.onnx: hidden, rows (and the convolution's past) -> hidden_out (and its new inputs), and
+    what tells how far the gate opened."""
+    layer = LayerGraph(config, weights, bits, residual_streams)
     d = weights.value_proj.shape[0]
     rows, past = layer_inputs(config, d)
-    shape = ir.Shape([1, "sequence_length", d])
-    hidden = ir.Value(name="hidden", type=ir.TensorType(ir.DataType.FLOAT), shape=shape)
-    layer = LayerGraph(config, weights, bits)
-    out, new = layer.build(hidden, rows, past)
-    out.name, out.type, out.shape = "hidden_out", hidden.type, shape
-    outputs = [out]
-    if new is not None:
-        new.name, new.type = present_name(config.layer_id), hidden.type
-        new.shape = ir.Shape([1, "sequence_length", config.streams * d])
-        outputs.append(new)
+    hidden = graph_value(graph_names.HIDDEN, [*BATCH, residual_streams * d])
+    values = layer.build(hidden, rows, past)
+    values.hidden.name, values.hidden.type, values.hidden.shape = graph_names.HIDDEN_OUT, hidden.type, hidden.shape
+    outputs = [values.hidden]
+    if values.conv is not None:
+        outputs.append(name_output(values.conv, graph_names.present_conv(config.layer_id), config.streams * d))
+    outputs += name_gate(config, values.gated, values.value, d)
     graph = ir.Graph(
         inputs=[v for v in (hidden, rows, past) if v is not None],
         outputs=outputs,
         nodes=layer.tape.nodes,
         initializers=layer.tape.initializers,
         opset_imports=OPSETS,
-        name=f"engram_layer_{config.layer_id}",
+        name=graph_names.layer_file(config.layer_id).removesuffix(".onnx"),
     )
     ir.save(ir.Model(graph, ir_version=IR_VERSION, producer_name="engram_local"), path)

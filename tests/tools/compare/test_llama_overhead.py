@@ -30,16 +30,20 @@ def test_it_reports_every_variant(path, capsys):
 
 
 def test_the_variants_compute_what_they_stand_for(path):
-    backend = GgufBackend(ModelFolder.open(path), threads=1, context_length=256, flash_attention="off")
+    options = {"threads": 1, "context_length": 256, "flash_attention": "off"}
+    backend = GgufBackend(ModelFolder.open(path), **options)
+    backend_of_never = llama_overhead.NeverBackend(ModelFolder.open(path), **options)
     tokens = np.arange(4, 24)
     rows = llama_overhead.FixedRows(backend, len(tokens))
     stock = llama_overhead.Stock(backend.path, 1, 256).forward(tokens, None, "last")
-    never = llama_overhead.NeverContext(backend, True)
-    assert np.array_equal(never.forward(tokens, None, "last")[0], stock)
-    assert np.array_equal(backend.context(False).forward(tokens, None, "last")[0], stock)
-    assert not np.allclose(backend.context(True).forward(tokens, rows, "last")[0], stock, atol=0.01)
-    never.close()
+    never, off, on = (
+        llama_overhead.Ours(x, memory) for x, memory in ((backend_of_never, True), (backend, False), (backend, True))
+    )
+    assert np.array_equal(never.forward(tokens, rows, "last")[0], stock)
+    assert np.array_equal(off.forward(tokens, None, "last")[0], stock)
+    assert not np.allclose(on.forward(tokens, rows, "last")[0], stock, atol=0.01)
     backend.close()
+    backend_of_never.close()
 
 
 def test_what_cannot_be_measured_is_refused(tiny_path, path, tmp_path, capsys):

@@ -1,0 +1,115 @@
+"""One Engram layer beside a GGUF backbone: its graph in ONNX Runtime, and its convolution's state in one sequence."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+
+from engram_local import graph_names
+from engram_local.backends.base import gate_of
+from engram_local.config import LayerConfig
+from engram_local.errors import BackendError
+
+
+class LayerState:
+    """What one layer's convolution took in so far, in one sequence.
+
+    `conv` is float32 [n_state + capacity, C]; position t lies at row n_state + t, so the state before position t is
+    rows [t, t + n_state) and a rewind needs nothing but a shorter length. None where the layer has no convolution.
+    """
+
+    def __init__(self, layer: "EngramLayer"):
+        self.n_state = layer.n_state
+        self.conv = np.zeros((layer.n_state, layer.channels), np.float32) if layer.n_state else None
+
+    def before(self, position: int) -> np.ndarray:
+        """The state that a convolution at `position` begins with, float32 [n_state, C]; a view."""
+        return self.conv[position : position + self.n_state]
+
+    def put(self, position: int, inputs: np.ndarray) -> None:
+        """Keep what the convolution took in from `position` on, float32 [n, C]."""
+        begin, end = position + self.n_state, position + self.n_state + len(inputs)
+        if end > len(self.conv):
+            grown = np.zeros((max(end, 2 * len(self.conv)), self.conv.shape[1]), np.float32)
+            grown[:begin] = self.conv[:begin]
+            self.conv = grown
+        self.conv[begin:end] = inputs
+
+
+class EngramLayer:
+    """engram_layer_{id}.onnx, shared by all sequences."""
+
+    def __init__(self, file: Path, config: LayerConfig, hidden_size: int, residual_streams: int, threads: int):
+        """hidden_size: of the backbone, whose residual has so many streams. Raises BackendError where the graph does
+        not load, or fits neither the backbone nor config.json."""
+        self.layer_id = config.layer_id
+        self.width = residual_streams * hidden_size
+        self.row_width = config.row_width
+        self.n_state = config.conv.n_state if config.conv else 0
+        self._rows, self._past = graph_names.rows(self.layer_id), graph_names.past_conv(self.layer_id)
+        self._outputs = [graph_names.HIDDEN_OUT]
+        if self.n_state:
+            self._outputs.append(graph_names.present_conv(self.layer_id))
+        self.session = _open_session(file, threads)
+        shapes = {x.name: x.shape for x in self.session.get_inputs()}
+        wanted = {graph_names.HIDDEN: self.width, self._rows: self.row_width}
+        if self.n_state:
+            wanted[self._past] = self.channels = config.streams * hidden_size
+        for name, last in wanted.items():
+            if name not in shapes or isinstance(shapes[name][0], int) or shapes[name][-1] != last:
+                raise BackendError(
+                    f"{file}: its input {name} has shape {shapes.get(name)}, the backbone and config.json ask for "
+                    f"[batch, n, {last}]; the GGUF and the layer do not belong together"
+                )
+        self._gates = [graph_names.gated(self.layer_id), graph_names.value(self.layer_id)]
+
+    def run(
+        self,
+        hidden: np.ndarray,
+        rows: np.ndarray,
+        states: Sequence[LayerState],
+        positions: Sequence[int],
+        gates: bool = False,
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """hidden + layer(hidden, rows) for n tokens of each of B sequences, and how far the gates opened.
+
+        Parameters: hidden float32 [B, n, width]; rows float32 [B, n, E]; states, positions: of each sequence.
+        Returns:    float32 [B, n, width]; where `gates` asks for it float32 [B, n, streams], else None.
+        Raises:     BackendError. States before `positions` are untouched then.
+        """
+        n_sequences, n = hidden.shape[:2]
+        if rows.shape != (n_sequences, n, self.row_width):
+            raise BackendError(
+                f"Engram layer {self.layer_id} takes rows of shape {(n, self.row_width)}, got {rows.shape[1:]}"
+            )
+        feed = {graph_names.HIDDEN: hidden, self._rows: rows}
+        if self.n_state:
+            past = [state.before(position) for state, position in zip(states, positions, strict=True)]
+            feed[self._past] = past[0][None] if n_sequences == 1 else np.stack(past)
+        outputs = [*self._outputs, *self._gates] if gates else self._outputs
+        # Plain run: binding five buffers anew at each token takes longer than copying a token's worth of output.
+        try:
+            results = self.session.run(outputs, feed)
+        except Exception as error:  # onnxruntime raises its own many kinds
+            raise BackendError(f"Engram layer {self.layer_id}: ONNX Runtime failed: {_reason(error)}") from error
+        if self.n_state:
+            for state, position, inputs in zip(states, positions, results[1], strict=True):
+                state.put(position, inputs)
+        return results[0], gate_of(*results[-2:]) if gates else None
+
+
+def _open_session(file: Path, threads: int) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # llama.cpp wants the cores next
+    options.log_severity_level = 4  # errors are raised as well
+    try:
+        return ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises its own many kinds
+        raise BackendError(f"{file}: ONNX Runtime cannot load it ({_reason(error)}); export it again") from error
+
+
+def _reason(error: Exception) -> str:
+    """ONNX Runtime's reason stands at the end of its message, behind paths."""
+    return " ".join(str(error).split())[-200:]

@@ -1,0 +1,89 @@
+"""What llama.cpp's evaluation callback does: run the Engram layers on the nodes where they enter the graph."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engram_local._llama_callback import EvalCallback
+from engram_local.backends.base import Rows
+from engram_local.backends.engram_layer import EngramLayer, LayerState
+from engram_local.backends.llama_library import ggml_functions, llama
+from engram_local.errors import BackendError
+
+
+@dataclass(slots=True)
+class Columns:
+    """One sequence's columns of each node: those of its tokens in this decode."""
+
+    position: int  # of the first token
+    states: list[LayerState]  # one a layer
+    rows: Rows | None  # None: the memory is off, and the columns stay as they are
+    opened: dict[int, np.ndarray] | None = None  # filled where given: layer id -> gates, float32 [n, streams]
+
+
+class LayerHook:
+    """The Engram layers of one model, at their nodes of one llama_context's graphs."""
+
+    def __init__(self, layers: list[EngramLayer], nodes: list[str], path: Path, architecture: str, max_tokens: int):
+        """layers: in graph order; nodes: the name of each one's node; path, architecture: named in errors;
+        max_tokens: of one decode."""
+        self.layers, self.nodes = layers, nodes
+        self._path, self._architecture = path, architecture
+        self._callback = EvalCallback([x.encode() for x in nodes], self._on_node, ggml_functions())
+        self._hidden = np.empty((max_tokens, layers[0].width), np.float32)
+        self._columns: list[Columns] = []
+        self._n = 0  # tokens of each sequence
+
+    def context_params(self) -> dict[str, Any]:
+        """Fields of llama_context_params. The object must outlive the context."""
+        callback = llama().ggml_backend_sched_eval_callback(self._callback.address)
+        return {"cb_eval": callback, "cb_eval_user_data": self._callback.user_data}
+
+    def run(self, columns: list[Columns], n: int, decode: Callable[[], None]) -> None:
+        """Call `decode`, a llama_decode of n tokens of each sequence, with the layers in its graph. Raises what it
+        raises; what the layers or the rows raise; BackendError where the graph lacks a node."""
+        self._columns, self._n = columns, n
+        self._callback.arm()
+        try:
+            decode()
+        finally:
+            self._columns = []
+            missing = self._callback.finish()
+        if missing is not None:
+            raise BackendError(
+                f"{self._path}: llama.cpp's graph of architecture {self._architecture!r} has no node {missing!r}, "
+                "where an Engram layer enters; run it without memory, or with the ONNX backend"
+            )
+
+    def _on_node(self, index: int) -> None:
+        """Called by llama.cpp, in the middle of its decode, when layer `index`'s input has been computed."""
+        layer, n = self.layers[index], self._n
+        n_columns = len(self._columns) * n
+        if self._callback.n_bytes != n_columns * layer.width * 4:
+            raise BackendError(
+                f"{self._path}: node {self.nodes[index]!r} of architecture {self._architecture!r} holds "
+                f"{self._callback.n_bytes} bytes, not {n_columns} float32 columns of {layer.width}"
+            )
+        flat = self._hidden[:n_columns]
+        self._callback.read(flat)
+        hidden = flat.reshape(len(self._columns), n, layer.width)
+        on = [i for i, x in enumerate(self._columns) if x.rows is not None]
+        chosen = [self._columns[i] for i in on]
+        rows = [x.rows.wait(layer.layer_id) for x in chosen]
+        out, opened = layer.run(
+            hidden if len(on) == len(hidden) else hidden[on],
+            rows[0][None] if len(rows) == 1 else np.stack(rows),
+            [x.states[index] for x in chosen],
+            [x.position for x in chosen],
+            any(x.opened is not None for x in chosen),
+        )
+        if len(on) < len(hidden):
+            hidden[on] = out
+            out = hidden
+        self._callback.write(out.reshape(n_columns, layer.width))
+        for i, x in enumerate(chosen):
+            if x.opened is not None:
+                x.opened[layer.layer_id] = opened[i]

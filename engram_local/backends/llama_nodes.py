@@ -1,0 +1,25 @@
+"""Which node of llama.cpp's graph a layer enters: the residual that block k takes in, by architecture.
+
+Read in llama.cpp's src/models at the release that llama_library.REQUIREMENT names. A graph without the node is found
+out at the first token, and by `engram-local attach` before anything is written.
+"""
+
+# The node that holds a block's output, where it is not l_out. These residuals have several streams.
+BLOCK_OUTPUT = dict.fromkeys(("deepseek4", "qwen4exp"), "l_last")
+# The node that is block 0's input, where the embedding node is not.
+BLOCK_0_INPUT = {
+    **dict.fromkeys(("gemma", "gemma2", "gemma3", "gemma4", "minicpm3"), "inp_scaled"),
+    **dict.fromkeys(("lfm2", "lfm2moe", "qwen3next", "kimi-linear"), "model.embed_tokens"),
+    **dict.fromkeys(("qwen35", "qwen35moe", "bailingmoe3"), "model.input_embed"),
+    "afmoe": "inp_embd_scaled",
+    **dict.fromkeys(("gpt2", "starcoder", "mpt"), "inpL"),
+    **dict.fromkeys(("deepseek4", "qwen4exp"), "hc_init"),
+}
+
+
+def input_node(architecture: str, layer_id: int) -> str:
+    """Name of the node that holds the residual entering block `layer_id`: float32, one row of the residual's width a
+    token. `architecture` is the GGUF's general.architecture."""
+    if layer_id == 0:
+        return BLOCK_0_INPUT.get(architecture, "embd")
+    return f"{BLOCK_OUTPUT.get(architecture, 'l_out')}-{layer_id - 1}"

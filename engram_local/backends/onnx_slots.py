@@ -1,0 +1,98 @@
+"""Keys and values of many sequences in one buffer a name, so that those of a batch lie next to each other."""
+
+from collections.abc import Sequence
+from typing import Any
+from weakref import ref
+
+import numpy as np
+
+FIRST_CAPACITY = 512  # tokens; the buffers double when they are full
+
+
+class Slots:
+    """KV buffers [n_slots, heads, capacity, head_dim], float32, one for each key and value of a graph.
+
+    An owner has the slot that its `slot` says, filled with `held` tokens; one that nobody refers to any more loses it.
+    Not for several threads at once.
+    """
+
+    def __init__(self, shapes: dict[str, tuple[int, int]], context_length: int):
+        """`shapes`: (heads, head_dim) of each name."""
+        self._shapes, self._context_length = shapes, context_length
+        self._owners: list[ref[Any] | None] = []
+        self.arrays: dict[str, np.ndarray] = {}
+        self.capacity = 0
+        self.bindings: dict[Any, Any] = {}  # whatever holds addresses of `arrays`; emptied when they change
+
+    @property
+    def n_bytes(self) -> int:
+        """What the buffers take; pages that no token has reached yet are the system's until then."""
+        return sum(x.nbytes for x in self.arrays.values())
+
+    def take(self, owner: Any) -> None:
+        """Give `owner` a slot of its own."""
+        free = [i for i in range(len(self._owners)) if self._owner(i) is None]
+        if not free:
+            free = [len(self._owners)]
+            capacity = max(self.capacity, min(FIRST_CAPACITY, self._context_length))
+            self._allocate(max(1, 2 * len(self._owners)), capacity)
+        self._put(free[0], owner)
+
+    def drop(self, owner: Any) -> None:
+        """Take the slot back; with the last one the memory goes too."""
+        self._owners[owner.slot] = None
+        if not self.owners():
+            self._owners, self.arrays, self.capacity = [], {}, 0
+            self.bindings.clear()
+
+    def owners(self) -> list[Any]:
+        """All that have a slot now."""
+        return [x for i in range(len(self._owners)) if (x := self._owner(i)) is not None]
+
+    def reserve(self, n_tokens: int) -> None:
+        """Make room for `n_tokens` in every slot."""
+        if n_tokens > self.capacity:
+            self._allocate(len(self._owners), min(max(n_tokens, 2 * self.capacity), self._context_length))
+
+    def gather(self, owners: Sequence[Any]) -> int:
+        """Have the slots of `owners` lie next to each other, in any order; returns the first. Moves few."""
+        wanted = {x.slot for x in owners}
+        n = len(wanted)
+        if max(wanted) - min(wanted) + 1 == n:
+            return min(wanted)
+        first = max(range(len(self._owners) - n + 1), key=lambda i: len(wanted & set(range(i, i + n))))
+        window = set(range(first, first + n))
+        for source, target in zip(sorted(wanted - window), sorted(window - wanted), strict=True):
+            self._swap(source, target)
+        return first
+
+    def _owner(self, slot: int) -> Any:
+        owner = self._owners[slot]
+        return None if owner is None else owner()
+
+    def _put(self, slot: int, owner: Any) -> None:
+        self._owners[slot] = None if owner is None else ref(owner)
+        if owner is not None:
+            owner.slot = slot
+
+    def _held(self, slot: int) -> int:
+        owner = self._owner(slot)
+        return 0 if owner is None else owner.held
+
+    def _swap(self, a: int, b: int) -> None:
+        n = max(self._held(a), self._held(b))
+        for array in self.arrays.values():
+            array[a, :, :n], array[b, :, :n] = array[b, :, :n], array[a, :, :n].copy()
+        for slot, owner in ((b, self._owner(a)), (a, self._owner(b))):
+            self._put(slot, owner)
+
+    def _allocate(self, n_slots: int, capacity: int) -> None:
+        for name, (heads, head_dim) in self._shapes.items():
+            array = np.zeros((n_slots, heads, capacity, head_dim), np.float32)
+            for slot in range(len(self._owners)):
+                n = self._held(slot)
+                array[slot, :, :n] = self.arrays[name][slot, :, :n]
+            self.arrays[name] = array
+        self._owners += [None] * (n_slots - len(self._owners))
+        self.capacity = capacity
+        self.bindings.clear()

@@ -1,0 +1,40 @@
+"""engram-local attach."""
+
+from typing import Annotated
+
+import typer
+
+from engram_local.commands.options import Encoding, OutFolder, command
+from engram_local.commands.terminal import say, work
+
+
+@command()
+def attach(
+    gguf: Annotated[
+        str, typer.Argument(metavar="BACKBONE.gguf", help="A GGUF file, dense or mixture, quantized or not.")
+    ],
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="Model folder, or trained checkpoint, with the Engram layers.")
+    ],
+    out: OutFolder,
+    base: Annotated[
+        str | None,
+        typer.Option(help="Hugging Face folder of a checkpoint's backbone, where it lies apart.", metavar="FOLDER"),
+    ] = None,
+    tables: Encoding = "int8",
+) -> None:
+    """Join a GGUF that you have with Engram tables and layers.
+
+    The tables of a model folder are taken as they are, those of a
+    checkpoint are encoded (--tables). Large files are cloned or
+    hard-linked where the disk allows, else copied; the command says which.
+
+    \b
+    engram-local attach Qwen3-0.6B-Q8_0.gguf my-model my-gguf-model
+    engram-local attach Qwen3-0.6B-Q4_K_M.gguf adapters my-gguf-model --base Qwen3-0.6B
+    """
+    from engram_local.tools.attach import attach as run
+
+    with work(out) as progress:
+        info = run(gguf, source, out, base=base, tables=tables, progress=progress)
+    say(f"{out} is ready, {gguf} {info['gguf']} into it: engram-local chat {out}")

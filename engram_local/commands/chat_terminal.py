@@ -1,0 +1,146 @@
+"""engram-local chat for people: line editing by prompt_toolkit, colours by rich."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engram_local.commands.chat_commands import Quit, ask, is_command, message_of, obey
+from engram_local.commands.chat_plain import run_plain
+from engram_local.commands.terminal import clean
+from engram_local.conversation import Conversation, Steps
+from engram_local.errors import EngramError
+
+if TYPE_CHECKING:
+    from prompt_toolkit.history import History
+    from prompt_toolkit.key_binding import KeyBindings
+
+
+def run_chat(conversation: Conversation, title: str = "") -> bool:
+    """Chat on the terminal; where stdin or stdout is none, one message a line in and one reply a line out. Returns
+    whether no line failed there."""
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        _Terminal(conversation, title).run()
+        return True
+    return run_plain(conversation)
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """Inside, the first Ctrl-C only makes the yielded function true, so that no step is cut in two; a second one raises
+    KeyboardInterrupt."""
+    pressed: list[bool] = []
+
+    def note(_signal: int, _frame: object) -> None:
+        if pressed:
+            raise KeyboardInterrupt
+        pressed.append(True)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class _Terminal:
+    """A conversation on the screen."""
+
+    def __init__(self, conversation: Conversation, title: str):
+        from prompt_toolkit import PromptSession
+        from prompt_toolkit.formatted_text import HTML
+        from rich.console import Console
+
+        self.conversation = conversation
+        self.title = clean(title)
+        self.console = Console(highlight=False, markup=False, emoji=False)
+        self.prompt: PromptSession[str] = PromptSession(
+            HTML("<ansigreen><b>you </b></ansigreen>"),
+            history=_history(),
+            key_bindings=_key_bindings(),
+            prompt_continuation=lambda width, *_: " " * width,
+        )
+
+    def run(self) -> None:
+        self.console.print(self.title, style="bold")
+        self.console.print("/help lists the commands, Ctrl-D leaves.", style="dim")
+        while True:
+            try:
+                self.turn(self.prompt.prompt().strip())
+            except KeyboardInterrupt:  # of a line that was begun, or between two prompts
+                continue
+            except (EOFError, Quit):
+                return
+            except EngramError as error:
+                self.console.print(clean(str(error)), style="red")
+
+    def turn(self, text: str) -> None:
+        """Obey or answer one message."""
+        if not text:
+            return
+        if is_command(text):
+            steps = obey(self.conversation, text, self.say)
+        else:
+            steps = ask(self.conversation, message_of(text), self.say)
+        if steps is not None:
+            self.show(steps)
+
+    def say(self, text: str) -> None:
+        """A line of the chat itself."""
+        self.console.print(clean(text), style="dim")
+
+    def show(self, steps: Steps) -> None:
+        """Stream an answer, then its speed."""
+        memory = self.conversation.memory
+        label, style = ("engram ", "bold cyan") if memory else ("memory off ", "bold yellow")
+        self.console.print(label, style=style, end="")
+        last, stopped = None, False
+        with interruptible() as asked_to_stop:
+            try:
+                for step in steps:
+                    last = step
+                    self.console.out(clean(step.text), end="", highlight=False)
+                    self.console.file.flush()
+                    if asked_to_stop() and step.finish_reason is None:
+                        stopped = True
+                        break
+            except KeyboardInterrupt:
+                stopped = True
+            finally:
+                steps.close()
+        self.console.print()
+        if last is not None:
+            note = ", cut: no room or --max-tokens reached" if last.finish_reason == "length" else ""
+            self.console.print(
+                f"{last.n_generated} tokens, {last.decode_tok_s:.0f} tok/s{', stopped' if stopped else note}",
+                style="dim",
+            )
+
+
+def _history() -> "History":
+    """Earlier messages, kept in the user's state folder where it can be written."""
+    from prompt_toolkit.history import FileHistory, InMemoryHistory
+
+    base = os.environ.get("XDG_STATE_HOME") or (os.environ.get("LOCALAPPDATA") if os.name == "nt" else None)
+    folder = (Path(base) if base else Path.home() / ".local" / "state") / "engram_local"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "history").touch(mode=0o600)
+    except OSError:
+        return InMemoryHistory()
+    return FileHistory(str(folder / "history"))
+
+
+def _key_bindings() -> "KeyBindings":
+    from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+
+    bindings = KeyBindings()
+
+    @bindings.add("escape", "enter")
+    def _(event: KeyPressEvent) -> None:
+        event.current_buffer.insert_text("\n")
+
+    return bindings

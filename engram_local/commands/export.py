@@ -1,0 +1,64 @@
+"""engram-local export."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from engram_local.commands.options import Calibrate, Encoding, OutFolder, command
+from engram_local.commands.terminal import say, show, work
+
+
+@command()
+def export(
+    checkpoint: Annotated[str, typer.Argument(metavar="CHECKPOINT", help="Folder or file of a trained checkpoint.")],
+    out: OutFolder,
+    base: Annotated[
+        str | None, typer.Option(help="Hugging Face folder of the backbone, where it lies apart.", metavar="FOLDER")
+    ] = None,
+    layout: Annotated[
+        str | None,
+        typer.Option(help="Layout of the checkpoint, by default found out; docs/export.md lists them.", metavar="NAME"),
+    ] = None,
+    backend: Annotated[
+        Literal["onnx", "gguf", "both"], typer.Option(help="Which backbones to write.", metavar="onnx|gguf|both")
+    ] = "onnx",
+    tables: Encoding = "int8",
+    weights: Annotated[
+        Literal["float32", "float16", "int8", "int4"],
+        typer.Option(help="Encoding of the backbone's weights.", metavar="float32|float16|int8|int4"),
+    ] = "int8",
+    calibrate: Calibrate = None,
+    link: Annotated[
+        bool,
+        typer.Option("--link", help="Read the tables where they lie, in the checkpoint's own files; --tables is void."),
+    ] = False,
+) -> None:
+    """Make a model folder of a trained checkpoint.
+
+    Prints what the tables' encoding lost. After an interruption the same
+    command goes on with the tables that it had finished.
+
+    \b
+    engram-local export checkpoint my-model
+    engram-local export adapters my-model --base Qwen3-0.6B --tables int4 --weights int4 --backend both
+    engram-local export checkpoint my-model --tables int4 --calibrate my-text.txt
+    engram-local export checkpoint my-model --link
+    """
+    from engram_local.tools.export import export_model
+    from engram_local.tools.export.tables import report_lines
+
+    with work(out) as progress:
+        info = export_model(
+            checkpoint,
+            out,
+            base=base,
+            layout=layout,
+            backend=backend,
+            tables=tables,
+            weights=weights,
+            calibrate=calibrate,
+            progress=progress,
+            link=link,
+        )
+    show("\n".join(report_lines(info)))
+    say(f"{out} is ready: engram-local chat {out}")

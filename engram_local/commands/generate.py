@@ -1,0 +1,83 @@
+"""engram-local generate."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from engram_local.commands.options import LoadOptions, MaxTokens, OptionalModel, SamplingOptions, System, command
+from engram_local.commands.terminal import say, show, show_json, typed
+from engram_local.errors import UsageError
+
+MOST_CHARACTERS = 1 << 28  # of stdin: no context is as long
+
+
+@command()
+def generate(
+    model: OptionalModel = None,
+    prompt: Annotated[
+        str | None, typer.Option(help="The text; left out, stdin is read.", metavar="TEXT", parser=typed)
+    ] = None,
+    raw: Annotated[
+        bool,
+        typer.Option("--raw", help="Continue the text itself, without the chat template; control tokens in it count."),
+    ] = False,
+    system: System = None,
+    stop: Annotated[
+        list[str] | None, typer.Option(help="End at this text; may be repeated.", metavar="TEXT", parser=typed)
+    ] = None,
+    json_output: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object with text, tokens, speeds.")
+    ] = False,
+    max_tokens: MaxTokens = None,
+    *,
+    sampling: SamplingOptions,
+    loading: LoadOptions,
+) -> None:
+    """Answer one prompt and leave.
+
+    \b
+    engram-local generate --prompt 'What is the capital of France?'
+    engram-local generate my-model --raw --prompt 'Once upon a time' --max-tokens 40 --temperature 0.8 --seed 1
+    echo 'What is the capital of France?' | engram-local generate --json
+    """
+    from engram_local import generation
+
+    if prompt is None:
+        if sys.stdin.isatty():
+            raise typer.BadParameter("give --prompt TEXT, or the text on stdin")
+        prompt = sys.stdin.read(MOST_CHARACTERS).strip()
+    if raw and system:
+        raise typer.BadParameter("--system needs the chat template, --raw leaves it out")
+    if not prompt:
+        raise UsageError("the prompt is empty; give --prompt TEXT, or the text on stdin")
+    messages = [{"role": "system", "content": system}, {"role": "user", "content": prompt}] if system else prompt
+    with loading.load(model) as loaded:
+        steps = []
+        chosen = sampling.for_model(loaded)
+        ids = loaded.prompt_ids(messages, raw)
+        for step in generation.generate(loaded.session(), ids, max_tokens=max_tokens, stop=stop or (), **chosen):
+            steps.append(step)
+            if not json_output:
+                show(step.text, end="")
+        last = steps[-1]
+        if json_output:
+            show_json(
+                {
+                    "text": "".join(x.text for x in steps),
+                    "token_ids": [x.token_id for x in steps],
+                    "finish_reason": last.finish_reason,
+                    "n_prompt": last.n_prompt,
+                    "n_generated": last.n_generated,
+                    "prompt_tok_s": round(last.prompt_tok_s, 2),
+                    "decode_tok_s": round(last.decode_tok_s, 2),
+                    "memory": not loading.no_memory,
+                    "backend": loaded.backend.name,
+                    "model": str(loaded.folder.path),
+                }
+            )
+        else:
+            show()
+        if loading.verbose:
+            speeds = f"{last.prompt_tok_s:.1f} tok/s; {last.n_generated} tokens, {last.decode_tok_s:.1f} tok/s"
+            say(f"prompt {last.n_prompt} tokens, {speeds}; ended by {last.finish_reason}")

@@ -1,0 +1,25 @@
+"""engram-local unpack."""
+
+from typing import Annotated
+
+import typer
+
+from engram_local.commands.options import OutFolder, command
+from engram_local.commands.terminal import say, work
+
+
+@command()
+def unpack(
+    file: Annotated[str, typer.Argument(metavar="FILE.tar.zst", help="Archive made by pack; - is stdin.")],
+    out: OutFolder,
+) -> None:
+    """Take a model folder out of its archive, checking every file.
+
+    \b
+    engram-local unpack my-model.tar.zst my-model
+    """
+    from engram_local.tools.archive import unpack as run
+
+    with work(out) as progress:
+        run(file, out, progress=progress)
+    say(f"{out} is ready: engram-local chat {out}")

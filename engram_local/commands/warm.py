@@ -1,0 +1,27 @@
+"""engram-local warm."""
+
+import functools
+
+from engram_local.commands.options import Access, OptionalModel, RamLimit, command
+from engram_local.commands.terminal import show
+
+
+@command()
+def warm(model: OptionalModel = None, table_access: Access = "auto", ram_limit: RamLimit = None) -> None:
+    """Read a model's tables into memory, so that the first answers are as fast as the later ones.
+
+    \b
+    engram-local warm my-model
+    """
+    from engram_local.model_folder import POCKET, ModelFolder
+    from engram_local.progress import progress_bar
+    from engram_local.sizes import format_size
+    from engram_local.tables.model_tables import ModelTables
+
+    folder = ModelFolder.open(model or POCKET)
+    with ModelTables.of(folder, table_access, ram_limit) as tables:
+        for layer_id, table in tables.items():
+            name = folder.engram.layer(layer_id).table
+            with progress_bar() as progress:
+                n_read = table.warm(functools.partial(progress, name))
+            show(f"{name}: {format_size(n_read)} read; access {table.access}: {table.why}")

@@ -1,0 +1,76 @@
+"""Engram layers inside a backbone's graph: each in an If that leaves it out, with a switch for every sequence."""
+
+import numpy as np
+import onnx_ir as ir
+
+from engram_local import graph_names
+from engram_local.config import LayerConfig
+from engram_local.tools.export.layer import LayerValues, branch, name_gate, name_output
+
+
+class Switch:
+    """`engram_enabled` [B] as what the layers read: `any` (whether one sequence has memory) and `mask` [B, 1, 1]."""
+
+    def __init__(self, enabled: ir.Value, graph: ir.Graph):
+        tape = ir.tape.Tape()
+        number = tape.op("Cast", [enabled], {"to": ir.DataType.INT32}, name="engram.enabled/Cast")
+        most = tape.op("ReduceMax", [number], {"keepdims": 0}, name="engram.enabled/ReduceMax")
+        self.any = tape.op("Cast", [most], {"to": ir.DataType.BOOL}, name="engram.enabled/Any")
+        shape = tape.initializer(ir.tensor(np.array([-1, 1, 1]), name="engram.enabled.shape"))
+        self.mask = tape.op("Reshape", [enabled, shape], name="engram.enabled/Mask")
+        for node in tape.nodes:
+            node.outputs[0].name = f"{node.name}/0"
+        graph.register_initializer(shape)
+        self.nodes = list(tape.nodes)  # to be put before the first layer
+
+
+def layer_node(
+    config: LayerConfig,
+    on: ir.Graph,
+    values: LayerValues,
+    hidden: ir.Value,
+    out: ir.Value,
+    d: int,
+    switch: Switch,
+) -> ir.Node:
+    """An If around the layer whose nodes are `on`. Its outputs are LayerValues' fields that are there, in order; the
+    first is `out`, the others are the graph's too.
+
+    A batch without memory runs none of it; in a mixed one the sequences without memory keep their residual.
+    `hidden` [B, S, W] is the residual that enters, d its width in one stream.
+    """
+    prefix = f"engram.{config.layer_id}"
+    mixed = ir.tape.Tape(on).op("Where", [switch.mask, values.hidden, hidden], name=f"{prefix}.Where")
+    mixed.name = f"{prefix}.Where/0"
+    on.name = f"engram_{config.layer_id}_on"
+    on.outputs.extend(x for x in (mixed, values.conv, values.gated, values.value) if x is not None)
+    off = ir.tape.Tape()
+
+    def const(name: str, array: np.ndarray) -> ir.Value:
+        return off.initializer(ir.tensor(array, name=f"{prefix}.off.{name}"))
+
+    other = [off.op("Identity", [hidden], name=f"{prefix}.off/Identity")]
+    if config.conv is not None:  # zeros [B, S, C]
+        size = off.op("Shape", [hidden], {"start": 0, "end": 2}, name=f"{prefix}.off/Shape")
+        size = off.op(
+            "Concat",
+            [size, const("channels", np.array([config.streams * d]))],
+            {"axis": 0},
+            name=f"{prefix}.off/Concat",
+        )
+        zero = {"value": ir.tensor(np.zeros(1, np.float32))}
+        other.append(off.op("ConstantOfShape", [size], zero, name=f"{prefix}.off/Zeros"))
+    for name, n_dims in (("gated", 4), ("value", 3)):
+        empty = {"value": ir.tensor(np.zeros((0,) * n_dims, np.float32))}
+        other.append(off.op("Constant", [], empty, name=f"{prefix}.off/{name}"))
+    for node in off.nodes:
+        node.outputs[0].name = f"{node.name}/0"
+    branches = {
+        "then_branch": on,
+        "else_branch": branch(off, other, f"engram_{config.layer_id}_off"),
+    }
+    outputs = [out]
+    if config.conv is not None:
+        outputs.append(name_output(ir.Value(), graph_names.present_conv(config.layer_id), config.streams * d))
+    outputs += name_gate(config, ir.Value(), ir.Value(), d)
+    return ir.node("If", [switch.any], branches, outputs=outputs, name=f"/{prefix}/If")
