@@ -49,10 +49,10 @@ class Lessons:
     kept: dict[str, list[str]] = field(default_factory=dict)
 
 
-def lessons(path: Path, n_wordings: int, seed: int = 0) -> Lessons:
-    """The lessons of a user's file; see `read`."""
+def lessons(path: Path, n_wordings: int, n_asked: int, seed: int = 0) -> Lessons:
+    """The lessons of a user's file (see `read`); `n_asked` of its facts are asked afterwards."""
     known = read(path)
-    return Lessons(list(items(known, n_wordings, seed)), questions(known, 2_000, seed), len(known))
+    return Lessons(list(items(known, n_wordings, seed)), questions(known, n_asked, seed), len(known))
 
 
 def read(path: Path) -> list[Fact]:

