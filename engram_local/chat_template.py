@@ -60,6 +60,16 @@ class ChatTemplate:
         return self._render(messages, add_generation_prompt, variables)
 
     @property
+    def knows_thoughts(self) -> bool:
+        """Whether the template does something about what a model thinks, so that its answers may hold thoughts."""
+        return "</think>" in self.source or "reasoning_content" in self.source
+
+    @property
+    def switches_thoughts(self) -> bool:
+        """Whether its variable enable_thinking turns thinking on and off."""
+        return "enable_thinking" in self.source
+
+    @property
     def takes_system(self) -> bool:
         """Whether a system message's text reaches the model; found out by rendering one."""
         if self._takes_system is None:

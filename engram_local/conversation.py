@@ -50,11 +50,13 @@ class Conversation:
         memory: bool = True,
         system: str | None = None,
         max_tokens: int | None = None,
+        variables: dict[str, Any] | None = None,
         **sampling: Any,
     ):
-        """`max_tokens` None lets an answer go on to the context's end; `sampling`: the fields of SamplingParams.
-        Raises ModelFolderError for a model without a chat template."""
-        model.tokenizer.require_template()
+        """`max_tokens` None lets an answer go on to the context's end; `variables`: for the chat template; `sampling`:
+        the fields of SamplingParams. Raises ModelFolderError for a model without a chat template."""
+        self.template = model.tokenizer.require_template()
+        self.variables = dict(variables or {})
         self.model = model
         self.memory = memory
         self.max_tokens = max_tokens
@@ -65,7 +67,7 @@ class Conversation:
         self.n_dropped = 0  # turns that the latest `reply` had no room for
         self.n_replies = 0
         self.last_step: Step | None = None  # of the latest reply
-        self._encoded: tuple[list[Message], list[int]] = ([], [])
+        self._encoded: tuple[Any, list[int]] = (None, [])
 
     def reply(self, text: str) -> Steps:
         """Make room for a message and return its answer, to be streamed: whatever came, were it cut short, is part of
@@ -98,10 +100,11 @@ class Conversation:
         if sampling.get("seed") is not None:  # the same chat gives the same answers, a regenerated answer is another
             sampling["seed"] += self.n_replies
         prompt = self._encode(messages)
-        answer, failed = "", False
+        answer, thought, failed = "", "", False
+        thoughts = self.template.knows_thoughts
         try:
-            for step in generate(self.session, prompt, max_tokens=self.max_tokens, **sampling):
-                answer += step.text
+            for step in generate(self.session, prompt, max_tokens=self.max_tokens, thoughts=thoughts, **sampling):
+                answer, thought = answer + step.text, thought + step.thought
                 self.last_step = step
                 yield step
         except Exception:
@@ -109,7 +112,10 @@ class Conversation:
             raise
         finally:
             if answer.strip() and not failed:
-                self.messages = [*messages, {"role": "assistant", "content": answer.strip()}]
+                message = {"role": "assistant", "content": answer.strip()}
+                if thought.strip():  # the template says whether a later prompt holds it
+                    message["reasoning_content"] = thought.strip()
+                self.messages = [*messages, message]
                 self.n_replies += 1
 
     def set_memory(self, memory: bool) -> None:
@@ -118,6 +124,12 @@ class Conversation:
         if memory != self.memory:
             self.memory = memory
             self._restart()
+
+    def set_thinking(self, on: bool) -> None:
+        """Let the model think before it answers, or not. Raises UsageError where its template has no such switch."""
+        if not self.template.switches_thoughts:
+            raise UsageError("this model's chat template has no switch for thinking")
+        self.variables["enable_thinking"] = on
 
     def reset(self) -> None:
         """Forget all but the system message."""
@@ -149,8 +161,9 @@ class Conversation:
 
     def _encode(self, messages: list[Message]) -> list[int]:
         """Token ids of the prompt; those of the latest messages are kept, for they are asked for again."""
-        if self._encoded[0] != messages:
-            self._encoded = (messages, self.model.tokenizer.encode_chat(messages))
+        key = (messages, dict(self.variables))
+        if self._encoded[0] != key:
+            self._encoded = (key, self.model.tokenizer.encode_chat(messages, **self.variables))
         return self._encoded[1]
 
 

@@ -1,6 +1,6 @@
 """Tokens that end an answer: the union of all that a model's files say, for each of them may be silent or wrong."""
 
-from contextlib import suppress
+from collections.abc import Sequence
 
 from engram_local.errors import ModelFolderError
 from engram_local.graph_names import GGUF_FILE
@@ -10,16 +10,13 @@ from engram_local.tokenization import Tokenizer
 _PROBE = "engram-probe"
 
 
-def end_tokens(folder: ModelFolder, tokenizer: Tokenizer, gguf: bool) -> dict[int, list[str]]:
+def end_tokens(folder: ModelFolder, tokenizer: Tokenizer, of_backbone: Sequence[int]) -> dict[int, list[str]]:
     """{token id: where it stands}, in generation_config.json, config.json, tokenizer_config.json, behind an answer in
-    the chat template, and in backbone.gguf where that is what runs (`gguf`). Raises ModelFolderError, BackendError."""
+    the chat template, and in backbone.gguf where that is what runs (`of_backbone`: see Backend.end_ids)."""
     from_file = [*folder.eos_ids_by_file().items()]
     from_file.append((tokenizer.source, tokenizer.end_ids()))
-    if gguf and tokenizer.source != GGUF_FILE:
-        from engram_local.backends.gguf_tokenizer import GgufTokenizer
-
-        with suppress(ModelFolderError):  # a GGUF without a vocabulary
-            from_file.append((GGUF_FILE, GgufTokenizer(folder.file(GGUF_FILE)).end_ids()))
+    if tokenizer.source != GGUF_FILE:
+        from_file.append((GGUF_FILE, of_backbone))
     from_file.append(("chat template", template_end_ids(tokenizer)))
     found: dict[int, list[str]] = {}
     for name, ids in from_file:

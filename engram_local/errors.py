@@ -33,6 +33,10 @@ class BackendError(EngramError):
     """The backbone cannot be loaded or run."""
 
 
+class MissingSoftwareError(BackendError):
+    """A runtime that this backbone needs is not installed, too old, or does not load."""
+
+
 class ContextOverflowError(UsageError):
     """The tokens do not fit into the model's context."""
 

@@ -12,6 +12,7 @@ from engram_local.chat_template import Message
 from engram_local.errors import ContextOverflowError, UsageError
 from engram_local.sampling import Sampler, SamplingParams
 from engram_local.session import Session
+from engram_local.thinking import ThoughtFilter, opens_with_thought
 from engram_local.tokenization import Detokenizer, Tokenizer
 
 MOST_BYTES_A_TOKEN = 256  # tokens are far shorter, so a text with more bytes than this for each cannot fit
@@ -45,6 +46,7 @@ class Step:
     prompt_tok_s: float  # of the prompt's tokens that were evaluated
     decode_tok_s: float  # 0 until a second token is there
     finish_reason: str | None = None
+    thought: str = ""  # as `text`, of what the model thinks aloud; only where thoughts are parted from the answer
 
 
 class Decoder:
@@ -63,14 +65,16 @@ class Decoder:
         *,
         end_ids: Set[int] = frozenset(),
         stop: str | Sequence[str] = (),
+        thoughts: bool = False,
     ):
         """Parameters: prompt: the token ids that the answer follows, for the repetition penalty; limit: most tokens of
         the answer, from 1; end_ids: tokens that end it and have no text; stop: texts that end it and are not part of
-        it. Raises UsageError for a wrong `stop`."""
+        it; thoughts: part what is thought from what is said. Raises UsageError for a wrong `stop`."""
         self.n_prompt, self.n_reused, self.n_generated = len(prompt), 0, 0
         self.limit, self.end_ids = limit, end_ids
         self._sampler = Sampler(params)
         self._detokenizer, self._stopper = Detokenizer(tokenizer), _Stopper(texts(stop, "stop"))
+        self._thoughts = ThoughtFilter(opens_with_thought(tokenizer, prompt)) if thoughts else None
         self._tokens = np.empty(self.n_prompt + limit, np.int64)
         self._tokens[: self.n_prompt] = prompt
         self._begun = self._sampled = 0.0
@@ -102,6 +106,12 @@ class Decoder:
             text += self._stopper.step(self._detokenizer.flush()) + self._stopper.flush()
         if self._stopper.found:
             reason = "stop_string"
+        thought = ""
+        if self._thoughts is not None:
+            text, thought = self._thoughts.step(text)
+            if reason:
+                rest = self._thoughts.flush()
+                text, thought = text + rest[0], thought + rest[1]
         if self.n_generated == 1:  # the prompt's time ends where its logits are there
             self._prompt_tok_s = (self.n_prompt - self.n_reused) / max(self._sampled - self._begun, 1e-9)
         else:
@@ -116,14 +126,17 @@ class Decoder:
             self._prompt_tok_s,
             decode_tok_s,
             reason,
+            thought,
         )
 
 
-def prompt_ids(tokenizer: Tokenizer, prompt: str | Sequence[Message], raw: bool, context_length: int) -> list[int]:
+def prompt_ids(
+    tokenizer: Tokenizer, prompt: str | Sequence[Message], raw: bool, context_length: int, **variables: Any
+) -> list[int]:
     """Token ids of a prompt.
 
     Parameters: prompt: a text (one message of the user; with `raw`, or where there is no chat template, the text to
-                continue) or a conversation of {"role", "content"} objects.
+                continue) or a conversation of {"role", "content"} objects; variables: for the chat template.
     Raises:     UsageError for what is neither, or empty; ContextOverflowError for what is far too long;
                 ModelFolderError where a conversation needs a chat template that is not there, or that fails.
     """
@@ -131,13 +144,13 @@ def prompt_ids(tokenizer: Tokenizer, prompt: str | Sequence[Message], raw: bool,
         _check_messages(prompt)
         for message in prompt:
             check_length(str(message["content"]), context_length)
-        return tokenizer.encode_chat(prompt)
+        return tokenizer.encode_chat(prompt, **variables)
     if not prompt:
         raise UsageError("the prompt is empty; give some text")
     check_length(prompt, context_length)
     if raw or tokenizer.template is None:
         return tokenizer.encode(prompt)
-    return tokenizer.encode_chat([{"role": "user", "content": prompt}])
+    return tokenizer.encode_chat([{"role": "user", "content": prompt}], **variables)
 
 
 def _check_messages(prompt: Any) -> None:
@@ -157,12 +170,14 @@ def generate(
     max_tokens: int | None = None,
     stop: str | Sequence[str] = (),
     ignore_eos: bool = False,
+    thoughts: bool = False,
     **sampling: Any,
 ) -> Generator[Step, None, None]:
     """Continue `token_ids`, the whole context; what the session shares with it is not evaluated again.
 
     Parameters: max_tokens: None goes on to the context's end; stop: texts that end the answer and are not part of it;
-                ignore_eos: go on behind end tokens (for measurements); sampling: the fields of SamplingParams.
+                ignore_eos: go on behind end tokens (for measurements); thoughts: part what the model thinks aloud from
+                what it says (Step.thought); sampling: the fields of SamplingParams.
     Raises:     ContextOverflowError where the prompt leaves no room for a token; UsageError for an empty prompt.
     """
     params = SamplingParams(**sampling)
@@ -176,7 +191,7 @@ def generate(
         )
     limit = room if max_tokens is None else min(integer(max_tokens, "max_tokens", 1), room)
     end_ids = frozenset() if ignore_eos else model.eos_ids
-    decoder = Decoder(model.tokenizer, token_ids, limit, params, end_ids=end_ids, stop=stop)
+    decoder = Decoder(model.tokenizer, token_ids, limit, params, end_ids=end_ids, stop=stop, thoughts=thoughts)
 
     decoder.begin()
     decoder.n_reused = session.keep_prefix(token_ids[:-1])

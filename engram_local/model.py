@@ -11,6 +11,7 @@ from weakref import WeakSet
 from engram_local.arguments import integer
 from engram_local.backends import choose_backend, open_backend
 from engram_local.backends.base import Backend
+from engram_local.chat_template import Message
 from engram_local.end_tokens import end_tokens
 from engram_local.errors import ContextOverflowError, ModelFolderError, UsageError
 from engram_local.hashing import NgramHasher
@@ -109,7 +110,7 @@ class Model:
             self.context_length = min(context_length, self._backend.context_length)
             self.tokenizer: Tokenizer = open_tokenizer(folder)
             self._check_tokenizer()
-            self.eos_ids = frozenset(end_tokens(folder, self.tokenizer, gguf=self._backend.name == "gguf"))
+            self.eos_ids = frozenset(end_tokens(folder, self.tokenizer, self._backend.end_ids()))
         except BaseException:
             self.close()
             raise
@@ -156,7 +157,7 @@ class Model:
 
     def generate(
         self,
-        prompt: str | Sequence[dict[str, str]],
+        prompt: str | Sequence[Message],
         *,
         raw: bool = False,
         memory: bool | None = None,
@@ -180,12 +181,12 @@ class Model:
         finally:
             session.close()
 
-    def prompt_ids(self, prompt: str | Sequence[dict[str, str]], raw: bool = False) -> list[int]:
+    def prompt_ids(self, prompt: str | Sequence[Message], raw: bool = False, **variables: Any) -> list[int]:
         """Token ids of a prompt as `generate` takes it; see generation.prompt_ids."""
         from engram_local.generation import prompt_ids
 
         self.check_open()
-        return prompt_ids(self.tokenizer, prompt, raw, self.context_length)
+        return prompt_ids(self.tokenizer, prompt, raw, self.context_length, **variables)
 
     def sampling(self, **given: Any) -> dict[str, Any]:
         """Fields of SamplingParams: those given and not None, else the model's own (generation_config.json). Raises

@@ -16,13 +16,14 @@ from engram_local import __version__
 from engram_local.config import EngramConfig, inside
 from engram_local.errors import ConfigError, EngramError, ModelFolderError
 from engram_local.graph_names import GGUF_FILE, ONNX_FILE
-from engram_local.tables.headers import read_header
+from engram_local.tables.headers import LfsPointerError, read_header, refuse_lfs_pointer
 
 FORMAT = "engram_local.model.v1"
 MANIFEST = "manifest.json"
 POCKET = Path(__file__).parent / "pocket"  # the small trained model that ships with the package
 MAX_JSON_BYTES = 256 << 20  # tokenizer.json of a large vocabulary is about 20 MB
 READ_BYTES = 4 << 20
+HEAD_BYTES = 32 << 20  # of a backbone's file: what a runtime parses lies there, and hashing it takes milliseconds
 
 Progress = Callable[[str, int, int], None]  # (file, bytes done, bytes in all)
 
@@ -100,6 +101,19 @@ class ModelFolder:
         if not self.lists(name):
             problem = f"{MANIFEST} does not list it" if path.is_file() else "no such file"
             raise ModelFolderError(f"{path}: {problem}; fetch or export the model again")
+        return path
+
+    def intact(self, name: str) -> Path:
+        """`file`, for a runtime that may end the process over damage: the first HEAD_BYTES are what the manifest says.
+        Raises ModelFolderError where they are not."""
+        path, entry = self.file(name), self.manifest["files"][name]
+        wanted = entry["sha256"] if entry["bytes"] <= HEAD_BYTES else entry.get("head_sha256")
+        try:
+            altered = wanted is not None and sha256(path, limit=HEAD_BYTES) != wanted
+        except OSError as problem:
+            raise ModelFolderError(f"{path}: cannot be read: {problem.strerror or problem}") from problem
+        if altered:
+            raise ModelFolderError(f"{path}: was altered since {MANIFEST} was written; fetch or export the model again")
         return path
 
     def lists(self, name: str) -> bool:
@@ -205,11 +219,16 @@ def check_manifest(manifest: Any, file: str | Path) -> dict:
                 f"{file}: names {name[:80]!r}, not a path inside the folder; do not trust this model"
             )
         size, digest = (entry.get("bytes"), entry.get("sha256")) if isinstance(entry, dict) else (None, None)
-        if type(size) is not int or size < 0 or not isinstance(digest, str) or len(digest) != 64:
+        head = entry.get("head_sha256", digest) if isinstance(entry, dict) else None
+        if type(size) is not int or size < 0 or not _is_digest(digest) or not _is_digest(head):
             raise ModelFolderError(f"{file}: the entry of {name} is malformed; export the model again")
     if "config.json" not in files:
         raise ModelFolderError(f"{file}: does not list config.json; export the model again")
     return manifest
+
+
+def _is_digest(value: Any) -> bool:
+    return isinstance(value, str) and len(value) == 64
 
 
 def check_size(path: Path, n_bytes: int) -> str | None:
@@ -222,16 +241,24 @@ def check_size(path: Path, n_bytes: int) -> str | None:
         return f"cannot be read: {problem.strerror}"
     if not path.is_file():
         return "is not a file"
-    return None if size == n_bytes else f"has {size} bytes, the manifest says {n_bytes}"
+    if size == n_bytes:
+        return None
+    try:
+        with open(path, "rb") as file:
+            refuse_lfs_pointer(file)
+    except (OSError, LfsPointerError) as problem:
+        return str(problem)
+    return f"has {size} bytes, the manifest says {n_bytes}"
 
 
-def sha256(path: Path, progress: Callable[[int], None] | None = None) -> str:
-    """Hexadecimal digest of a file; `progress` is told the bytes that are done. Raises OSError."""
+def sha256(path: Path, progress: Callable[[int], None] | None = None, limit: int | None = None) -> str:
+    """Hexadecimal digest of a file, or of its first `limit` bytes; `progress` is told the bytes that are done. Raises
+    OSError."""
     digest = hashlib.sha256()
     buffer = memoryview(bytearray(READ_BYTES))
     done = 0
     with open(path, "rb", buffering=0) as file:
-        while n := file.readinto(buffer):
+        while n := file.readinto(buffer if limit is None else buffer[: limit - done]):
             digest.update(buffer[:n])
             done += n
             if progress:
@@ -259,6 +286,8 @@ def write_manifest(path: str | Path, export_info: dict | None = None, progress: 
                 progress(name, done, size)
 
         files[name] = {"bytes": size, "sha256": sha256(path / name, show)}
+        if size > HEAD_BYTES and name.endswith((".gguf", ".onnx")):
+            files[name]["head_sha256"] = sha256(path / name, limit=HEAD_BYTES)
     manifest = {
         "format": FORMAT,
         "created_by": f"engram_local {__version__}",

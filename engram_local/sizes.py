@@ -2,16 +2,16 @@
 
 import re
 
-from engram_local.errors import EngramError
+from engram_local.errors import UsageError
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
 def parse_size(text: str) -> int:
-    """Bytes of "512M", "8GiB", "1.5g" or "4096" (units are powers of 1024). Raises EngramError."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?\s*", text, re.IGNORECASE)
+    """Bytes of "512M", "8GiB", "1.5g" or "4096" (units are powers of 1024). Raises UsageError."""
+    match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*([kmgt]?)(?:i?b)?\s*", text, re.IGNORECASE)
     if not match:
-        raise EngramError(f"{text[:40]!r} is not a size; write 512M, 8GiB or a number of bytes")
+        raise UsageError(f"{text[:40]!r} is not a size; write 512M, 8GiB or a number of bytes")
     return int(float(match[1]) * _UNITS[match[2].lower()])
 
 

@@ -216,7 +216,7 @@ def open_tokenizer(folder: "ModelFolder") -> Tokenizer:
         return Tokenizer(folder.path, [x for x in FILES if folder.lists(x)])
     from engram_local.backends.gguf_tokenizer import GgufTokenizer
 
-    return GgufTokenizer(folder.file(GGUF_FILE))
+    return GgufTokenizer(folder.intact(GGUF_FILE))
 
 
 class Detokenizer:

@@ -3,6 +3,9 @@
 Files are read with plain reads, never mapped: a file that is cut short while it is checked is a finding, not a crash.
 """
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +14,7 @@ import numpy as np
 
 from engram_local import model_folder
 from engram_local.config import LayerConfig
-from engram_local.errors import EngramError
+from engram_local.errors import EngramError, MissingSoftwareError
 from engram_local.model_folder import ModelFolder, Progress, check_size, folder_files, read_manifest, sha256
 from engram_local.tables import file as table_file
 from engram_local.tables.table import read_layout
@@ -20,6 +23,8 @@ LIMITS = (
     "the manifest is not signed: whoever can write the folder can write its checksums too",
     "that rows and weights are the ones that were trained is not checked, nor what the model answers",
 )
+
+LOADED, REFUSED, NOT_CHECKED = 10, 11, 12  # exit codes of a process that loads a backbone
 
 
 @dataclass(frozen=True)
@@ -43,8 +48,11 @@ def verify(path: str | Path, progress: Progress | None = None) -> Iterator[Findi
     except EngramError as error:
         yield Finding(False, model_folder.MANIFEST, str(error))
         return
+    altered = set()
     for name, entry in manifest["files"].items():
-        yield _check_file(path / name, name, entry, progress)
+        finding = _check_file(path / name, name, entry, progress)
+        altered |= {name} if finding.ok is False else set()
+        yield finding
     for name in sorted(set(folder_files(path)) - set(manifest["files"])):
         yield Finding(None, name, "not in the manifest: not checked")
     try:
@@ -57,7 +65,7 @@ def verify(path: str | Path, progress: Progress | None = None) -> Iterator[Findi
         yield from _check_table(folder, layer, progress)
     if folder.token_map is not None and folder.engram.token_map is not None:
         yield _check_token_map(folder, folder.engram.token_map, folder.token_map)
-    yield from _check_backbone(folder)
+    yield from _check_backbone(folder, altered)
 
 
 def _check_file(path: Path, name: str, entry: dict, progress: Progress | None) -> Finding:
@@ -125,15 +133,35 @@ def _check_token_map(folder: ModelFolder, name: str, token_map: np.ndarray) -> F
     return Finding(True, name, f"{len(derived)} tokens map as tokenizer.json says{kept}")
 
 
-def _check_backbone(folder: ModelFolder) -> Iterator[Finding]:
-    from engram_local.model import load
-
+def _check_backbone(folder: ModelFolder, altered: set[str]) -> Iterator[Finding]:
+    """Load each backbone, in a process of its own: a runtime may end the process over what it reads."""
     for name, has in (("onnx", folder.has_onnx), ("gguf", folder.has_gguf)):
         if not has:
             continue
-        try:
-            load(folder.path, backend=name, threads=1, context_length=1).close()
-        except EngramError as error:
-            yield Finding(False, f"backbone.{name}", str(error))
-        else:
+        if altered:
+            yield Finding(None, f"backbone.{name}", f"not loaded, for {min(altered)} was altered")
+            continue
+        call = f"from engram_local.verification import load_backbone; load_backbone({str(folder.path)!r}, {name!r})"
+        environment = os.environ | {"PYTHONIOENCODING": "utf-8:backslashreplace"}
+        done = subprocess.run([sys.executable, "-c", call], capture_output=True, encoding="utf-8", env=environment)
+        if done.returncode == LOADED:
             yield Finding(True, f"backbone.{name}", "loads, and its inputs and outputs are this model's")
+        elif done.returncode == NOT_CHECKED:
+            yield Finding(None, f"backbone.{name}", f"not checked: {done.stdout.strip()}")
+        elif done.returncode == REFUSED:
+            yield Finding(False, f"backbone.{name}", done.stdout.strip())
+        else:
+            text = f"the runtime crashed over it (exit code {done.returncode}): damaged, or made to do so"
+            yield Finding(False, f"backbone.{name}", text)
+
+
+def load_backbone(path: str, backend: str) -> None:
+    """Load a folder's backbone, print what is wrong, and exit with one of the codes above."""
+    from engram_local.model import load
+
+    try:
+        load(path, backend=backend, threads=1, context_length=1).close()
+    except EngramError as error:
+        print(error, flush=True)
+        sys.exit(NOT_CHECKED if isinstance(error, MissingSoftwareError) else REFUSED)
+    sys.exit(LOADED)

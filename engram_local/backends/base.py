@@ -74,6 +74,10 @@ class Backend(Protocol):
         may have become shorter (see Context.rewind). Raises UsageError, BackendError, TableError."""
         ...
 
+    def end_ids(self) -> list[int]:
+        """Tokens that end an answer by what the backbone's own file says; none where it says nothing."""
+        ...
+
     def close(self) -> None:
         """Free the model, and first the contexts that still use it. Closing again does nothing."""
         ...

@@ -19,6 +19,7 @@ from engram_local import graph_names
 from engram_local.backends import llama_nodes
 from engram_local.backends.base import Output, Work, check_batch, check_rewind
 from engram_local.backends.engram_layer import EngramLayer, LayerState
+from engram_local.backends.gguf_tokenizer import model_end_ids
 from engram_local.backends.layer_hook import Columns, LayerHook
 from engram_local.backends.llama_context import MAX_SEQUENCES, LlamaContext
 from engram_local.backends.llama_library import llama, load_model, metadata
@@ -66,12 +67,13 @@ class GgufBackend:
         flash_attention = flash_attention or ("auto" if uses_gpu else "off")
         _check_choice("kv_type", kv_type, KV_TYPES)
         _check_choice("flash_attention", flash_attention, FLASH_ATTENTION)
-        self.path = folder.file(graph_names.GGUF_FILE)
+        self.path = folder.intact(graph_names.GGUF_FILE)
         self._lock = threading.Lock()
         self._n_sequences = n_sequences
         self._pools: list[_Pool] = []
         self._left: deque[_Sequence] = deque()  # of contexts that were closed: their ids can be given away
         self._checkpoints = StateCheckpoints(checkpoint_bytes)
+        self._together: set[_Sequence] = set()  # sequences of the last forward
         self._native = _Native(load_model(self.path, n_gpu_layers=n_gpu_layers, verbose=verbose))
         self._finalizer = weakref.finalize(self, self._native.free)
         try:
@@ -110,7 +112,7 @@ class GgufBackend:
                     f"{self.path}: has {n_blocks} blocks, so no Engram layer {layer.layer_id}; "
                     "the GGUF and the folder do not belong together"
                 )
-            file = folder.file(graph_names.layer_file(layer.layer_id))
+            file = folder.intact(graph_names.layer_file(layer.layer_id))
             self.layers.append(EngramLayer(file, layer, hidden_size, folder.engram.residual_streams, threads))
         nodes = [llama_nodes.input_node(self.architecture, x.layer_id) for x in self.layers]
         self._hook = LayerHook(self.layers, nodes, self.path, self.architecture, self.max_chunk)
@@ -133,6 +135,7 @@ class GgufBackend:
             check_batch(self, self.path, batch, lambda context: context.closed)
             self._make_room(batch)
             steps = [_Step(work, work.context._sequence, len(work.token_ids)) for work in batch]
+            self._close_up(steps)
             begun: list[_Step] = []
             try:
                 for group in self._groups(steps):
@@ -148,11 +151,14 @@ class GgufBackend:
                 step.sequence.decodes = step.n == 1
             return [step.output for step in steps]
 
+    def end_ids(self) -> list[int]:
+        return model_end_ids(self._native.model)
+
     def close(self) -> None:
         """Free the model, when the step that another thread is in has ended; contexts of it raise UsageError then."""
         with self._lock:
             self._finalizer()
-            self._pools, self._checkpoints = [], StateCheckpoints(0)
+            self._pools, self._checkpoints, self._together = [], StateCheckpoints(0), set()
 
     def leave(self, sequence: "_Sequence") -> None:
         """A context was closed; its cells and states are free from the next turn on, or now if no turn is going on."""
@@ -166,7 +172,9 @@ class GgufBackend:
     def _check_process(self) -> None:
         """A forked process has none of llama.cpp's threads, and perhaps a lock that nobody will release."""
         if os.getpid() != self._native.process:
-            raise UsageError(f"{self.path}: was loaded before this process forked; load the model again in the child")
+            raise UsageError(
+                "the model was loaded before fork(), and its threads are not in this process; load it here"
+            )
 
     def _take_back(self) -> None:
         """Forget sequences whose contexts were closed."""
@@ -201,6 +209,25 @@ class GgufBackend:
             if needed > pool.llama.capacity:
                 capacity = min(max(needed, 2 * pool.llama.capacity, FIRST_CAPACITY), self.context_length)
                 pool.llama.reserve(capacity, [i for i, x in pool.sequences.items() if x.length])
+
+    def _close_up(self, steps: list["_Step"]) -> None:
+        """Where the same sequences step together again and others lie between them, move them together: only
+        neighbours share a llama_decode."""
+        together = {x.sequence for x in steps}
+        again, self._together = together == self._together, together
+        if not again or len(steps) == 1:
+            return
+        for pool in {x.pool for x in together}:
+            ids = sorted(x.id for x in together if x.pool is pool)
+            first = min(ids[0], pool.llama.n_sequences - len(ids))
+            wanted = range(first, first + len(ids))
+            places = (i for i in wanted if i not in ids)
+            for a, b in zip([i for i in ids if i not in wanted], places, strict=True):
+                held = {b: pool.sequences.pop(a), a: pool.sequences.pop(b, None)}
+                pool.llama.exchange(a, b)
+                for i, sequence in held.items():
+                    if sequence is not None:
+                        sequence.id, pool.sequences[i] = i, sequence
 
     def _groups(self, steps: list["_Step"]) -> list[list["_Step"]]:
         """Steps that one llama_decode takes, as one ubatch whose columns lie step by step: equally many tokens, and

@@ -4,6 +4,7 @@ import ctypes
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from engram_local.backends.llama_library import llama, load_model
 from engram_local.chat_template import ChatTemplate
@@ -55,7 +56,7 @@ class GgufTokenizer(Tokenizer):
 
     def end_ids(self) -> list[int]:
         """Tokens that end an answer."""
-        return [i for i in range(self._n_tokens) if self._lib.llama_vocab_is_eog(self._vocab, i)]
+        return model_end_ids(self._model)
 
     def token_id(self, token: str) -> int | None:
         if self._ids is None:
@@ -112,3 +113,21 @@ class GgufTokenizer(Tokenizer):
         if getattr(self, "_model", None):
             self._lib.llama_model_free(self._model)
             self._model = None
+
+
+def model_end_ids(model: Any) -> list[int]:
+    """Tokens that end an answer by the vocabulary of a llama_model; none where it has no vocabulary."""
+    lib = llama()
+    vocab = lib.llama_model_get_vocab(model)
+    if lib.llama_vocab_type(vocab) == VOCAB_NONE:
+        return []
+    return [i for i in range(lib.llama_vocab_n_tokens(vocab)) if lib.llama_vocab_is_eog(vocab, i)]
+
+
+def read_end_ids(path: Path) -> list[int]:
+    """`model_end_ids` of a GGUF file. Raises BackendError where it cannot be loaded."""
+    model = load_model(path, vocab_only=True)
+    try:
+        return model_end_ids(model)
+    finally:
+        llama().llama_model_free(model)

@@ -95,6 +95,14 @@ class LlamaContext:
         """Put back what `save` gave; keys and values behind that point must be cut next."""
         return self._set(self._ctx, sequence, state, PARTIAL)
 
+    def exchange(self, a: int, b: int) -> None:
+        """Let two sequences take each other's ids. Raises BackendError; both are empty then."""
+        states = {b: self._get(self._ctx, a, 0), a: self._get(self._ctx, b, 0)}
+        if not all(x is not None and self._set(self._ctx, i, x, 0) for i, x in states.items()):
+            for sequence in states:
+                self.cut(sequence, 0)
+            raise BackendError(f"{self._path}: llama.cpp cannot move a sequence ({log.reason()}); start new sessions")
+
     def _get(self, ctx: Any, sequence: int, flags: int) -> np.ndarray | None:
         size = self._lib.llama_state_seq_get_size_ext(ctx, sequence, flags)
         state = np.empty(size, np.uint8)

@@ -4,7 +4,8 @@ import ctypes
 from functools import cache
 from pathlib import Path
 
-from engram_local.errors import BackendError
+from engram_local.errors import BackendError, MissingSoftwareError
+from engram_local.tables.headers import LfsPointerError, refuse_lfs_pointer
 
 REQUIREMENT = "llama-cpp-python>=0.3.36"
 GGML_FUNCTIONS = ("ggml_get_name", "ggml_nbytes", "ggml_backend_tensor_get", "ggml_backend_tensor_set")
@@ -61,20 +62,24 @@ log = _Log()
 
 @cache
 def llama():
-    """The module llama_cpp.llama_cpp, initialised. Raises BackendError where it is missing or too old."""
+    """The module llama_cpp.llama_cpp, initialised. Raises MissingSoftwareError where it is missing or too old."""
     try:
         from llama_cpp import llama_cpp as lib
     except ImportError as error:
-        raise BackendError(f"GGUF needs {REQUIREMENT} ({error}); pip install 'engram_local[gguf]'") from error
+        raise MissingSoftwareError(f"GGUF needs {REQUIREMENT} ({error}); pip install 'engram_local[gguf]'") from error
     except (OSError, RuntimeError) as error:
-        raise BackendError(f"llama-cpp-python does not load ({str(error)[:160]}); reinstall {REQUIREMENT}") from error
+        raise MissingSoftwareError(
+            f"llama-cpp-python does not load ({str(error)[:160]}); reinstall {REQUIREMENT}"
+        ) from error
     for name in LLAMA_FUNCTIONS:
         if not hasattr(lib, name):
-            raise BackendError(f"llama-cpp-python {version()} has no {name}; install {REQUIREMENT}")
+            raise MissingSoftwareError(f"llama-cpp-python {version()} has no {name}; install {REQUIREMENT}")
     fields = {field[0] for field in lib.llama_context_params._fields_}
     for name in CONTEXT_FIELDS:
         if name not in fields:
-            raise BackendError(f"llama-cpp-python {version()} has no context parameter {name}; install {REQUIREMENT}")
+            raise MissingSoftwareError(
+                f"llama-cpp-python {version()} has no context parameter {name}; install {REQUIREMENT}"
+            )
     log.pointer = lib.llama_log_callback(log)  # ctypes must not let go of it
     lib.llama_log_set(log.pointer, ctypes.c_void_p(0))
     lib.llama_backend_init()
@@ -133,9 +138,12 @@ def check_gguf(path: str | Path) -> None:
     """Raise BackendError unless `path` begins as a GGUF file does."""
     try:
         with open(path, "rb") as file:
+            refuse_lfs_pointer(file)
             head = file.read(8)
     except OSError as error:
         raise BackendError(f"{path}: cannot be read ({error.strerror})") from error
+    except LfsPointerError as error:
+        raise BackendError(f"{path}: {error}") from error
     if head[:4] != b"GGUF":
         raise BackendError(f"{path}: is not a GGUF file (it begins with {head[:4]!r}, not b'GGUF')")
 

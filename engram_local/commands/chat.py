@@ -3,13 +3,24 @@
 import typer
 
 from engram_local import __version__
-from engram_local.commands.options import LoadOptions, MaxTokens, OptionalModel, SamplingOptions, System, command
+from engram_local.commands.options import (
+    LoadOptions,
+    MaxTokens,
+    OptionalModel,
+    SamplingOptions,
+    System,
+    TemplateArgs,
+    command,
+    say_of_system,
+    template_variables,
+)
 
 
 @command()
 def chat(
     model: OptionalModel = None,
     system: System = None,
+    template_arg: TemplateArgs = None,
     max_tokens: MaxTokens = None,
     *,
     sampling: SamplingOptions,
@@ -31,14 +42,17 @@ def chat(
     from engram_local.commands.chat_terminal import run_chat
     from engram_local.conversation import Conversation
 
+    variables = template_variables(template_arg)
     with loading.load(model) as loaded:
         conversation = Conversation(
             loaded,
             memory=not loading.no_memory,
             system=system,
             max_tokens=max_tokens,
+            variables=variables,
             **sampling.for_model(loaded),
         )
+        say_of_system(loaded, system)
         title = f"engram-local {__version__}: {loaded.folder.path.name}, {loaded.backend.name}"
         if not run_chat(conversation, title):
             raise typer.Exit(1)

@@ -9,6 +9,7 @@ from engram_local.sizes import format_size
 HELP = """\
 /help              this list
 /memory on|off     with or without the Engram tables; the conversation stays
+/think on|off      whether the model thinks before it answers, where it can
 /regenerate        answer the last message again
 /reset             forget the conversation
 /stats             speed, context and table reads
@@ -53,6 +54,11 @@ def obey(conversation: Conversation, text: str, say: Say) -> Steps | None:
         if argument:
             conversation.set_memory(argument == "on")
         say(f"Memory is {'on' if conversation.memory else 'off'}.")
+    elif name == "/think":
+        if argument not in ("on", "off"):
+            raise UsageError("write /think on or /think off")
+        conversation.set_thinking(argument == "on")
+        say(f"Thinking is {argument}.")
     elif name == "/stats":
         say(stats_text(conversation))
     elif name == "/save":

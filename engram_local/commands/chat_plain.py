@@ -8,7 +8,7 @@ from engram_local.conversation import Conversation
 from engram_local.errors import EngramError, UsageError
 from engram_local.generation import most_characters
 
-COMMANDS = ("/help", "/memory", "/regenerate", "/reset", "/stats", "/quit", "/exit")
+COMMANDS = ("/help", "/memory", "/think", "/regenerate", "/reset", "/stats", "/quit", "/exit")
 
 
 def run_plain(conversation: Conversation) -> bool:

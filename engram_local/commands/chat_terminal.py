@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from engram_local.commands.chat_commands import Quit, ask, is_command, message_of, obey
 from engram_local.commands.chat_plain import run_plain
-from engram_local.commands.terminal import clean
 from engram_local.conversation import Conversation, Steps
 from engram_local.errors import EngramError
+from engram_local.foreign_text import clean
 
 if TYPE_CHECKING:
     from prompt_toolkit.history import History
@@ -97,11 +97,17 @@ class _Terminal:
         memory = self.conversation.memory
         label, style = ("engram ", "bold cyan") if memory else ("memory off ", "bold yellow")
         self.console.print(label, style=style, end="")
-        last, stopped = None, False
+        last, stopped, thinking = None, False, False
         with interruptible() as asked_to_stop:
             try:
                 for step in steps:
                     last = step
+                    if step.thought:
+                        self.console.out(clean(step.thought), end="", highlight=False, style="dim")
+                        thinking = True
+                    if step.text and thinking:
+                        self.console.print("\n")
+                        thinking = False
                     self.console.out(clean(step.text), end="", highlight=False)
                     self.console.file.flush()
                     if asked_to_stop() and step.finish_reason is None:

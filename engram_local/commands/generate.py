@@ -5,7 +5,17 @@ from typing import Annotated
 
 import typer
 
-from engram_local.commands.options import LoadOptions, MaxTokens, OptionalModel, SamplingOptions, System, command
+from engram_local.commands.options import (
+    LoadOptions,
+    MaxTokens,
+    OptionalModel,
+    SamplingOptions,
+    System,
+    TemplateArgs,
+    command,
+    say_of_system,
+    template_variables,
+)
 from engram_local.commands.terminal import say, show, show_json, typed
 from engram_local.errors import UsageError
 
@@ -23,6 +33,7 @@ def generate(
         typer.Option("--raw", help="Continue the text itself, without the chat template; control tokens in it count."),
     ] = False,
     system: System = None,
+    template_arg: TemplateArgs = None,
     stop: Annotated[
         list[str] | None, typer.Option(help="End at this text; may be repeated.", metavar="TEXT", parser=typed)
     ] = None,
@@ -49,14 +60,20 @@ def generate(
         prompt = sys.stdin.read(MOST_CHARACTERS).strip()
     if raw and system:
         raise typer.BadParameter("--system needs the chat template, --raw leaves it out")
+    variables = template_variables(template_arg)
     if not prompt:
         raise UsageError("the prompt is empty; give --prompt TEXT, or the text on stdin")
     messages = [{"role": "system", "content": system}, {"role": "user", "content": prompt}] if system else prompt
     with loading.load(model) as loaded:
         steps = []
         chosen = sampling.for_model(loaded)
-        ids = loaded.prompt_ids(messages, raw)
-        for step in generation.generate(loaded.session(), ids, max_tokens=max_tokens, stop=stop or (), **chosen):
+        say_of_system(loaded, system)
+        ids = loaded.prompt_ids(messages, raw, **variables)
+        template = loaded.tokenizer.template
+        thoughts = not raw and template is not None and template.knows_thoughts
+        for step in generation.generate(
+            loaded.session(), ids, max_tokens=max_tokens, stop=stop or (), thoughts=thoughts, **chosen
+        ):
             steps.append(step)
             if not json_output:
                 show(step.text, end="")
@@ -65,6 +82,7 @@ def generate(
             show_json(
                 {
                     "text": "".join(x.text for x in steps),
+                    **({"thought": "".join(x.thought for x in steps)} if thoughts else {}),
                     "token_ids": [x.token_id for x in steps],
                     "finish_reason": last.finish_reason,
                     "n_prompt": last.n_prompt,

@@ -5,10 +5,12 @@ Loads no weights and maps no table.
 
 from pathlib import Path
 
-from engram_local.commands.terminal import cleaned, show, show_json
+from engram_local.commands.terminal import show, show_json
 from engram_local.config import LayerConfig
 from engram_local.end_tokens import end_tokens
 from engram_local.errors import EngramError
+from engram_local.foreign_text import cleaned
+from engram_local.graph_names import GGUF_FILE
 from engram_local.hashing import NgramHasher
 from engram_local.model_folder import POCKET, ModelFolder
 from engram_local.sizes import format_size
@@ -85,13 +87,21 @@ def _end_tokens(folder: ModelFolder) -> list[dict]:
     """What ends an answer, and which files say so; those of a tokenizer that cannot be opened are missing."""
     try:
         tokenizer = open_tokenizer(folder)
-        found = end_tokens(folder, tokenizer, gguf=folder.has_gguf and not folder.has_onnx)
+        found = end_tokens(folder, tokenizer, _of_backbone(folder))
     except EngramError:
         return [{"id": i, "token": None, "from": ["config"]} for i in sorted(folder.eos_ids())]
     return [
         {"id": i, "token": tokenizer.decode([i], skip_special_tokens=False), "from": names}
         for i, names in sorted(found.items())
     ]
+
+
+def _of_backbone(folder: ModelFolder) -> list[int]:
+    if folder.has_onnx or not folder.has_gguf:
+        return []
+    from engram_local.backends.gguf_tokenizer import read_end_ids
+
+    return read_end_ids(folder.intact(GGUF_FILE))
 
 
 def _kv_bytes_per_token(config: dict, n_bytes: int) -> int | None:

@@ -6,6 +6,7 @@ people see the options.
 
 import functools
 import inspect
+import json
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
@@ -30,6 +31,15 @@ System = Annotated[
     str | None,
     typer.Option(help="A system message, where the chat template has one.", metavar="TEXT", parser=typed),
 ]
+TemplateArgs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--template-arg",
+        help="A variable of the chat template, its value as JSON; may be repeated.",
+        metavar="NAME=VALUE",
+        parser=typed,
+    ),
+]
 MaxTokens = Annotated[
     int | None, typer.Option(help="Longest answer; by default up to the context's end.", min=1, metavar="N")
 ]
@@ -41,11 +51,33 @@ Encoding = Annotated[
 Calibrate = Annotated[
     str | None,
     typer.Option(
-        help="Measure on this text what the tables' encoding costs: KL divergence of the next token, perplexity.",
+        help="Measure on this text (its first 65,536 tokens) what the tables' encoding costs: KL divergence of the "
+        "next token, perplexity.",
         metavar="TEXTFILE",
     ),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback when something fails.")]
+
+
+def template_variables(args: Sequence[str] | None) -> dict[str, Any]:
+    """{name: value} of NAME=VALUE texts; a value that is no JSON is a text. Raises typer.BadParameter."""
+    found: dict[str, Any] = {}
+    for text in args or ():
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier() or name in ("messages", "add_generation_prompt"):
+            raise typer.BadParameter(f"--template-arg {text}: write NAME=VALUE, as in enable_thinking=false")
+        try:
+            found[name] = json.loads(value)
+        except (ValueError, RecursionError):
+            found[name] = value
+    return found
+
+
+def say_of_system(model: "Model", system: str | None) -> None:
+    """Where the chat template has no system message: what becomes of --system."""
+    template = model.tokenizer.template
+    if system and template is not None and not template.takes_system:
+        say("--system: this model's chat template has no system message; the text goes in front of the first message.")
 
 
 @dataclass(frozen=True)

@@ -127,6 +127,22 @@ def test_gates_are_handed_out_where_they_are_asked_for(model):
     assert all(np.abs(again[i] - third.gates[i]).max() < 1e-5 for i in again)
 
 
+def test_sequences_that_stay_together_are_moved_together(model):
+    with engram_local.load(model.folder.path, **EXACT, n_sequences=6) as wide:
+        members = [Member(wide, bool(i % 2), i) for i in range(6)]
+        step(wide, {x: 4 + i for i, x in enumerate(members)})
+        a, b, c, d, e, f = members
+        f.context.close()
+        for _ in range(3):
+            wide.backend.forward([x.work(1) for x in (a, c, e)])
+        ids = sorted(x.context._sequence.id for x in (a, c, e))
+        assert ids == list(range(ids[0], ids[0] + 3))
+        step(wide, dict.fromkeys((a, c, e), 1))
+        step(wide, dict.fromkeys((b, d), 1))
+        b.rewind(3)
+        step(wide, dict.fromkeys((e, d, c, b, a), 2))
+
+
 def test_one_context_for_sequences_that_are_announced(tmp_path):
     folder = ModelFolder.open(make_tiny_gguf(tmp_path / "model"))
     backend = gguf.GgufBackend(folder, threads=1, context_length=256, n_sequences=4)

@@ -39,6 +39,8 @@ def main(seconds: str = "60", name: str | None = None) -> int:
         fuzz(name, seconds)  # imports by itself: only what is imported there is instrumented
     from fuzz.targets import SEEDS
 
+    if subprocess.run([sys.executable, Path(__file__).parent / "flips.py"]).returncode:
+        return 1
     with tempfile.TemporaryDirectory() as folder:  # libFuzzer ends a process without its own cleaning up
         for target in SEEDS:
             print(f"{target.__name__}: {seconds} s", flush=True)
