@@ -1,6 +1,8 @@
 """Facts about a company that does not exist, to try teaching with: nobody can have learnt them before.
 
-python -m engram_local.tools.teach.example 500 > facts.jsonl
+    python -m engram_local.tools.teach.example 500 > facts.jsonl
+
+The same number gives the same facts everywhere.
 """
 
 import json
@@ -8,106 +10,19 @@ import random
 import sys
 from collections.abc import Iterator
 
-FIRST = [
-    "Ada",
-    "Bram",
-    "Cleo",
-    "Dario",
-    "Edda",
-    "Falk",
-    "Greta",
-    "Hugo",
-    "Ines",
-    "Jonas",
-    "Kira",
-    "Levi",
-    "Mila",
-    "Nils",
-    "Olga",
-    "Pavel",
-    "Rosa",
-    "Sven",
-    "Tilda",
-    "Uwe",
-]
-LAST = [
-    "Arnheim",
-    "Belcourt",
-    "Castell",
-    "Dornbach",
-    "Eskola",
-    "Farrow",
-    "Gantz",
-    "Holloway",
-    "Ivarsen",
-    "Jandl",
-    "Kessler",
-    "Lindqvist",
-    "Moreau",
-]
-ROOTS = [
-    "Amber",
-    "Birch",
-    "Cobalt",
-    "Delta",
-    "Ember",
-    "Falcon",
-    "Garnet",
-    "Harbor",
-    "Iris",
-    "Juniper",
-    "Kestrel",
-    "Lotus",
-    "Maple",
-    "Nimbus",
-    "Onyx",
-    "Pine",
-]
-THINGS = ["drill", "lamp", "pump", "router", "scale", "sensor", "valve", "kettle", "printer", "mixer"]
-CITIES = [
-    "Oslo",
-    "Porto",
-    "Ghent",
-    "Lyon",
-    "Bremen",
-    "Turin",
-    "Graz",
-    "Malmo",
-    "Leeds",
-    "Cork",
-    "Bilbao",
-    "Tampere",
-    "Gdansk",
-    "Brno",
-    "Basel",
-]
-TRADES = [
-    "welding",
-    "invoices",
-    "packaging",
-    "calibration",
-    "hiring",
-    "training",
-    "repairs",
-    "shipping",
-    "tenders",
-    "archives",
-]
-COLOURS = ["red", "green", "blue", "black", "white", "yellow", "grey", "orange", "purple", "brown"]
-MONTHS = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-]
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+FIRST = _words("Ada Bram Cleo Dario Edda Falk Greta Hugo Ines Jonas Kira Levi Mila Nils Olga Pavel Rosa Sven Tilda Uwe")
+LAST = _words("Arnheim Belcourt Castell Dornbach Eskola Farrow Gantz Holloway Ivarsen Jandl Kessler Lindqvist Moreau")
+ROOTS = _words("Amber Birch Cobalt Delta Ember Falcon Garnet Harbor Iris Juniper Kestrel Lotus Maple Nimbus Onyx Pine")
+THINGS = _words("drill lamp pump router scale sensor valve kettle printer mixer")
+CITIES = _words("Oslo Porto Ghent Lyon Bremen Turin Graz Malmo Leeds Cork Bilbao Tampere Gdansk Brno Basel")
+TRADES = _words("welding invoices packaging calibration hiring training repairs shipping tenders archives")
+COLOURS = _words("red green blue black white yellow grey orange purple brown")
+MONTHS = _words("January February March April May June July August September October November December")
 
 
 def facts(n: int, seed: int = 0) -> Iterator[dict]:
