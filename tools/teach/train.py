@@ -61,14 +61,10 @@ def loss_of_answers(model: TaughtModel, batch: Batch) -> torch.Tensor:
     return nn.functional.cross_entropy(model.logits(hidden), batch.targets)
 
 
-def loss_of_own_text(model: TaughtModel, own: list[OwnText], n: int, generator: torch.Generator) -> torch.Tensor:
-    """Mean divergence from the frozen model on `n` of its texts, as many of each sort."""
-    total = torch.zeros((), device=model.device)
-    for texts in own:
-        chosen = torch.randint(len(texts.tokens), (n // len(own),), generator=generator).to(model.device)
-        hidden = model.hidden_states(texts.tokens[chosen], texts.chat)
-        total = total + divergence(model, hidden, texts.hidden[chosen]) / len(own)
-    return total
+def loss_of_own_text(model: TaughtModel, own: OwnText, n: int, generator: torch.Generator) -> torch.Tensor:
+    """Mean divergence from the frozen model on `n` of its texts."""
+    chosen = torch.randint(len(own.tokens), (n,), generator=generator).to(model.device)
+    return divergence(model, model.hidden_states(own.tokens[chosen], own.chat), own.hidden[chosen])
 
 
 @dataclass(frozen=True)
@@ -117,7 +113,7 @@ def train(
         sums[0] += answers.detach()
         if settings.silence and own:
             generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
-            silence = loss_of_own_text(model, own, settings.own_batch, generator)
+            silence = loss_of_own_text(model, own[step % len(own)], settings.own_batch, generator)
             (settings.silence * silence).backward()
             sums[1] += silence.detach()
         nn.utils.clip_grad_norm_(clipped, 1.0)
