@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from parity.tiny_bases import TEXT, make_base
+from parity.tiny_bases import DENSE, TEXT, write_base
+from transformers import LlamaConfig
 
 import engram_local
 from engram_local.tools.attach import attach
@@ -33,7 +34,7 @@ SHORT = replace(SETTINGS, epochs=1, batch=10)
 def base(tmp_path_factory):
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("base") / "base"
-    make_base("llama", folder)
+    write_base(LlamaConfig(**DENSE | {"hidden_size": 128, "intermediate_size": 128, "num_attention_heads": 2}), folder)
     return folder
 
 
@@ -147,6 +148,7 @@ def test_batches_hold_every_document_once_an_epoch(base, lessons):
 
 
 def test_resumed_equals_uninterrupted(base, lessons, tmp_path):
+    lessons = replace(lessons, asked={})
     teach(base, lessons, tmp_path / "whole", SHORT, LAYERS, say=lambda _: None)
     said = []
     assert (
