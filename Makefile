@@ -114,3 +114,17 @@ $(VENV)/.parity: $(VENV)/.test
 	@$(PIP) install $(CONSTRAINTS) torch >&2
 	@$(PIP) install $(CONSTRAINTS) -e '.[export,train,parity]' >&2
 	@touch $@
+
+# Facts for a model that you have (docs/knowledge.md). smol: SmolLM2-135M-Instruct with the pocket corpus' facts beside
+# it; trained on a GPU, in a small setting without one, or taken from elsewhere: make smol ARGS='--checkpoint folder'.
+SMOL ?= build/smol
+.PHONY: smol chat-smol
+smol: $(VENV)/.parity
+	@$(BIN)/python -m engram_local.tools.teach.smol $(SMOL) $(ARGS)
+
+# Talk to it; SMOL_ARCHIVE=file.tar.zst unpacks a made one in place of training.
+chat-smol: $(VENV)/.test
+	@if [ ! -d $(SMOL)/model ] && [ -n "$(SMOL_ARCHIVE)" ]; then \
+		mkdir -p $(SMOL) && $(BIN)/engram-local unpack $(SMOL_ARCHIVE) $(SMOL)/model >&2; fi
+	@[ -d $(SMOL)/model ] || $(MAKE) smol ARGS=
+	@$(BIN)/engram-local chat $(SMOL)/model $(ARGS)
