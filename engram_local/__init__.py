@@ -39,7 +39,7 @@ _HOME = {
     "UsageError": "engram_local.errors",
 }
 
-if not any(name.startswith("_native.") for name in os.listdir(os.path.dirname(__file__))):
+if not any(x.startswith("_native.") and x.endswith((".so", ".pyd")) for x in os.listdir(os.path.dirname(__file__))):
     raise ImportError(
         f"{os.path.dirname(__file__)} holds the sources of engram_local, not an installed copy: run Python from "
         "another folder, or install this one in place with `pip install -e .`"

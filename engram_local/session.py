@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 
 import numpy as np
 
@@ -72,6 +72,10 @@ class Session:
         """What was done so far."""
         return SessionStats(self._n_evaluated, self._forward_s, self._lookup.seconds if self._lookup else 0.0)
 
+    @overload
+    def forward(self, token_ids: Any, logits: Literal["last", "all"] = ..., *, gates: bool = ...) -> np.ndarray: ...
+    @overload
+    def forward(self, token_ids: Any, logits: Logits, *, gates: bool = ...) -> np.ndarray | None: ...
     def forward(self, token_ids: Any, logits: Logits = "last", *, gates: bool = False) -> np.ndarray | None:
         """Evaluate tokens behind the context.
 

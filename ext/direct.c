@@ -23,6 +23,7 @@ void el_direct_end(int fd) {
 #endif
 #ifdef POSIX_FADV_RANDOM
     posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
+    posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED); // pages that were read in order carry marks that start reading ahead
 #endif
 }
 

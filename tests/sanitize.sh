@@ -24,6 +24,5 @@ done
 # The interpreter itself leaks at exit by design; Python's own allocator would hide what overruns a small block.
 LD_PRELOAD="$runtimes" PYTHONMALLOC=malloc PYTHONPATH=$tree \
     ASAN_OPTIONS=detect_leaks=0:handle_sigbus=0:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-    "$python" -m pytest -p no:cacheprovider "$@" tests/test_hashing.py tests/test_row_codecs.py tests/test_table_file.py \
-    tests/test_tables.py tests/test_table_links.py tests/test_table_faults.py tests/test_lookup.py \
-    tests/test_session_faults.py tests/fuzz
+    "$python" -m pytest -p no:cacheprovider "$@" tests/test_hashing.py tests/tables \
+    tests/test_lookup.py tests/test_session_together.py tests/test_session_faults.py tests/fuzz

@@ -105,7 +105,7 @@ def _measure_once(
         if chill:
             chill()
         start = time.perf_counter()
-        session.forward([token])
+        session.forward([token]).argmax()
         busy += time.perf_counter() - start
     out.decode_tok_s.append(len(answer) / busy)
     out.lookup_us_per_token.append(1e6 * (session.stats.lookup_s - lookup_before) / len(answer))

@@ -152,8 +152,11 @@ class TableWriter:
         self._crc = self._block_fill = 0
         self._partial = self.path + ".partial"
         header = _header_bytes(encoding, n_rows, dim, "0" * 8 * n_blocks(n_rows * self.row_bytes))
-        with self._writing():
+        try:
             self._file = open(self._partial, "wb")  # noqa: SIM115 (closed by close or abort)
+        except OSError as error:
+            raise self._failed(error) from error
+        with self._writing():
             self._file.write(header)
 
     def append(self, rows: np.ndarray) -> None:
@@ -203,9 +206,9 @@ class TableWriter:
 
     def abort(self) -> None:
         """Give up: close and remove the partial file."""
-        with suppress(OSError, AttributeError):  # closing flushes, which fails again on a full disk; or none was opened
+        with suppress(OSError):  # closing flushes, which fails again on a full disk
             self._file.close()
-            Path(self._partial).unlink(missing_ok=True)
+        Path(self._partial).unlink(missing_ok=True)
 
     def __enter__(self) -> "TableWriter":
         return self
@@ -226,7 +229,10 @@ class TableWriter:
             yield
         except OSError as error:
             self.abort()
-            raise TableError(f"{self._partial}: cannot be written ({error.strerror})") from error
+            raise self._failed(error) from error
+
+    def _failed(self, error: OSError) -> TableError:
+        return TableError(f"{self._partial}: cannot be written ({error.strerror})")
 
 
 def verify(path: str | os.PathLike) -> Iterator[Checked]:

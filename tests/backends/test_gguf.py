@@ -225,7 +225,7 @@ def test_the_ggufs_own_tokenizer_serves(copy):
         assert model.tokenizer.decode(own) == text
         assert model.prompt_ids("hi") == model.tokenizer.encode("<user>hi<bot>")
         assert model.tokenizer.template_source == TEMPLATE
-        assert model.eos_ids == {1}
+        assert model.eos_ids == {1}  # the GGUF's; what the template writes behind an answer also begins one
 
 
 # ---------------------------------------------------------------- files that do not belong together

@@ -1,13 +1,16 @@
 """Direct reads when things go wrong: right rows or a clear error, never a wrong row, a hang or a crash."""
 
+import json
 import os
 import resource
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,8 +19,9 @@ from engram_local import _native
 from engram_local.errors import TableError
 from engram_local.tables import budget, encodings
 from engram_local.tables.file import TableWriter
+from engram_local.tables.links import write_link
 from engram_local.tables.model_tables import Reads
-from engram_local.tables.table import Table
+from engram_local.tables.table import Table, read_layout
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "O_DIRECT"), reason="needs direct reads")
 N_ROWS, DIM = 20_000, 64
@@ -33,7 +37,7 @@ def stored(tmp_path_factory):
     with TableWriter(path, "int8", N_ROWS, DIM) as writer:
         writer.append(rows)
     with Table(path, access="direct") as table:
-        if table.access != "direct":
+        if table.stats()["buffered"]:
             pytest.skip("this file system refuses direct reads")
     return path, encodings.decode("int8", encodings.encode("int8", rows), DIM)
 
@@ -120,8 +124,6 @@ def test_rows_larger_than_a_merged_read(tmp_path, way):
         with TableWriter(tmp_path / "t.safetensors", "float32", n_rows, dim) as writer:
             writer.append(rows)
         with Table(tmp_path / "t.safetensors", access="direct") as table:
-            if table.access != "direct":
-                pytest.skip("this file system refuses direct reads")
             for n in (1, n_rows):
                 ids = np.random.default_rng(n).permutation(n_rows)[:n]
                 assert np.array_equal(table.gather(ids), rows[ids])
@@ -377,16 +379,140 @@ def test_max_locked_memory_and_files_are_not_leaked(stored, way):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 0
 
 
-def test_direct_reads_refused_by_the_file_system():
-    path = "/dev/shm/engram_local_test.safetensors"
+REFUSING = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/types.h>
+static ssize_t act(const char *name, int fd, void *buffer, size_t n, off_t offset) {
+    static _Atomic int calls;
+    if (fcntl(fd, F_GETFL) & O_DIRECT && calls++ >= atoi(getenv("REFUSE_AFTER"))) return errno = EINVAL, -1;
+    ssize_t (*real)(int, void *, size_t, off_t) = dlsym(RTLD_NEXT, name);
+    return real(fd, buffer, n, offset);
+}
+ssize_t pread(int fd, void *buffer, size_t n, off_t offset) { return act("pread", fd, buffer, n, offset); }
+ssize_t pread64(int fd, void *buffer, size_t n, off_t offset) { return act("pread64", fd, buffer, n, offset); }
+#define OPEN(name)                                                                              \\
+    int name(const char *path, int flags, ...) {                                                \\
+        va_list rest;                                                                           \\
+        va_start(rest, flags);                                                                  \\
+        int mode = va_arg(rest, int);                                                           \\
+        va_end(rest);                                                                           \\
+        if (flags & O_DIRECT && atoi(getenv("REFUSE_AFTER")) < 0) return errno = EINVAL, -1;    \\
+        int (*real)(const char *, int, ...) = dlsym(RTLD_NEXT, #name);                          \\
+        return real(path, flags, mode);                                                         \\
+    }
+OPEN(open)
+OPEN(open64)
+"""
+
+
+@pytest.mark.parametrize("after", [-1, 0, 1, 30], ids=["at open", "at the first read", "at the first rows", "late"])
+def test_direct_reads_refused_by_the_file_system(stored, tmp_path, after):
+    """Whenever that shows: the rows are right, the page cache is left as it was, and the table says what happened."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None or sys.platform != "linux":
+        pytest.skip("needs a C compiler")
+    (tmp_path / "refuse.c").write_text(REFUSING)
+    command = [compiler, "-shared", "-fPIC", "-o", tmp_path / "refuse.so", tmp_path / "refuse.c", "-ldl"]
+    subprocess.run(command, check=True)
+    run(
+        f"""
+from engram_local.tables.page_cache import drop_pages, resident_share
+_native.use_io_uring(False)
+drop_pages(path)
+with Table(path, access='direct', ram_limit=0) as table:
+    assert table.access == 'direct'
+    known = table.stats()['buffered']
+    assert known == ([path] if {after} <= 0 else []), known
+    check(table, 48, 1)
+    check(table, 500)
+    assert table.stats()['buffered'] == [path] and table.access == 'direct'
+    assert table.why == ('asked for; read by threads, io_uring is refused here; through the page cache, which direct '
+                         f'reads cannot pass by there: {{path}}'), table.why
+    share = resident_share(path)
+    assert share is None or share < 0.05, share
+""",
+        stored,
+        LD_PRELOAD=f"{os.environ.get('LD_PRELOAD', '')} {tmp_path / 'refuse.so'}",
+        REFUSE_AFTER=str(after),
+    )
+
+
+def test_direct_reads_refused_inside_a_batch(stored, way):
+    """The kernel refuses what is not aligned: so does it here, for a file that is asked for without its block size."""
+    path, rows = stored
+    layout = read_layout(path)
+    (column,) = layout.columns
+    extents = [(0, N_ROWS, column.extents[0].offset, 0, None)]
+    for n in (3, 100, 4000):
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECT)
+        data = _native.TableData(
+            [(str(path), fd, layout.end_of(0), False)], "int8", N_ROWS, DIM, [(column.width, extents)]
+        )
+        assert data.buffered_files() == []
+        ids, out = np.random.default_rng(n).integers(0, N_ROWS, n), np.empty((n, DIM), np.float32)
+        _native.ReadJob([(data, ids, out.reshape(-1))]).wait(0)
+        assert np.array_equal(out, rows[ids]) and data.buffered_files() == [str(path)]
+        os.close(fd)
+
+
+def test_files_of_a_table_fall_back_one_by_one(stored, tmp_path):
+    """Two shards, one of them in memory: only its reads go through the page cache."""
     if not os.access("/dev/shm", os.W_OK):
         pytest.skip("needs /dev/shm")
-    try:
-        with TableWriter(path, "int8", 10, 8) as writer:
-            writer.append(np.ones((10, 8), np.float32))
-        with Table(path, access="direct") as table:
-            assert np.allclose(table.gather([1, 2]), 1, atol=0.01)
-            if table.access == "mmap":
-                assert table.why == "asked for; direct reads are refused by the file system"
-    finally:
-        os.unlink(path)
+    rows = np.random.default_rng(1).standard_normal((400, 16)).astype(np.float32)
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
+        shards = [Path(memory) / "0.safetensors", stored[0].parent / "1.safetensors"]
+        for shard, part in zip(shards, (rows[:150], rows[150:]), strict=True):
+            header = {"t": {"dtype": "F32", "shape": list(part.shape), "data_offsets": [0, part.nbytes]}}
+            text = json.dumps(header).encode()
+            shard.write_bytes(len(text).to_bytes(8, "little") + text + part.tobytes())
+        write_link(tmp_path / "t.link.json", [(str(x), "t") for x in shards])
+        with Table(tmp_path / "t.link.json", access="direct") as table:
+            assert (table.access, table.stats()["buffered"]) == ("direct", [str(shards[0])])
+            assert table.why.endswith(f"through the page cache, which direct reads cannot pass by there: {shards[0]}")
+            for n in (1, 7, 400):
+                ids = np.random.default_rng(n).integers(0, 400, n)
+                assert np.array_equal(table.gather(ids), rows[ids])
+
+
+@pytest.mark.parametrize("n", [48, 127, 3000])
+def test_io_uring_refused_late(stored, n):
+    """A filter that comes after the rings are open: what the kernel has not been given is read without them."""
+    if sys.platform != "linux":
+        pytest.skip("needs seccomp")
+    run(
+        SECCOMP
+        + f"""
+with Table(path, access='direct', ram_limit=0) as table:
+    if not table.stats()['io_uring']:
+        sys.exit()
+    check(table, 48)
+    refuse(426)
+    check(table, {n})
+    assert table.access == 'direct' and not table.stats()['buffered']
+    if {n} <= 128:  # larger batches are handed over by a thread that no filter came over
+        assert table.stats()['io_uring'] is False and 'io_uring is refused here' in table.why
+    check(table, 48)
+    check(table, 3000)
+""",
+        stored,
+    )
+
+
+def test_no_locked_memory(stored):
+    """`ulimit -l 0`: older kernels charge rings to it."""
+    run(
+        """
+resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, 0))
+with Table(path, access='direct', ram_limit=0) as table:
+    check(table)
+    check(table, 48)
+    assert (' read through io_uring' in table.why) == table.stats()['io_uring'] == _native.uses_io_uring()
+""",
+        stored,
+    )

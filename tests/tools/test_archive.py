@@ -79,6 +79,7 @@ def test_what_cannot_be_packed(tiny_copy, tmp_path):
     (tiny_copy / "config.json").write_text(json.dumps(config))
     manifest = json.loads((tiny_copy / MANIFEST).read_text())
     manifest["files"]["config.json"]["bytes"] = (tiny_copy / "config.json").stat().st_size
+    manifest["files"]["tables/layer_0.link.json"] = {"bytes": 2, "sha256": "0" * 64}
     (tiny_copy / MANIFEST).write_text(json.dumps(manifest))
     refused("layer_0.link.json: points at rows outside the folder; engram-local quantize copies them")
 

@@ -26,9 +26,9 @@ def test_run(small, tmp_path, capsys, monkeypatch):
     logits = []
     once = ram_limit._once
 
-    def spy(models, tokens):
-        logits.append([model.session().forward(tokens[:40]) for model in models.values()])
-        return once(models, tokens)
+    def spy(model, tables, tokens):
+        logits.append([model.session(rows=rows).forward(tokens[:40]) for rows in tables.values()])
+        return once(model, tables, tokens)
 
     monkeypatch.setattr(ram_limit, "_once", spy)
     json_file = tmp_path / "f.json"

@@ -20,6 +20,7 @@ from engram_local.commands.bench_table import machine
 from engram_local.errors import EngramError
 from engram_local.model import Model
 from engram_local.sizes import format_size
+from engram_local.tables.budget import LEAST_READ_BYTES
 from engram_local.tables.model_tables import ModelTables, heads_of
 from engram_local.tools.compare.random_model import make_random_model
 from engram_local.tools.compare.split import time_split
@@ -34,7 +35,7 @@ def run(size: int, folder: str | None, keep: bool, rounds: int, threads: int | N
         if not path.exists():
             make_random_model(path, size)
         with engram_local.load(path, threads=threads, backend="onnx") as model:
-            figures = measure(model, size // 10, rounds)
+            figures = measure(model, max(size // 10, LEAST_READ_BYTES), rounds)
             figures["split"] = time_split(model)
     finally:
         if not keep:
