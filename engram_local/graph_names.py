@@ -1,6 +1,10 @@
 """Names of a graph's inputs, outputs and files: the contract between tools/export and backends/."""
 
+import re
+from collections.abc import Iterable
+
 ONNX_FILE = "backbone.onnx"
+ONNX_DATA_FILE = "backbone.onnx.data"  # its weights
 GGUF_FILE = "backbone.gguf"
 INPUT_IDS = "input_ids"
 ATTENTION_MASK = "attention_mask"
@@ -49,3 +53,9 @@ def past_kv(block: int, part: str) -> str:
 def present_kv(block: int, part: str) -> str:
     """Output: the same, with the new tokens'."""
     return f"present.{block}.{part}"
+
+
+def count_blocks(names: Iterable[str]) -> int:
+    """How many blocks' keys a graph with these inputs takes."""
+    found = (re.fullmatch(r"past_key_values\.(\d+)\.key", x) for x in names)
+    return max((int(x[1]) + 1 for x in found if x), default=0)

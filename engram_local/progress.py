@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from engram_local.foreign_text import clean
 from engram_local.sizes import format_size
 
 
@@ -34,6 +35,7 @@ def progress_bar() -> Iterator[Progress]:
         task = bar.add_task("", total=None, speed="")
 
         def update(what: str, done: int, total: int, unit: str = "B") -> None:
+            what = clean(what)
             if what != bar.tasks[0].description:
                 bar.reset(task, total=total or None, description=what, speed="")
             bar.update(task, completed=done, speed=speed_text(bar.tasks[0].speed, unit))

@@ -4,6 +4,7 @@ Source: CompressedTokenizer of the public Engram demo (arXiv 2601.07372).
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from engram_local.tokenization import REPLACEMENT
 SPACE = "\ue000"  # stands for a text that is one space while the ends are stripped
 
 
-def compression_map(tokenizer, n_tokens: int | None = None) -> np.ndarray:
+def compression_map(tokenizer: Any, n_tokens: int | None = None) -> np.ndarray:
     """Token id -> compressed id, int32 [n_tokens], numbered in order of first appearance.
 
     tokenizer: a path of a tokenizer.json, or a tokenizers.Tokenizer; n_tokens: by default all, added tokens included.

@@ -6,20 +6,19 @@ not listed, larger, other than listed, or no plain file is refused. `tar --zstd 
 
 import hashlib
 import json
-import os
 import sys
 import tarfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 import zstandard
 
-from engram_local.errors import ModelFolderError
+from engram_local.errors import ModelFolderError, UsageError
 from engram_local.model_folder import MANIFEST, ModelFolder, check_manifest
 from engram_local.progress import Progress
-from engram_local.tools.new_folder import check_space, new_folder, refuse_existing
+from engram_local.tools.new_folder import check_space, new_file, new_folder, refuse_existing
 
 LEVEL = 3
 MAX_WINDOW_BYTES = 128 << 20  # memory that an archive may make its reader take
@@ -28,6 +27,7 @@ MAX_FILES = 10_000
 MAX_MANIFEST_BYTES = 16 << 20
 BLOCK = tarfile.BLOCKSIZE
 COPY_BYTES = 1 << 20
+READ_BYTES = 4096  # compressed: they can stand for up to 128 MiB
 
 
 def pack(model: str | Path, file: str, progress: Progress | None = None) -> None:
@@ -64,8 +64,7 @@ def unpack(file: str, out: str | Path, progress: Progress | None = None) -> None
     """Make the folder `out` of an archive ("-": stdin). Raises ModelFolderError; `out` is then not there."""
     refuse_existing(out)
     with _input(file) as raw:
-        stream = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES).stream_reader(raw, closefd=False)
-        source = _Source(stream, file)
+        source = _Source(raw, file)
         members = _members(source)
         manifest = _read_manifest(source, members)
         missing = dict(manifest["files"])
@@ -91,8 +90,11 @@ def unpack(file: str, out: str | Path, progress: Progress | None = None) -> None
 class _Source:
     """The decompressed archive; `read` gives exactly what is asked for."""
 
-    def __init__(self, stream: BinaryIO, name: str):
-        self.stream, self.name = stream, name
+    def __init__(self, raw: BinaryIO, name: str):
+        self.name = name
+        self._raw = raw
+        self._frame = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES).decompressobj()
+        self._ready = memoryview(b"")
 
     def bad(self, problem: str) -> ModelFolderError:
         return ModelFolderError(f"{self.name}: {problem}; fetch the archive again, or do not trust it")
@@ -100,10 +102,7 @@ class _Source:
     def read(self, n: int) -> bytes:
         parts = []
         while n:
-            try:
-                part = self.stream.read(n)
-            except zstandard.ZstdError as error:
-                raise self.bad(f"cannot be decompressed ({error})") from error
+            part = self._some(n)
             if not part:
                 raise self.bad("ends too early")
             parts.append(part)
@@ -114,13 +113,26 @@ class _Source:
         self.read(-size % BLOCK)
 
     def finish(self) -> None:
-        """Read to the end, where the compressed data's own checksum is compared."""
-        try:
-            rest = self.stream.read(COPY_BYTES)
-        except zstandard.ZstdError as error:
-            raise self.bad(f"cannot be decompressed ({error})") from error
-        if rest.strip(b"\0") or len(rest) == COPY_BYTES:
-            raise self.bad("holds more than its manifest lists")
+        """Read to the end of the frame, where its own checksum is compared; nothing may follow it."""
+        n = 0
+        while part := self._some(COPY_BYTES):
+            n += len(part)
+            if part.strip(b"\0") or n >= COPY_BYTES:
+                raise self.bad("holds more than its manifest lists")
+        if not self._frame.eof:
+            raise self.bad("ends too early")
+        if self._frame.unused_data or self._raw.read(1):
+            raise self.bad("holds something behind its end")
+
+    def _some(self, n: int) -> bytes:
+        """At most n bytes, none at the end of the frame or of the file."""
+        while not self._ready and not self._frame.eof and (data := self._raw.read(READ_BYTES)):
+            try:
+                self._ready = memoryview(self._frame.decompress(data))
+            except zstandard.ZstdError as error:
+                raise self.bad(f"cannot be decompressed ({error})") from error
+        part, self._ready = bytes(self._ready[:n]), self._ready[n:]
+        return part
 
 
 def _members(source: _Source) -> Iterator[tuple[str, int]]:
@@ -182,20 +194,13 @@ def _copy(source, target, name: str, entry: dict, where: str, progress: Progress
 def _output(file: str) -> Iterator[BinaryIO]:
     """A file that is there when the block ends well; "-" is stdout."""
     if file == "-":
+        if sys.stdout.isatty():
+            raise UsageError("an archive is no text for a terminal; give a file, or pipe it on")
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    refuse_existing(file)
-    partial = f"{file}.partial"
-    try:
-        with open(partial, "wb") as raw:
-            yield raw
-        os.replace(partial, file)
-    except OSError as error:
-        raise ModelFolderError(f"{error.filename or file}: {error.strerror or error}; {file} was not made") from error
-    finally:
-        with suppress(OSError):
-            os.unlink(partial)
+    with new_file(file) as raw:
+        yield raw
 
 
 @contextmanager

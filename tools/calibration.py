@@ -3,6 +3,7 @@
 Runs the finished model itself. Memory: a window's rows and the logits of STEP tokens, twice.
 """
 
+import codecs
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,12 +19,16 @@ WINDOW = 512  # tokens that a prediction may look back on; each window starts af
 STEP = 64  # tokens evaluated at a time
 MIN_TOKENS = 256
 MAX_TOKENS = 1 << 16  # the text's beginning; more would change the mean's third digit
+MAX_TEXT_BYTES = 1 << 20  # that are read and tokenized for them
 
 
 def read_tokens(folder: Path, text_file: str | Path) -> np.ndarray:
-    """Token ids, int64 [n], of a UTF-8 text by the tokenizer.json in `folder`. EngramError where they are too few."""
+    """Token ids, int64 [n], of the beginning of a UTF-8 text by the tokenizer.json in `folder`: at most MAX_TOKENS of
+    MAX_TEXT_BYTES, whatever the text's size. EngramError where they are too few."""
     try:
-        text = Path(text_file).read_text(encoding="utf-8")
+        with open(text_file, "rb") as file:
+            data = file.read(MAX_TEXT_BYTES)
+        text = codecs.getincrementaldecoder("utf-8")().decode(data, final=len(data) < MAX_TEXT_BYTES)
     except OSError as error:
         raise EngramError(f"{text_file}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
@@ -56,8 +61,8 @@ def calibrate(
             ours, theirs = model.session(memory=True), model.session(memory=True, rows=SourceRows(sources))
             for i in range(0, len(part) - 1, step):
                 given, following = part[i : i + step], part[i + 1 : i + 1 + step]  # one fewer at the window's end
-                log_p = _log_softmax(theirs.forward(given, "all"))[: len(following)]
-                log_q = _log_softmax(ours.forward(given, "all"))[: len(following)]
+                log_p = log_softmax(theirs.forward(given, "all"))[: len(following)]
+                log_q = log_softmax(ours.forward(given, "all"))[: len(following)]
                 at = np.arange(len(following))
                 kl += float((np.exp(log_p) * (log_p - log_q)).sum(dtype=np.float64))
                 reference_nll -= float(log_p[at, following].sum(dtype=np.float64))
@@ -106,7 +111,7 @@ def read_rows(source: RowSource, row_ids: np.ndarray) -> np.ndarray:
     return rows[places.reshape(-1)].reshape(len(row_ids), -1)
 
 
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
+def log_softmax(logits: np.ndarray) -> np.ndarray:
     """Over the last axis, in place."""
     logits -= logits.max(axis=-1, keepdims=True)
     logits -= np.log(np.exp(logits).sum(axis=-1, keepdims=True, dtype=np.float64)).astype(np.float32)

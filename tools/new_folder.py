@@ -1,4 +1,7 @@
-"""A folder that gets its name when it is finished: export, quantize and unpack write through it."""
+"""Folders and files that get their name when they are finished: whatever makes a model writes through them.
+
+While a process makes one nobody else can: it holds a lock on what lies beside under the name + ".partial".
+"""
 
 import json
 import os
@@ -6,6 +9,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from engram_local.errors import ModelFolderError
 from engram_local.sizes import format_size
@@ -53,6 +57,7 @@ def new_folder(out: str | Path, job: dict) -> Iterator[NewFolder]:
     refuse_existing(out)
     partial = Path(f"{out}.partial")
     with _held(partial):
+        refuse_existing(out)  # who held the lock until now may have finished
         folder = _open(partial, job)
         try:
             folder.save()
@@ -80,21 +85,52 @@ def _held(partial: Path) -> Iterator[None]:
     except OSError as error:
         raise ModelFolderError(_reason(error, partial)) from error
     try:
-        if fcntl:
+        if handle is not None:
             _lock(handle, partial)
         yield
     finally:
-        if fcntl:
+        if handle is not None:
             os.close(handle)
 
 
+@contextmanager
+def new_file(out: str | Path) -> Iterator[BinaryIO]:
+    """A file to write, which is there as `out` when the block ends well; otherwise nothing is left.
+
+    Raises ModelFolderError where `out` exists or another process is making it, or for what the system says about
+    writing.
+    """
+    out = Path(out)
+    refuse_existing(out)
+    partial = Path(f"{out}.partial")
+    try:
+        with open(partial, "ab") as file:  # not "wb": it may be somebody's who holds the lock
+            _lock(file.fileno(), partial)
+            try:
+                refuse_existing(out)  # who held the lock until now may have finished
+                file.truncate(0)
+                yield file
+                file.flush()
+                os.replace(partial, out)
+            except BaseException:
+                partial.unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        raise ModelFolderError(_reason(error, out)) from error
+
+
 def _lock(handle: int, partial: Path) -> None:
+    """Hold what `handle` is open on until it is closed; `partial` is its name."""
+    if not fcntl:
+        return
+    busy = f"{partial}: another process is writing there; let it finish, or choose another name"
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        found = os.fstat(handle)
+        if not partial.exists() or (found.st_dev, found.st_ino) != (partial.stat().st_dev, partial.stat().st_ino):
+            raise ModelFolderError(busy)  # another one finished between opening and locking
     except BlockingIOError as error:
-        raise ModelFolderError(
-            f"{partial}: another process is writing there; let it finish, or choose another name"
-        ) from error
+        raise ModelFolderError(busy) from error
     except OSError:  # this file system has no locks
         pass
 

@@ -9,17 +9,17 @@ present_engram_conv_{id} float32 [B, S, C], the convolution's inputs at these S 
 [B, S, streams, d] and engram_value_{id} [B, S, d], which tell how far the gate opened (empty without memory).
 """
 
-import re
+import mmap
 from collections.abc import Sequence
 from pathlib import Path
 from threading import RLock
-from typing import Any
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 import onnxruntime as ort
 
 from engram_local import graph_names
-from engram_local.backends.base import Output, Work, check_batch, check_rewind, gate_of
+from engram_local.backends.base import Logits, Output, Rows, Work, check_batch, check_rewind, gate_of
 from engram_local.backends.onnx_slots import Slots
 from engram_local.errors import BackendError, UsageError
 from engram_local.graph_names import ONNX_FILE
@@ -27,6 +27,14 @@ from engram_local.model_folder import ModelFolder
 
 MAX_CHUNK = 128  # small enough that reads of the next chunk hide behind this one, and no slower otherwise
 MAX_BINDINGS = 16  # batches of decoding that are kept bound; each holds logits and a mask
+
+
+class Conv(NamedTuple):
+    """A layer's convolution: its state is [n_state, channels]."""
+
+    layer_id: int
+    n_state: int
+    channels: int
 
 
 class OnnxBackend:
@@ -49,10 +57,13 @@ class OnnxBackend:
         self.layers = folder.engram.layers
         self.vocab_size = folder.vocab_size
         self.context_length = context_length
-        self.session: ort.InferenceSession | None = _open_session(self.path, threads, spinning, verbose)
+        self.session: Any = _open_session(self.path, threads, spinning, verbose)
         inputs, outputs, self.kv_names = self._check_graph()
-        self.conv_layers = [x for x in self.layers if x.conv]
-        self.channels = {x.layer_id: inputs[graph_names.past_conv(x.layer_id)].shape[2] for x in self.conv_layers}
+        self.convs = [
+            Conv(x.layer_id, x.conv.n_state, inputs[graph_names.past_conv(x.layer_id)].shape[2])
+            for x in self.layers
+            if x.conv
+        ]
         self.widths = {x.layer_id: outputs[graph_names.value(x.layer_id)].shape[2] for x in self.layers}
         shapes = {}
         for past, _ in self.kv_names:
@@ -76,22 +87,23 @@ class OnnxBackend:
         """See backends/base.py."""
         with self.lock:
             check_batch(self, self.path, batch, lambda context: context.slot is None)
-            for work in batch:
+            works = cast(Sequence[OwnWork], batch)
+            for work in works:
                 end = work.context.length + len(work.token_ids)
                 if end > work.context.room:
                     work.context.reserve(end)
-            if len(batch) == 1:
-                outputs = self._run(list(batch), batch[0].context.slot)
-                batch[0].context.length = batch[0].context.held
+            if len(works) == 1:
+                outputs = self._run([works[0]], works[0].context.slot)
+                works[0].context.length = works[0].context.held
                 return outputs
             by_work: dict[int, Output] = {}
-            for group in _groups(batch):
+            for group in _groups(works):
                 first = self.slots.gather([x.context for x in group])
                 group.sort(key=lambda x: x.context.slot)
                 by_work.update(zip(map(id, group), self._run(group, first), strict=True))
-            for work in batch:
+            for work in works:
                 work.context.length = work.context.held
-            return [by_work[id(x)] for x in batch]
+            return [by_work[id(x)] for x in works]
 
     def end_ids(self) -> list[int]:
         return []
@@ -102,7 +114,7 @@ class OnnxBackend:
                 context.close()
             self.session = None
 
-    def _run(self, works: list[Work], first: int) -> list[Output]:
+    def _run(self, works: list["OwnWork"], first: int) -> list[Output]:
         """One group of `_groups`; the contexts' slots are `first` and those behind it, in order."""
         steps = len(works[0].token_ids) == 1 and not any(x.gates for x in works)
         outputs = (self._steps if steps else self._chunks)(works, first)
@@ -110,7 +122,7 @@ class OnnxBackend:
             work.context.held = work.context.length + len(work.token_ids)
         return outputs
 
-    def _steps(self, works: list[Work], first: int) -> list[Output]:
+    def _steps(self, works: list["OwnWork"], first: int) -> list[Output]:
         """One token of each sequence."""
         step = self.slots.bindings.get((first, len(works))) or self.bind_steps(first, len(works))
         tokens, mask, enabled, logits = step.fixed  # the mask is as wide as the buffers: its ones say how much counts
@@ -134,7 +146,7 @@ class OnnxBackend:
             outputs.append(Output(None if work.logits == "none" else logits[i].copy()))
         return outputs
 
-    def _chunks(self, works: list[Work], first: int) -> list[Output]:
+    def _chunks(self, works: list["OwnWork"], first: int) -> list[Output]:
         """Any number of tokens, the same of each sequence; several of several sequences only at their beginning."""
         b, n = len(works), len(works[0].token_ids)
         begins = [x.context.length for x in works]
@@ -160,9 +172,8 @@ class OnnxBackend:
                 gates[i] = np.empty((b, n, layer.streams, width), np.float32), np.empty((b, n, width), np.float32)
                 for name, array in zip((graph_names.gated(i), graph_names.value(i)), gates[i], strict=True):
                     chunk.bind(name, array, output=True)
-        for k, layer in enumerate(self.conv_layers):
-            i, n_state = layer.layer_id, layer.conv.n_state
-            past, present = (np.zeros((b, x, self.channels[i]), np.float32) for x in (n_state, n))
+        for k, (i, n_state, channels) in enumerate(self.convs):
+            past, present = (np.zeros((b, x, channels), np.float32) for x in (n_state, n))
             for of_work, work, begin in zip(past, works, begins, strict=True):
                 if work.context.memory:
                     of_work[:] = work.context.conv[k][begin : begin + n_state]
@@ -172,8 +183,8 @@ class OnnxBackend:
         chunk.run(self)
         outputs = []
         for i, (work, begin) in enumerate(zip(works, begins, strict=True)):
-            for buffer, present, layer in zip(work.context.conv, presents, self.conv_layers, strict=False):
-                buffer[layer.conv.n_state + begin :][:n] = present[i]
+            for buffer, present, conv in zip(work.context.conv, presents, self.convs, strict=False):
+                buffer[conv.n_state + begin :][:n] = present[i]
             of_work = {"all": logits[i], "last": logits[i, -1:], "none": None}[work.logits]
             opened = {x: gate_of(*(y[i] for y in of_layer)) for x, of_layer in gates.items() if work.context.memory}
             outputs.append(Output(of_work, opened if work.gates else None))
@@ -201,9 +212,8 @@ class OnnxBackend:
             rows = np.zeros((count, 1, layer.row_width), np.float32)
             step.bind(graph_names.rows(layer.layer_id), rows)
             step.rows.append((layer.layer_id, rows))
-        for layer in self.conv_layers:
-            i = layer.layer_id
-            past, present = (np.zeros((count, x, self.channels[i]), np.float32) for x in (layer.conv.n_state, 1))
+        for i, n_state, channels in self.convs:
+            past, present = (np.zeros((count, x, channels), np.float32) for x in (n_state, 1))
             step.bind(graph_names.past_conv(i), past)
             step.bind(graph_names.present_conv(i), present, output=True)
             step.past.append(past)
@@ -221,20 +231,21 @@ class OnnxBackend:
         inputs and outputs by name and the (past, present) names of keys and values."""
         found_inputs = {x.name: x for x in self.session.get_inputs()}
         found_outputs = {x.name: x for x in self.session.get_outputs()}
-        blocks = [int(x[1]) for name in found_inputs if (x := re.fullmatch(graph_names.past_kv(r"(\d+)", "key"), name))]
         kv_names = [
             (graph_names.past_kv(i, part), graph_names.present_kv(i, part))
-            for i in range(max(blocks, default=-1) + 1)
+            for i in range(graph_names.count_blocks(found_inputs))
             for part in ("key", "value")
         ]
         floating = "tensor(float)"
-        inputs = {
+        inputs: dict[str, tuple[str, tuple[int | None, ...]]] = {
             graph_names.INPUT_IDS: ("tensor(int64)", (None, None)),
             graph_names.ATTENTION_MASK: ("tensor(int64)", (None, None)),
             graph_names.LOGITS_ROWS: ("tensor(int64)", (None,)),
             graph_names.ENABLED: ("tensor(bool)", (None,)),
         }
-        outputs = {graph_names.LOGITS: (floating, (None, None, self.vocab_size))}
+        outputs: dict[str, tuple[str, tuple[int | None, ...]]] = {
+            graph_names.LOGITS: (floating, (None, None, self.vocab_size))
+        }
         for past, present in kv_names:
             inputs[past] = outputs[present] = (floating, (None, None, None, None))
         for layer in self.layers:
@@ -283,21 +294,19 @@ class OnnxContext:
         self.memory = memory
         self.length = self.held = 0  # tokens evaluated; tokens that lie in the slot
         self.room = 0  # tokens that there is memory for
-        self.slot: int | None = None  # None when closed
+        self.slot: Any = None  # its number; None when closed
         self.conv: list[np.ndarray] = []  # one a layer with a convolution: [n_state + capacity, C], zeros in front
         if memory:
-            self.conv = [
-                np.zeros((x.conv.n_state, backend.channels[x.layer_id]), np.float32) for x in backend.conv_layers
-            ]
+            self.conv = [np.zeros((x.n_state, x.channels), np.float32) for x in backend.convs]
         backend.slots.take(self)
 
     def reserve(self, n_tokens: int) -> None:
         """Make room for `n_tokens`."""
         slots = self.backend.slots
         slots.reserve(n_tokens)
-        for i, (old, layer) in enumerate(zip(self.conv, self.backend.conv_layers, strict=False)):
-            kept = layer.conv.n_state + self.length
-            self.conv[i] = np.zeros((layer.conv.n_state + slots.capacity, old.shape[1]), np.float32)
+        for i, (old, conv) in enumerate(zip(self.conv, self.backend.convs, strict=False)):
+            kept = conv.n_state + self.length
+            self.conv[i] = np.zeros((conv.n_state + slots.capacity, conv.channels), np.float32)
             self.conv[i][:kept] = old[:kept]
         self.room = slots.capacity
 
@@ -314,10 +323,20 @@ class OnnxContext:
                 self.conv = []
 
 
-def _groups(batch: Sequence[Work]) -> list[list[Work]]:
+class OwnWork(Protocol):
+    """A Work whose context is one of this backend's."""
+
+    context: OnnxContext
+    token_ids: np.ndarray
+    rows: Rows | None
+    logits: Logits
+    gates: bool
+
+
+def _groups(batch: Sequence[OwnWork]) -> list[list[OwnWork]]:
     """What runs together. GroupQueryAttention takes several sequences with one token each, however many they have, or
     with equally many at their beginning."""
-    groups: dict[Any, list[Work]] = {}
+    groups: dict[Any, list[OwnWork]] = {}
     for work in batch:
         n = len(work.token_ids)
         groups.setdefault(n if n == 1 or work.context.length == 0 else id(work), []).append(work)
@@ -356,10 +375,25 @@ def _open_session(path: Path, threads: int, spinning: bool, verbose: bool) -> or
     options.enable_mem_pattern = False  # plans are kept per input shape, and the mask's shape is new at every token
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
     try:
-        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        content = _lend_linked_data(options, path.with_name(graph_names.ONNX_DATA_FILE))
+        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session.linked_data = content  # which it reads as long as it lives
+        return session
     except Exception as error:  # ONNX Runtime's own exceptions share no base but this
         raise BackendError(f"{path}: ONNX Runtime {ort.__version__} cannot load it: {_first_line(error)}") from error
 
 
+def _lend_linked_data(options: ort.SessionOptions, data: Path) -> mmap.mmap | None:
+    """ONNX Runtime refuses weights behind a link, which is right for a path that a graph names. A link that lies in the
+    folder is the user's own (symbolic in a Hugging Face cache, hard where uv or pipx installs from theirs): its file is
+    handed over under the link's name."""
+    if not data.is_symlink() and (not data.is_file() or data.stat().st_nlink == 1):
+        return None
+    with open(data, "rb") as file:
+        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    options.add_external_initializers_from_files_in_memory([data.name], [content], [len(content)])
+    return content
+
+
 def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+    return " ".join(str(error).split())

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from engram_local.commands.chat_commands import Quit, ask, is_command, message_of, obey
 from engram_local.commands.chat_plain import run_plain
-from engram_local.commands.terminal import clean
 from engram_local.conversation import Conversation, Steps
 from engram_local.errors import EngramError
+from engram_local.foreign_text import clean
 
 if TYPE_CHECKING:
     from prompt_toolkit.history import History

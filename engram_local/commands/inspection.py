@@ -5,10 +5,11 @@ Loads no weights and maps no table.
 
 from pathlib import Path
 
-from engram_local.commands.terminal import cleaned, show, show_json
+from engram_local.commands.terminal import show, show_json
 from engram_local.config import LayerConfig
 from engram_local.end_tokens import end_tokens
 from engram_local.errors import EngramError
+from engram_local.foreign_text import cleaned
 from engram_local.graph_names import GGUF_FILE
 from engram_local.hashing import NgramHasher
 from engram_local.model_folder import POCKET, ModelFolder

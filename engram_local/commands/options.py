@@ -51,7 +51,8 @@ Encoding = Annotated[
 Calibrate = Annotated[
     str | None,
     typer.Option(
-        help="Measure on this text what the tables' encoding costs: KL divergence of the next token, perplexity.",
+        help="Measure on this text (its first 65,536 tokens) what the tables' encoding costs: KL divergence of the "
+        "next token, perplexity.",
         metavar="TEXTFILE",
     ),
 ]

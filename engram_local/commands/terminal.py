@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from engram_local.errors import EngramError
+from engram_local.foreign_text import SURROGATES, clean
 from engram_local.progress import Progress
 
-_CONTROLS: dict[int, str] = {i: "" for i in (*range(32), *range(127, 160)) if chr(i) not in "\n\t"}
 _ESCAPED = {i: f"\\u{i:04x}" for i in range(127, 160)}  # in JSON, where json.dumps leaves them
-_SURROGATES = {i: "\ufffd" for i in range(0xD800, 0xE000)}  # bytes of argv or of a file's name that were no UTF-8
 
 
 def open_streams() -> None:
@@ -45,32 +44,17 @@ def _is_open(fd: int) -> bool:
     return True
 
 
-def clean(text: str) -> str:
-    """`text` without control characters but line feed and tab; what is no Unicode becomes U+FFFD.
-    Example: clean("a\\x1b[2Jb") -> "a[2Jb"."""
-    return text.translate(_CONTROLS | _SURROGATES)
-
-
-def cleaned(value: Any) -> Any:
-    """The same for every string inside lists and dicts."""
-    if isinstance(value, dict):
-        return {cleaned(k): cleaned(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [cleaned(x) for x in value]
-    return clean(value) if isinstance(value, str) else value
-
-
 def typed(text: str) -> str:
     """A text of the command line as UTF-8 says it, whatever the locale; bytes that are none become U+FFFD."""
     try:
         return os.fsencode(text).decode("utf-8", "replace")
     except UnicodeEncodeError:  # was not made by the locale
-        return text.translate(_SURROGATES)
+        return text.translate(SURROGATES)
 
 
 def show(text: str = "", end: str = "\n") -> None:
     """What a command prints: on stdout, at once."""
-    text = clean(text) if sys.stdout.isatty() else text.translate(_SURROGATES)
+    text = clean(text) if sys.stdout.isatty() else text.translate(SURROGATES)
     print(text, end=end, flush=True)
 
 

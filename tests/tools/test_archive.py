@@ -257,3 +257,66 @@ def test_a_flipped_bit_anywhere(packed, tmp_path):
             assert files_of(tmp_path / "out") == files_of(tmp_path / "good")
             shutil.rmtree(tmp_path / "out")
     assert n_refused > 140
+
+
+@pytest.mark.parametrize("cut", range(1, 9))
+def test_an_archive_that_was_cut_at_its_very_end(packed, tmp_path, cut):
+    """Of the frame's end only the checksum is lacking, and all files are there: the frame is not whole all the same."""
+    (tmp_path / "cut").write_bytes(packed.read_bytes()[:-cut])
+    with pytest.raises(ModelFolderError, match="cut: ends too early"):
+        unpack(str(tmp_path / "cut"), tmp_path / "out")
+    assert [x.name for x in tmp_path.iterdir()] == ["cut"]
+
+
+@pytest.mark.parametrize("behind", [b"x", bytes(10_000), zstandard.compress(b""), zstandard.compress(bytes(1024))])
+def test_an_archive_with_something_behind_it(packed, tmp_path, behind):
+    """Junk, zeros, another frame."""
+    (tmp_path / "long").write_bytes(packed.read_bytes() + behind)
+    with pytest.raises(ModelFolderError, match="long: holds something behind its end"):
+        unpack(str(tmp_path / "long"), tmp_path / "out")
+    assert [x.name for x in tmp_path.iterdir()] == ["long"]
+
+
+@pytest.mark.parametrize("command", ["pack", "unpack"])
+def test_two_that_write_one_output(tiny_path, packed, tmp_path, command, monkeypatch):
+    """The second is told so at once, whatever moment of the first it comes at; the first goes on undisturbed."""
+    run, source = (pack, tiny_path) if command == "pack" else (unpack, packed)
+    refused = []
+
+    def meanwhile(*_):
+        with pytest.raises(ModelFolderError) as error:
+            run(str(source), str(tmp_path / "out"))
+        refused.append(str(error.value))
+
+    run(str(source), str(tmp_path / "out"), meanwhile)
+    assert len(refused) >= 5 and set(refused) == {
+        f"{tmp_path / 'out'}.partial: another process is writing there; let it finish, or choose another name"
+    }
+    assert [x.name for x in tmp_path.iterdir()] == ["out"]
+    if command == "pack":
+        assert (tmp_path / "out").read_bytes() == packed.read_bytes()
+    else:
+        assert files_of(tmp_path / "out") == files_of(tiny_path)
+
+
+def test_many_processes_pack_to_one_file(tiny_path, packed, tmp_path):
+    """One makes it; the others hear that it is being made, or that it is there."""
+    command = [sys.executable, "-m", "engram_local.cli", "pack", tiny_path, tmp_path / "out"]
+    runs = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) for _ in range(6)]
+    said = [(run.communicate(timeout=120)[1], run.returncode) for run in runs]
+    assert [code for _, code in said].count(0) == 1
+    for text, code in said:
+        assert code == 0 or "another process is writing there" in text or "exists already" in text, text
+    assert (tmp_path / "out").read_bytes() == packed.read_bytes()
+    assert [x.name for x in tmp_path.iterdir()] == ["out"]
+
+
+def test_no_archive_goes_to_a_terminal(tiny_path):
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "engram_local.cli", "pack", tiny_path, "-"]
+    done = subprocess.run(command, stdout=theirs, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert_one_line(done, done.returncode, "an archive is no text for a terminal; give a file, or pipe it on")
+    assert done.returncode in (1, 2)
+    os.close(theirs)
+    os.close(ours)

@@ -1,6 +1,7 @@
 """engram-local quantize: the rows' bytes, what is reported of them, and what an interruption or a bad folder leaves."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -18,7 +19,7 @@ from engram_local.tables import encodings
 from engram_local.tables import file as table_file
 from engram_local.tables.links import write_link
 from engram_local.tables.table import Table
-from engram_local.tools.calibration import WINDOW, calibrate, read_tokens
+from engram_local.tools.calibration import MAX_TEXT_BYTES, MAX_TOKENS, WINDOW, calibrate, read_tokens
 from engram_local.tools.quantize import TableRows, quantize_model
 from engram_local.verification import verify
 
@@ -229,6 +230,22 @@ def test_calibration_knows_equal_rows(tiny_path, tmp_path):
     int8 = quantize_model(tiny_path, tmp_path / "int8", "int8", calibrate=tmp_path / "text.txt")["calibration"]
     int4 = quantize_model(tiny_path, tmp_path / "int4", "int4", calibrate=tmp_path / "text.txt")["calibration"]
     assert 0 < int8["mean_kl"] < int4["mean_kl"]
+
+
+def test_of_a_text_of_any_size_the_beginning_is_read(tiny_path, tmp_path):
+    """A terabyte with a hole; a character that the bound cuts; one that is no UTF-8 beyond it and before it."""
+    text = write_text(tmp_path / "text.txt", MAX_TEXT_BYTES)
+    tokens = read_tokens(tiny_path, text)
+    assert len(tokens) == MAX_TOKENS
+    os.truncate(text, 1 << 40)
+    assert np.array_equal(read_tokens(tiny_path, text), tokens)
+    word = "w1 " * (MAX_TEXT_BYTES // 3) + "ẃ1 w2"
+    assert len(word.encode()) > MAX_TEXT_BYTES > len(word.encode()) - 7
+    text.write_bytes(word.encode() + b"\xff")
+    assert len(read_tokens(tiny_path, text)) == MAX_TOKENS
+    text.write_bytes(b"w1 \xff" + word.encode())
+    with pytest.raises(EngramError, match=r"is not UTF-8 text \(byte 3\)"):
+        read_tokens(tiny_path, text)
 
 
 def test_the_header_is_a_table_files(tiny_path, tmp_path):

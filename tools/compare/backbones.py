@@ -78,11 +78,11 @@ def compare(
         for i in range(-1, rounds):
             tokens = np.random.default_rng(i + 1).integers(0, folder.vocab_size, n_prompt + n_decode)
             for contender in contenders:
-                _measure(contender, tokens[:n_prompt], tokens[n_prompt:], record=i >= 0)
+                measure(contender, tokens[:n_prompt], tokens[n_prompt:], record=i >= 0)
         return contenders, left_out
 
 
-def _measure(contender: Contender, prompt: np.ndarray, answer: np.ndarray, record: bool) -> None:
+def measure(contender: Contender, prompt: np.ndarray, answer: np.ndarray, record: bool) -> None:
     time.sleep(PAUSE_S)
     start = time.perf_counter()
     contender.prefill(prompt)

@@ -17,7 +17,7 @@ def real_text() -> tuple[np.ndarray, str]:
 
     from engram_local.model_folder import POCKET
 
-    texts = list(pydoc_data.topics.topics.values())
+    texts = documentation()
     library = Path(sysconfig.get_path("stdlib"))
     for path in sorted(library.rglob("*.py")):
         if not {"site-packages", "test", "tests", "pydoc_data"} & set(path.parts):
@@ -27,6 +27,11 @@ def real_text() -> tuple[np.ndarray, str]:
     ids = np.concatenate([np.array(encoding.ids, np.int64) for encoding in tokenizer.encode_batch(texts)])
     n_characters = sum(map(len, texts))
     return ids, f"Python's documentation ({n_characters / 1e6:.1f} M characters) by the pocket model's tokenizer"
+
+
+def documentation() -> list[str]:
+    """pydoc's topics."""
+    return list(pydoc_data.topics.topics.values())
 
 
 def _docstrings(path: Path) -> list[str]:

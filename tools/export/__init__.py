@@ -92,7 +92,7 @@ def export_model(
     ) as folder:
         if link:
             view, info["tables"] = link_tables(view, folder.path)
-        write_backbones(view, model, folder.path, backbones, weights, progress)
+        write_backbones(view, model, folder.path, backbones, weights, progress, tokens)
         model = None  # its memory is the tables' now
         if not link:
             info["tables"] = write_tables(view, folder, progress)
@@ -170,9 +170,15 @@ def _load_model(view: CheckpointView, backbones: tuple[str, ...]):
 
 
 def write_backbones(
-    view: CheckpointView, model, folder: Path, backbones: tuple[str, ...], weights: str, progress: Progress | None
+    view: CheckpointView,
+    model,
+    folder: Path,
+    backbones: tuple[str, ...],
+    weights: str,
+    progress: Progress | None,
+    tokens: np.ndarray | None = None,
 ) -> None:
-    """Write engram_layer_{id}.onnx, and the backbones asked for."""
+    """Write engram_layer_{id}.onnx, and the backbones asked for; `tokens` int64 [n]: a text that int4 is rounded for."""
     from engram_local.tools.export.layer import WEIGHT_BITS, save_layer
 
     def say(what: str) -> None:
@@ -186,7 +192,7 @@ def write_backbones(
         from engram_local.tools.export.onnx import write_backbone_onnx
 
         say("backbone.onnx")
-        write_backbone_onnx(view, model, folder, weights)
+        write_backbone_onnx(view, model, folder, weights, tokens)
     if "gguf" in backbones:
         from engram_local.tools.export.gguf import write_backbone_gguf
 

@@ -10,6 +10,7 @@ import copy
 import io
 from pathlib import Path
 
+import numpy as np
 import onnx_ir as ir
 import torch
 
@@ -17,13 +18,14 @@ from engram_local import graph_names
 from engram_local.config import LayerConfig
 from engram_local.errors import CheckpointError
 from engram_local.tools.checkpoints.view import LayerWeights
-from engram_local.tools.export.families import FAMILIES, WINDOWED, GemmaModel, Model
+from engram_local.tools.export.families import FAMILIES, WINDOWED, GemmaModel
 from engram_local.tools.export.inject import Switch, layer_node
+from engram_local.tools.export.inputs import InputMoments, MomentsByName
 from engram_local.tools.export.layer import WEIGHT_BITS, LayerGraph, branch, layer_inputs
 from engram_local.tools.export.nbits import quantize_graph
 
 
-class EngramBuilder(Model):
+class EngramBuilder(MomentsByName):
     """Mixed in before a family's builder class."""
 
     engram: dict[int, tuple[LayerConfig, LayerWeights]]
@@ -74,9 +76,12 @@ class EngramBuilder(Model):
         layer = LayerGraph(config, weights, self.engram_bits)
         values = layer.build(hidden, rows, past)
         out = self.make_value(f"/model/layers.{layer_id}/engram/hidden", ir.DataType.FLOAT, shape)
-        node = layer_node(config, branch(layer.tape, [], ""), values, hidden, out, self.hidden_size, self._switch)
-        self.model.graph.append(node)
-        self.model.graph.outputs.extend(node.outputs[1:])
+        graph = self.model.graph
+        node = layer_node(
+            config, branch(layer.tape, [], ""), values, hidden, out, self.hidden_size, self._switch, graph
+        )
+        graph.append(node)
+        graph.outputs.extend(node.outputs[1:])
         # Block k starts a residual stream of its own, as the first block does.
         self.layernorm_attrs.update(root_input=out.name, skip_input=out.name, first_layernorm=True)
 
@@ -128,10 +133,12 @@ def build(
     engram: dict[int, tuple[LayerConfig, LayerWeights]],
     weights: str,
     scratch: Path,
+    tokens: np.ndarray | None = None,
 ) -> ir.Model:
     """The backbone of `model` (a transformers causal LM) as an ONNX graph with its Engram layers inside.
 
-    `weights` is float32, float16 (built as float32), int8 or int4; `scratch` is a folder the builder may write to.
+    `weights` is float32, float16 (built as float32), int8 or int4; `scratch` is a folder the builder may write to;
+    `tokens` int64 [n] is a text that int4 is rounded for, by default one that the model writes.
     """
     bits = WEIGHT_BITS[weights]
     config = copy.deepcopy(model.config)
@@ -143,12 +150,14 @@ def build(
         "hf_token": None,
         "windowed_kv_cache": False,
         "shared_embeddings": bool(config.tie_word_embeddings),
+        "fuse_mlp_gate_up": True,
         "moe_quant_type": "none" if bits >= 16 else f"int{bits}",
     }
+    inputs = InputMoments(model, tokens) if bits == 4 else None
     cls = type(
         f"Engram{family.__name__}",
         (EngramBuilder, family),
-        {"engram": engram, "engram_bits": bits, "torch_model": model},
+        {"engram": engram, "engram_bits": bits, "torch_model": model, "inputs": inputs},
     )
     for weight in model.parameters():
         if weight.ndim == 1:  # Gemma's norms get 1 added, which bfloat16 would round
@@ -164,7 +173,7 @@ def build(
             "use --backend gguf, or another base model"
         ) from e
     if bits < 16:
-        quantize_graph(built.model.graph, bits, keep=built.kept_matmuls)
+        quantize_graph(built.model.graph, bits, built.kept_matmuls, built.moments)
     logits = next(x for x in built.model.graph.outputs if x.name == graph_names.LOGITS)
     logits.shape = ir.Shape(["batch_size", graph_names.LOGITS_ROWS, built.vocab_size])
     built.model.graph.sort()

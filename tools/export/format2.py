@@ -78,7 +78,7 @@ def add_switches(graph: ir.Graph, layers: tuple[LayerConfig, ...]) -> None:
         on.outputs.clear()
         values = LayerValues(out, conv[0] if conv else None, *_gated(on))
         hidden = out.producer().inputs[0]  # the branch ends with Add(hidden, y)
-        new = layer_node(layer, on, values, hidden, _copy(old.outputs[0]), _width(on), switch)
+        new = layer_node(layer, on, values, hidden, _copy(old.outputs[0]), _width(on), switch, graph)
         graph.insert_before(old, new)
         for before, after in zip(old.outputs, new.outputs, strict=False):
             before.replace_all_uses_with(after, replace_graph_outputs=True)

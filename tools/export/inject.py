@@ -32,12 +32,14 @@ def layer_node(
     out: ir.Value,
     d: int,
     switch: Switch,
+    graph: ir.Graph,
 ) -> ir.Node:
     """An If around the layer whose nodes are `on`. Its outputs are LayerValues' fields that are there, in order; the
     first is `out`, the others are the graph's too.
 
     A batch without memory runs none of it; in a mixed one the sequences without memory keep their residual.
-    `hidden` [B, S, W] is the residual that enters, d its width in one stream.
+    `hidden` [B, S, W] is the residual that enters, d its width in one stream. The weights become those of `graph`: ONNX
+    Runtime takes external data from elsewhere (backends/onnx.py) for a graph's own tensors alone.
     """
     prefix = f"engram.{config.layer_id}"
     mixed = ir.tape.Tape(on).op("Where", [switch.mask, values.hidden, hidden], name=f"{prefix}.Where")
@@ -69,6 +71,10 @@ def layer_node(
         "then_branch": on,
         "else_branch": branch(off, other, f"engram_{config.layer_id}_off"),
     }
+    for inner in branches.values():
+        for value in list(inner.initializers.values()):
+            del inner.initializers[value.name]
+            graph.register_initializer(value)
     outputs = [out]
     if config.conv is not None:
         outputs.append(name_output(ir.Value(), graph_names.present_conv(config.layer_id), config.streams * d))

@@ -1,57 +1,57 @@
-"""Block quantization as ONNX Runtime's MatMulNBits and GatherBlockQuantized have it: symmetric, 32 values a scale."""
+"""Puts ONNX Runtime's block-quantized operators, MatMulNBits and GatherBlockQuantized, in the place of float ones."""
+
+import re
+from collections.abc import Callable
 
 import numpy as np
 import onnx_ir as ir
 
-BLOCK = 32
+from engram_local.tools.export.bits import block_size, matrix_bits
+from engram_local.tools.export.rounding import Blocks, round_symmetric, round_to_inputs
+
+BLOCK = 32  # values that share a scale, where nothing else is said
 
 
 def quantize_blocks(weight: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
-    """float32 [N, K] -> codes uint8 [N, ceil(K / 32), 32 * bits / 8] and scales float32 [N, ceil(K / 32)].
-
-    A value is (code - 2**(bits - 1)) * scale; of a 4-bit pair the first value is the low nibble. The scale is signed:
-    the value of largest magnitude in a block takes the code 0, whose range reaches one step further.
-    """
-    n, k = weight.shape
-    zero = 1 << (bits - 1)
-    padded = np.zeros((n, -(-k // BLOCK) * BLOCK), np.float32)
-    padded[:, :k] = weight
-    blocks = padded.reshape(n, -1, BLOCK)
-    extreme = np.take_along_axis(blocks, np.abs(blocks).argmax(-1, keepdims=True), -1)
-    scales = extreme / -zero
-    codes = np.rint(blocks / np.where(scales == 0, 1, scales)) + zero
-    codes = np.clip(codes, 0, 2 * zero - 1).astype(np.uint8)
-    if bits == 4:
-        codes = codes[..., 0::2] | codes[..., 1::2] << 4
-    return codes, scales[..., 0]
+    """float32 [N, K] -> codes uint8 [N, ceil(K / 32), 32 * bits / 8] and scales float32 [N, ceil(K / 32)]."""
+    blocks = round_symmetric(weight, bits, BLOCK)
+    return blocks.packed_codes(), blocks.scales
 
 
 def dequantize_blocks(codes: np.ndarray, scales: np.ndarray, bits: int, k: int) -> np.ndarray:
     """The inverse of quantize_blocks: float32 [N, k]."""
     if bits == 4:
         codes = np.stack([codes & 15, codes >> 4], -1).reshape(*codes.shape[:2], BLOCK)
-    values = (codes.astype(np.float32) - (1 << (bits - 1))) * scales[..., None]
-    return values.reshape(len(codes), -1)[:, :k]
+    return Blocks(bits, BLOCK, k, codes, scales, None).values()
 
 
-def quantize_graph(graph: ir.Graph, bits: int, keep: set[str]) -> None:
+def quantize_graph(
+    graph: ir.Graph, bits: int, keep: set[str], moments: Callable[[str], list[np.ndarray] | None] = lambda name: None
+) -> None:
     """Turn the MatMuls with constant weights into MatMulNBits and the embedding into GatherBlockQuantized, in place.
 
-    The head and the embedding take 8 bits even where the rest takes 4, for they bear fewer badly; where they are tied
-    they share one tensor. `keep` names MatMuls to leave alone (a router's few weights decide which experts run).
+    Which matrix takes 8 bits even where the rest takes 4 is bits.py's to say; a tied head and embedding share one
+    tensor. `keep` names MatMuls to leave alone (a router's few weights decide which experts run); `moments` gives the
+    inputs' moments of the MatMul of a name, as round_to_inputs takes them, or None.
     """
     head = None
+    n_layers = 1 + max(int(x) for node in graph for x in re.findall(r"^/model/layers\.(\d+)/", node.name or ""))
     for node in list(graph):
         if node.op_type != "MatMul" or node.name in keep or node.inputs[1].const_value is None:
             continue
-        is_head = node.name == "/lm_head/MatMul"
         weight = node.inputs[1]
-        codes, scales = _blocks(graph, weight.name, weight.const_value.numpy().T, 8 if is_head else bits)
-        if is_head:
-            head = weight, codes, scales
-        k, n = weight.shape
-        attributes = {"bits": 8 if is_head else bits, "block_size": BLOCK, "N": n, "K": k, "accuracy_level": 4}
-        _replace(graph, node, "MatMulNBits", [node.inputs[0], codes, scales], attributes)
+        values = weight.const_value.numpy().T
+        n, k = values.shape
+        wanted, block = matrix_bits(node.name, bits, n_layers), block_size(k)
+        if wanted == 8:
+            blocks = round_symmetric(values, 8, block)
+        else:
+            blocks = round_to_inputs(values, 4, block, moments(node.name))
+        tensors = _tensors(graph, weight.name, blocks)
+        if node.name == "/lm_head/MatMul":
+            head = weight, blocks, tensors
+        attributes = {"bits": wanted, "block_size": block, "N": n, "K": k, "accuracy_level": 4}
+        _replace(graph, node, "MatMulNBits", [node.inputs[0], *tensors], attributes)
     _quantize_embedding(graph, head)
     for name in [v.name for v in graph.initializers.values() if not v.uses()]:
         del graph.initializers[name]
@@ -61,15 +61,17 @@ def _quantize_embedding(graph: ir.Graph, head: tuple) -> None:
     gather = next(n for n in graph if n.name == "/model/embed_tokens/Gather")
     source = gather.inputs[0].producer()
     if source is not None and source.inputs[0] is head[0]:  # Gather(Transpose(head)): tied
-        _, codes, scales = head
+        _, blocks, (codes, scales) = head
     else:
         weight = gather.inputs[0]
-        codes, scales = _blocks(graph, weight.name, weight.const_value.numpy(), 8)
+        values = weight.const_value.numpy()
+        blocks = round_symmetric(values, 8, block_size(values.shape[1]))
+        codes, scales = _tensors(graph, weight.name, blocks)
     n, width = codes.shape[0], codes.shape[1] * codes.shape[2]
     flat = ir.node("Reshape", [codes, _initializer(graph, "embed.shape", np.array([n, width], np.int64))])
     flat.outputs[0].name = flat.name = "/model/embed_tokens/Reshape"
     graph.insert_before(gather, flat)
-    attributes = {"bits": 8, "block_size": BLOCK, "gather_axis": 0, "quantize_axis": 1}
+    attributes = {"bits": 8, "block_size": blocks.block, "gather_axis": 0, "quantize_axis": 1}
     inputs = [flat.outputs[0], gather.inputs[1], scales]
     d = gather.outputs[0].shape[-1]
     new = _replace(graph, gather, "GatherBlockQuantized", inputs, attributes)
@@ -85,9 +87,10 @@ def _quantize_embedding(graph: ir.Graph, head: tuple) -> None:
             user.replace_input_with(i, cut.outputs[0])
 
 
-def _blocks(graph: ir.Graph, name: str, weight: np.ndarray, bits: int) -> tuple[ir.Value, ir.Value]:
-    codes, scales = quantize_blocks(weight, bits)
-    return _initializer(graph, f"{name}.codes", codes), _initializer(graph, f"{name}.scales", scales)
+def _tensors(graph: ir.Graph, name: str, blocks: Blocks) -> list[ir.Value]:
+    """What MatMulNBits reads of a weight: codes, scales and, where there are any, zero points."""
+    arrays = {"codes": blocks.packed_codes(), "scales": blocks.scales, "zero_points": blocks.packed_zero_points()}
+    return [_initializer(graph, f"{name}.{what}", x) for what, x in arrays.items() if x is not None]
 
 
 def _initializer(graph: ir.Graph, name: str, array: np.ndarray) -> ir.Value:

@@ -13,10 +13,14 @@ from engram_local.tools.export.layer import WEIGHT_BITS, save_layer
 INLINE_BYTES = 1024  # smaller constants stay inside the .onnx file, where shape inference can read them
 
 
-def write_backbone_onnx(view: CheckpointView, model: torch.nn.Module, folder: Path, weights: str) -> None:
-    """Write backbone.onnx and backbone.onnx.data into `folder`; `weights` is float32, float16, int8 or int4."""
+def write_backbone_onnx(
+    view: CheckpointView, model: torch.nn.Module, folder: Path, weights: str, tokens: np.ndarray | None = None
+) -> None:
+    """Write backbone.onnx and backbone.onnx.data into `folder`; `weights` is float32, float16, int8 or int4; `tokens`
+    int64 [n] is a text that int4 is rounded for.
+    """
     engram = {layer.layer_id: (layer, view.layers[layer.layer_id]) for layer in view.engram.layers}
-    graph = build(model, engram, weights, folder)
+    graph = build(model, engram, weights, folder, tokens)
     if weights == "float16":
         store_as_float16(graph.graph)
     ir.save(graph, folder / "backbone.onnx", external_data="backbone.onnx.data", size_threshold_bytes=INLINE_BYTES)
@@ -37,9 +41,11 @@ def store_as_float16(graph: ir.Graph) -> None:
     for value in list(graph.initializers.values()):
         if value.dtype != ir.DataType.FLOAT or len(value.shape) < 2 or value.const_value.size < INLINE_BYTES:
             continue
+        if value.name.endswith(("cos_cache", "sin_cache")) or value.name.startswith("engram."):
+            continue
         with np.errstate(over="ignore"):
             array = value.const_value.numpy().astype(np.float16)
-        if value.name.endswith(("cos_cache", "sin_cache")) or not np.isfinite(array).all():
+        if not np.isfinite(array).all():
             continue
         uses = list(value.uses())
         half = ir.tensor(array, name=f"{value.name}.float16")
