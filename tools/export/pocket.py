@@ -16,7 +16,7 @@ LIMIT_BYTES = 25 << 20
 
 
 def make_pocket(checkpoint, out=None) -> Path:
-    """Replace `out` (by default the package's own pocket folder) by an export of `checkpoint` with int4 rows and int8 weights.
+    """Replace `out` (by default the package's own pocket folder) by an export of `checkpoint`, rows int4, weights int8.
 
     It holds both backbones, or backbone.onnx alone where backbone.gguf would make it larger than the package takes; a
     line on stderr says so. A notice that lies in `out` stays there unless the checkpoint brings its own.

@@ -8,8 +8,8 @@ pytest.importorskip("onnxruntime_genai")
 import torch
 import transformers
 
-from engram_local.tools.export import inputs  # noqa: E402
-from engram_local.tools.export.inputs import InputMoments, write_text  # noqa: E402
+from engram_local.tools.export import inputs
+from engram_local.tools.export.inputs import InputMoments, write_text
 
 
 @pytest.fixture
