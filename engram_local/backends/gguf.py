@@ -102,6 +102,12 @@ class GgufBackend:
         hidden_size = lib.llama_model_n_embd(model)
         self.context_length = min(context_length, lib.llama_model_n_ctx_train(model))
         self.max_chunk = min(MAX_CHUNK, self.context_length)
+        # llama.cpp chooses longrope's frequencies by the capacity: it may not pass the original length under keys that
+        # were turned by the others.
+        scaling = f"{self.architecture}.rope.scaling"
+        original = int(metadata(model, f"{scaling}.original_context_length") or 0)
+        is_longrope = metadata(model, f"{scaling}.type") == "longrope" and self.context_length > original
+        self._least_capacity = original + 1 if is_longrope else 1
         # A state that sums up all tokens before it cannot be cut.
         self._is_recurrent = lib.llama_model_is_recurrent(model) or lib.llama_model_is_hybrid(model)
         n_blocks = lib.llama_model_n_layer(model)
@@ -207,8 +213,8 @@ class GgufBackend:
             sequence = work.context._sequence
             pool, needed = sequence.pool, sequence.length + len(work.token_ids)
             if needed > pool.llama.capacity:
-                capacity = min(max(needed, 2 * pool.llama.capacity, FIRST_CAPACITY), self.context_length)
-                pool.llama.reserve(capacity, [i for i, x in pool.sequences.items() if x.length])
+                capacity = max(needed, 2 * pool.llama.capacity, FIRST_CAPACITY, self._least_capacity)
+                pool.llama.reserve(min(capacity, self.context_length), [i for i, x in pool.sequences.items() if x.length])
 
     def _close_up(self, steps: list["_Step"]) -> None:
         """Where the same sequences step together again and others lie between them, move them together: only
