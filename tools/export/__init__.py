@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
@@ -31,14 +32,14 @@ BACKENDS = ("onnx", "gguf", "both")
 
 
 def export_model(
-    checkpoint,
-    out,
-    base=None,
+    checkpoint: str | Path,
+    out: str | Path,
+    base: str | Path | None = None,
     layout: str | None = None,
     backend: str = "onnx",
     tables: str = "int8",
     weights: str = "int8",
-    calibrate=None,
+    calibrate: str | Path | None = None,
     progress: Progress | None = None,
     link: bool = False,
 ) -> dict:
@@ -171,14 +172,14 @@ def _load_model(view: CheckpointView, backbones: tuple[str, ...]):
 
 def write_backbones(
     view: CheckpointView,
-    model,
+    model: Any,
     folder: Path,
     backbones: tuple[str, ...],
     weights: str,
     progress: Progress | None,
     tokens: np.ndarray | None = None,
 ) -> None:
-    """Write engram_layer_{id}.onnx, and the backbones asked for; `tokens` int64 [n]: a text that int4 is rounded for."""
+    """Write engram_layer_{id}.onnx, and the backbones asked for; `tokens` int64 [n]: what int4 is rounded for."""
     from engram_local.tools.export.layer import WEIGHT_BITS, save_layer
 
     def say(what: str) -> None:

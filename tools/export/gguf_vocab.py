@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from engram_local.tools.checkpoints.tensors import read_json
 
@@ -21,7 +22,7 @@ PRE_TOKENIZERS = {
 }
 
 
-def add_vocab(writer, folder: Path, n_vocab: int) -> set[str]:
+def add_vocab(writer: Any, folder: Path, n_vocab: int) -> set[str]:
     """Add the tokenizer of `folder` to a GGUFWriter; n_vocab rows, as the embedding has. Returns its pieces.
 
     A tokenizer that llama.cpp cannot express (or none at all) is left out: such a file loads and runs, on token ids.

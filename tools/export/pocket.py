@@ -15,8 +15,8 @@ from engram_local.tools.export import export_model
 LIMIT_BYTES = 25 << 20
 
 
-def make_pocket(checkpoint, out=None) -> Path:
-    """Replace `out` (by default the package's own pocket folder) by an export of `checkpoint` with int4 rows and int8 weights.
+def make_pocket(checkpoint: str | Path, out: str | Path | None = None) -> Path:
+    """Replace `out`, by default the package's own, by an export of `checkpoint` with int4 rows and int8 weights.
 
     It holds both backbones, or backbone.onnx alone where backbone.gguf would make it larger than the package takes; a
     line on stderr says so. A notice that lies in `out` stays there unless the checkpoint brings its own.
@@ -46,6 +46,7 @@ def make_pocket(checkpoint, out=None) -> Path:
 
 
 def folder_bytes(path: Path) -> int:
+    """What a folder's files take, in bytes."""
     return sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
 
 
