@@ -16,7 +16,7 @@ LIMIT_BYTES = 25 << 20
 
 
 def make_pocket(checkpoint: str | Path, out: str | Path | None = None) -> Path:
-    """Replace `out`, by default the package's own, by an export of `checkpoint` with int4 rows and int8 weights.
+    """Replace `out` (by default the package's own pocket folder) by an export of `checkpoint`, rows int4, weights int8.
 
     It holds both backbones, or backbone.onnx alone where backbone.gguf would make it larger than the package takes; a
     line on stderr says so. A notice that lies in `out` stays there unless the checkpoint brings its own.
@@ -46,7 +46,7 @@ def make_pocket(checkpoint: str | Path, out: str | Path | None = None) -> Path:
 
 
 def folder_bytes(path: Path) -> int:
-    """What a folder's files take, in bytes."""
+    """What a folder's files take."""
     return sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
 
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-onnx = pytest.importorskip("onnx")
-import onnxruntime  # noqa: E402
-from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+pytest.importorskip("onnx")
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
 
-from engram_local.tools.export.bits import block_size, matrix_bits  # noqa: E402
-from engram_local.tools.export.rounding import Blocks, round_symmetric, round_to_inputs  # noqa: E402
+from engram_local.tools.export.bits import block_size, matrix_bits
+from engram_local.tools.export.rounding import Blocks, round_symmetric, round_to_inputs
 
 
 def weight(n: int = 24, k: int = 192, seed: int = 0) -> np.ndarray:
