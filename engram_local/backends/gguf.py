@@ -125,6 +125,7 @@ class GgufBackend:
 
     @property
     def closed(self) -> bool:
+        """Whether `close` was called."""
         return self._native.model is None
 
     def context(self, memory: bool) -> "GgufContext":
@@ -158,6 +159,7 @@ class GgufBackend:
             return [step.output for step in steps]
 
     def end_ids(self) -> list[int]:
+        """Tokens that end an answer as the file's own vocabulary says."""
         return model_end_ids(self._native.model)
 
     def close(self) -> None:
@@ -382,6 +384,7 @@ class GgufContext:
 
     @property
     def closed(self) -> bool:
+        """Whether it can still be used."""
         return self._closed or self._backend.closed
 
     def rewind(self, length: int) -> int:

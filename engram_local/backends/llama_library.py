@@ -3,6 +3,7 @@
 import ctypes
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from engram_local.errors import BackendError, MissingSoftwareError
 from engram_local.tables.headers import LfsPointerError, refuse_lfs_pointer
@@ -61,7 +62,7 @@ log = _Log()
 
 
 @cache
-def llama():
+def llama() -> Any:
     """The module llama_cpp.llama_cpp, initialised. Raises MissingSoftwareError where it is missing or too old."""
     try:
         from llama_cpp import llama_cpp as lib
@@ -87,7 +88,7 @@ def llama():
 
 
 @cache
-def logits_address():
+def logits_address() -> Any:
     """llama_get_logits_ith(context, i) -> address, without the pointer object that ctypes would make at each token."""
     function = llama()._lib["llama_get_logits_ith"]
     function.argtypes, function.restype = (ctypes.c_void_p, ctypes.c_int32), ctypes.c_void_p
@@ -95,6 +96,7 @@ def logits_address():
 
 
 def version() -> str:
+    """Of llama-cpp-python."""
     import llama_cpp
 
     return llama_cpp.__version__
@@ -119,7 +121,7 @@ def ggml_functions() -> dict[str, int]:
     return found
 
 
-def load_model(path: str | Path, *, vocab_only: bool = False, n_gpu_layers: int = 0, verbose: bool = False):
+def load_model(path: str | Path, *, vocab_only: bool = False, n_gpu_layers: int = 0, verbose: bool = False) -> Any:
     """A llama_model pointer, to be freed with llama_model_free. Raises BackendError with llama.cpp's own reason."""
     check_gguf(path)
     lib = llama()
@@ -148,7 +150,7 @@ def check_gguf(path: str | Path) -> None:
         raise BackendError(f"{path}: is not a GGUF file (it begins with {head[:4]!r}, not b'GGUF')")
 
 
-def metadata(model, key: str) -> str | None:
+def metadata(model: Any, key: str) -> str | None:
     """One value of the model's GGUF header as text, None where it has no such key."""
     buffer = ctypes.create_string_buffer(65536)
     size = llama().llama_model_meta_val_str(model, key.encode(), buffer, len(buffer))
