@@ -17,7 +17,8 @@ SITES = ("block",)  # the residual that enters block `layer_id`
 LINK_SUFFIX = ".link.json"  # of a table that lies in other software's files, which know more encodings
 LINKED_ENCODINGS = (
     *("fp8_e4m3", "fp8_e4m3_unscaled", "fp8_e4m3_float32", "fp8_e4m3_float16", "fp8_e4m3_bfloat16"),
-    *("float32", "float16", "bfloat16", "q8_0", "q4_0", "q4_k"),
+    *("float32", "float16", "bfloat16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "iq4_nl", "mxfp4"),
+    *("q4_k", "q5_k", "q6_k"),
 )
 MAX_LAG = 31
 INT64_MAX = 2**63 - 1

@@ -102,21 +102,27 @@ def version() -> str:
 
 @cache
 def ggml_functions() -> dict[str, int]:
-    """Addresses of GGML_FUNCTIONS in the library that llama.cpp itself uses. Raises BackendError."""
+    """Addresses of GGML_FUNCTIONS. Raises BackendError."""
+    return {name: ggml_function(name) for name in GGML_FUNCTIONS}
+
+
+def ggml_function(name: str) -> int:
+    """Address of a function in the ggml that llama.cpp itself uses. Raises BackendError."""
+    handle = next((h for h in _ggml_handles() if hasattr(h, name)), None)
+    if handle is None:
+        raise BackendError(f"llama-cpp-python {version()} exports no {name}; install {REQUIREMENT}")
+    return ctypes.cast(getattr(handle, name), ctypes.c_void_p).value or 0
+
+
+@cache
+def _ggml_handles() -> list[ctypes.CDLL]:
     import llama_cpp
 
-    lib = llama()
-    handles = [lib._lib]  # on Linux and macOS a handle answers for the libraries it depends on too
+    handles = [llama()._lib]  # on Linux and macOS a handle answers for the libraries it depends on too
     for path in sorted((Path(llama_cpp.__file__).parent / "lib").glob("*ggml*")):
         if path.suffix in (".dll", ".dylib", ".so"):
             handles.append(ctypes.CDLL(str(path)))
-    found = {}
-    for name in GGML_FUNCTIONS:
-        handle = next((h for h in handles if hasattr(h, name)), None)
-        if handle is None:
-            raise BackendError(f"llama-cpp-python {version()} exports no {name}; install {REQUIREMENT}")
-        found[name] = ctypes.cast(getattr(handle, name), ctypes.c_void_p).value
-    return found
+    return handles
 
 
 def load_model(path: str | Path, *, vocab_only: bool = False, n_gpu_layers: int = 0, verbose: bool = False):
