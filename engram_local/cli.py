@@ -13,6 +13,7 @@ from engram_local.commands.chat import chat
 from engram_local.commands.export import export
 from engram_local.commands.generate import generate
 from engram_local.commands.inspect import inspect
+from engram_local.commands.link import link
 from engram_local.commands.pack import pack
 from engram_local.commands.quantize import quantize
 from engram_local.commands.terminal import one_line, open_streams, say
@@ -41,7 +42,7 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
         raise typer.Exit
 
 
-for verb in (chat, generate, inspect, verify, bench, warm, export, quantize, attach, pack, unpack):
+for verb in (chat, generate, inspect, verify, bench, warm, export, quantize, attach, link, pack, unpack):
     app.command()(verb)
 
 
