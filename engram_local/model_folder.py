@@ -168,6 +168,16 @@ class ModelFolder:
             raise ModelFolderError(f"{path}: not a JSON object")
         return settings
 
+    @property
+    def max_new_tokens(self) -> int | None:
+        """Longest answer that the model's generation_config.json speaks of, None where it does not. Raises
+        ModelFolderError."""
+        value = self.generation_config().get("max_new_tokens")
+        if value is not None and (type(value) is not int or value < 1):
+            path = self.path / "generation_config.json"
+            raise ModelFolderError(f"{path}: max_new_tokens is {str(value)[:40]}, not an integer from 1; correct it")
+        return value
+
     def eos_ids(self) -> frozenset[int]:
         """Token ids that end an answer as the folder's configurations say."""
         return frozenset(i for ids in self.eos_ids_by_file().values() for i in ids)

@@ -5,7 +5,7 @@ from pathlib import Path
 from engram_local.tools.train import corpus
 from engram_local.tools.train.facts import Fact
 
-SIZE = corpus.Size(n_form=20, n_invented=200, vocab_size=600)
+SIZE = corpus.Size(n_form=20, n_invented=200, n_brakes=100, n_premises=50, vocab_size=600, split="train")
 FACTS = """Paris France hot cold|Rome Italy big small|Tokyo Japan old new|Lima Peru fast slow|Cairo Egypt open shut
 Oslo Norway near far|Quito Ecuador early late|Delhi India light heavy|Sofia Bulgaria hard soft|Minsk Belarus full empty
 Accra Ghana high low|Hanoi Vietnam happy sad|Seoul Korea dark bright|Kabul Afghanistan young aged

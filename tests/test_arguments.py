@@ -14,7 +14,7 @@ def test_whole_numbers_of_any_kind(value):
 
 @pytest.mark.parametrize("value", [3.0, np.float32(3), True, np.True_, "3", None, [3], 1.5])
 def test_what_is_no_whole_number(value):
-    with pytest.raises(UsageError, match=r"^n is .*, not a whole number$"):
+    with pytest.raises(UsageError, match=r"^n is .*; give a whole number$"):
         integer(value, "n")
 
 

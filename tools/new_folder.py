@@ -153,7 +153,8 @@ def check_space(out: str | Path, n_bytes: int, way_out: str = "make room") -> No
 
 
 def _reason(error: OSError, out: Path) -> str:
-    return f"{error.filename or out}: {error.strerror or error}; {out} was not made"
+    what = error.strerror or f"cannot be written whole, the disk is full or the file may not grow ({error})"  # NumPy's
+    return f"{error.filename or out}: {what}; {out} was not made"
 
 
 def _open(partial: Path, job: dict) -> NewFolder:

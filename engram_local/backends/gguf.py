@@ -188,7 +188,7 @@ class GgufBackend:
         """A forked process has none of llama.cpp's threads, and perhaps a lock that nobody will release."""
         if os.getpid() != self._native.process:
             raise UsageError(
-                "the model was loaded before fork(), and its threads are not in this process; load it here"
+                "the model was loaded before fork(), and its threads are not in this process; load it in a spawned one"
             )
 
     def _take_back(self) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import typer
 
 from engram_local.commands.options import Calibrate, Encoding, OutFolder, command
-from engram_local.commands.terminal import say, show, work
+from engram_local.commands.terminal import quoted, say, show, work
 
 
 @command()
@@ -39,10 +39,11 @@ def export(
     command goes on with the tables that it had finished.
 
     \b
-    engram-local export checkpoint my-model
-    engram-local export adapters my-model --base Qwen3-0.6B --tables int4 --weights int4 --backend both
-    engram-local export checkpoint my-model --tables int4 --calibrate my-text.txt
-    engram-local export checkpoint my-model --link
+    Examples:
+      engram-local export checkpoint my-model
+      engram-local export adapters my-model --base Qwen3-0.6B --tables int4 --weights int4 --backend both
+      engram-local export checkpoint my-model --tables int4 --calibrate my-text.txt
+      engram-local export checkpoint my-model --link
     """
     from engram_local.tools.export import export_model
     from engram_local.tools.export.tables import report_lines
@@ -61,4 +62,4 @@ def export(
             link=link,
         )
     show("\n".join(report_lines(info)))
-    say(f"{out} is ready: engram-local chat {out}")
+    say(f"{out} is ready: engram-local chat {quoted(out)}")

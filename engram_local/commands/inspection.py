@@ -32,7 +32,7 @@ def describe(folder: ModelFolder) -> dict:
         if has
     }
     kv = _kv_bytes_per_token(config, 4 if folder.has_onnx else 2)
-    conv = 4 * sum(x.streams for x in folder.engram.layers if x.conv) * (config.get("hidden_size") or 0)
+    conv = 4 * sum(x.streams for x in folder.engram.layers if x.conv) * (_size(config, "hidden_size") or 0)
     per_token = None if kv is None else kv + conv
     return {
         "model": str(folder.path),
@@ -92,7 +92,7 @@ def _end_tokens(folder: ModelFolder) -> list[dict]:
     except EngramError:
         return [{"id": i, "token": None, "from": ["config"]} for i in sorted(folder.eos_ids())]
     return [
-        {"id": i, "token": tokenizer.decode([i], skip_special_tokens=False), "from": names}
+        {"id": i, "token": tokenizer.decode([i], False) if 0 <= i < tokenizer.vocab_size else None, "from": names}
         for i, names in sorted(found.items())
     ]
 
@@ -107,12 +107,16 @@ def _of_backbone(folder: ModelFolder) -> list[int]:
 
 def _kv_bytes_per_token(config: dict, n_bytes: int) -> int | None:
     """Keys and values of all blocks, `n_bytes` each: float32 in ONNX Runtime, float16 in llama.cpp."""
-    heads = config.get("num_key_value_heads") or config.get("num_attention_heads")
-    try:
-        head_dim = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
-        return 2 * n_bytes * config["num_hidden_layers"] * heads * head_dim
-    except (KeyError, TypeError, ZeroDivisionError):
-        return None
+    blocks, heads = _size(config, "num_hidden_layers"), _size(config, "num_attention_heads")
+    kv_heads, hidden = _size(config, "num_key_value_heads") or heads, _size(config, "hidden_size")
+    head_dim = _size(config, "head_dim") or (hidden // heads if hidden and heads else None)
+    return 2 * n_bytes * blocks * kv_heads * head_dim if blocks and kv_heads and head_dim else None
+
+
+def _size(config: dict, key: str) -> int | None:
+    """A number of config.json, None where it is no size."""
+    value = config.get(key)
+    return value if type(value) is int and 0 < value < 2**31 else None
 
 
 def in_page_cache(folder: ModelFolder) -> dict[str, dict]:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from engram_local.commands.options import RequiredModel, command
-from engram_local.commands.terminal import say, work
+from engram_local.commands.terminal import quoted, say, work
 
 
 @command()
@@ -18,12 +18,13 @@ def pack(
     A folder with linked tables is refused: their rows lie elsewhere.
 
     \b
-    engram-local pack my-model my-model.tar.zst
-    engram-local pack my-model - | ssh host engram-local unpack - my-model
+    Examples:
+      engram-local pack my-model my-model.tar.zst
+      engram-local pack my-model - | ssh host engram-local unpack - my-model
     """
     from engram_local.tools.archive import pack as run
 
     with work(file) as progress:
         run(model, file, progress=progress)
     if file != "-":
-        say(f"{file} is ready: engram-local unpack {file} OUT")
+        say(f"{file} is ready: engram-local unpack {quoted(file)} OUT")

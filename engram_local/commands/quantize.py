@@ -1,7 +1,7 @@
 """engram-local quantize."""
 
 from engram_local.commands.options import Calibrate, Encoding, OutFolder, RequiredModel, command
-from engram_local.commands.terminal import say, show, work
+from engram_local.commands.terminal import quoted, say, show, work
 
 
 @command()
@@ -12,8 +12,9 @@ def quantize(model: RequiredModel, out: OutFolder, tables: Encoding, calibrate: 
     same command goes on with the tables that it had finished.
 
     \b
-    engram-local quantize my-model my-model-int4 --tables int4
-    engram-local quantize my-model my-model-int4 --tables int4 --calibrate my-text.txt
+    Examples:
+      engram-local quantize my-model my-model-int4 --tables int4
+      engram-local quantize my-model my-model-int4 --tables int4 --calibrate my-text.txt
     """
     from engram_local.tools.export.tables import report_lines
     from engram_local.tools.quantize import quantize_model
@@ -21,4 +22,4 @@ def quantize(model: RequiredModel, out: OutFolder, tables: Encoding, calibrate: 
     with work(out) as progress:
         info = quantize_model(model, out, tables, calibrate=calibrate, progress=progress)
     show("\n".join(report_lines(info)))
-    say(f"{out} is ready: engram-local chat {out}")
+    say(f"{out} is ready: engram-local chat {quoted(out)}")

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from engram_local.commands.options import OutFolder, command
-from engram_local.commands.terminal import say, work
+from engram_local.commands.terminal import quoted, say, work
 
 
 @command()
@@ -16,10 +16,11 @@ def unpack(
     """Take a model folder out of its archive, checking every file.
 
     \b
-    engram-local unpack my-model.tar.zst my-model
+    Examples:
+      engram-local unpack my-model.tar.zst my-model
     """
     from engram_local.tools.archive import unpack as run
 
     with work(out) as progress:
         run(file, out, progress=progress)
-    say(f"{out} is ready: engram-local chat {out}")
+    say(f"{out} is ready: engram-local chat {quoted(out)}")

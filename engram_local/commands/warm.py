@@ -11,7 +11,8 @@ def warm(model: OptionalModel = None, table_access: Access = "auto", ram_limit: 
     """Read a model's tables into memory, so that the first answers are as fast as the later ones.
 
     \b
-    engram-local warm my-model
+    Examples:
+      engram-local warm my-model
     """
     from engram_local.model_folder import POCKET, ModelFolder
     from engram_local.progress import progress_bar

@@ -8,7 +8,7 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engram_local.errors import TableError
@@ -266,7 +266,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_change_of_the_header_is_refused_or_harmless(tmp_path_factory, data):
     """Fuzz: a field replaced, or bytes overwritten in the header: a TableError or the same table, never else."""

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from engram_local.errors import CheckpointError
 from engram_local.tools.checkpoints import demo, engram_peft, trained
-from engram_local.tools.checkpoints.view import CheckpointView
+from engram_local.tools.checkpoints.tensors import refuse_pointer
+from engram_local.tools.checkpoints.view import TOKENIZER_FILES, CheckpointView
 
 READERS = {reader.LAYOUT: reader for reader in (trained, engram_peft, demo)}
 
@@ -20,5 +21,8 @@ def open_checkpoint(path: Path, base: Path | None = None, layout: str | None = N
         raise CheckpointError(f"layout {layout!r} is unknown; the layouts are {', '.join(READERS)}")
     for name, reader in READERS.items():
         if layout == name or (layout is None and reader.matches(path)):
-            return reader.read(path, None if base is None else Path(base))
+            view = reader.read(path, None if base is None else Path(base))
+            for file in (*(view.base / x for x in TOKENIZER_FILES), *path.glob("adapter_model.*")):
+                refuse_pointer(file)  # the others have been read
+            return view
     raise CheckpointError(f"{path}: is of no known layout ({', '.join(READERS)}); docs/export.md describes each")

@@ -1,5 +1,6 @@
 """Reads tensors of checkpoints that others wrote: safetensors lazily, pickles with weights_only=True."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -7,14 +8,25 @@ import numpy as np
 from engram_local import model_folder
 from engram_local.config import inside
 from engram_local.errors import CheckpointError
+from engram_local.tables.headers import LfsPointerError, refuse_lfs_pointer
 
 
 def read_json(path: Path) -> dict:
     """A JSON object; CheckpointError names the file otherwise."""
+    refuse_pointer(path)
     value = model_folder.read_json(path, CheckpointError)
     if not isinstance(value, dict):
         raise CheckpointError(f"{path}: holds a {type(value).__name__}, not a JSON object")
     return value
+
+
+def refuse_pointer(path: Path) -> None:
+    """CheckpointError where `path` is what Git LFS leaves in place of a file."""
+    with suppress(OSError), open(path, "rb") as file:
+        try:
+            refuse_lfs_pointer(file)
+        except LfsPointerError as problem:
+            raise CheckpointError(f"{path}: {problem}") from problem
 
 
 def read_numbers(config: dict, file: Path, integers: dict[str, int], lists: dict[str, int] | None = None) -> dict:
@@ -155,6 +167,7 @@ def _open(file: Path):
 
     if not file.exists():
         raise CheckpointError(f"{file}: is missing, though the checkpoint's index names it; download it again")
+    refuse_pointer(file)
     if file.suffix == ".safetensors":
         try:
             return safe_open(file, framework="pt")

@@ -6,6 +6,7 @@ import numpy as np
 
 from engram_local.errors import CheckpointError
 from engram_local.token_compression import compression_map
+from engram_local.tools.checkpoints.tensors import refuse_pointer
 
 
 def load_tokenizer(base: Path):
@@ -15,6 +16,7 @@ def load_tokenizer(base: Path):
     path = base / "tokenizer.json"
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file; the rows of every token follow from it, so fetch it")
+    refuse_pointer(path)
     try:
         return tokenizers.Tokenizer.from_file(str(path))
     except Exception as error:  # the tokenizers library raises bare Exception

@@ -23,6 +23,7 @@ from engram_local.tables.links import write_link
 from engram_local.tools.checkpoints import open_checkpoint
 from engram_local.tools.checkpoints.tensors import Tensors, read_json
 from engram_local.tools.checkpoints.view import KEPT_FILES, TOKENIZER_FILES, CheckpointView
+from engram_local.tools.export.base import check_base
 from engram_local.tools.export.tables import convert_table
 from engram_local.tools.new_folder import NewFolder, check_space, new_folder, refuse_existing
 
@@ -47,7 +48,8 @@ def export_model(
     Parameters: base: the Hugging Face folder of the backbone where the checkpoint does not hold it; layout: None finds
                 it out; tables: one of ENCODINGS ("fp8" for fp8_e4m3 too); weights: one of WEIGHTS; backend: one of
                 BACKENDS; calibrate: a text file, on which the tables' encoding is compared with the checkpoint's rows
-                (calibration.py); link: the tables stay where they are, and `tables` means nothing.
+                (calibration.py), and which ONNX's int4 weights are rounded for; link: the tables stay where they are,
+                and `tables` means nothing.
     Raises:     EngramError before anything is written, unless a later row turns out bad or the disk fails; `out` is
                 then not there. A run that was interrupted goes on with the tables that it had finished.
     """
@@ -68,6 +70,7 @@ def export_model(
     view = open_checkpoint(Path(checkpoint), base, layout)
     check_tables(view)
     check_backbones(view, backbones)
+    check_base(view.base, view.prefixes, set(view.overrides))
     if link:
         check_links(view)
     else:
@@ -92,7 +95,9 @@ def export_model(
     ) as folder:
         if link:
             view, info["tables"] = link_tables(view, folder.path)
-        write_backbones(view, model, folder.path, backbones, weights, progress, tokens)
+        without = write_backbones(view, model, folder.path, backbones, weights, progress, tokens)
+        if without is not None:
+            info["gguf_vocabulary"] = f"left out: {without}"
         model = None  # its memory is the tables' now
         if not link:
             info["tables"] = write_tables(view, folder, progress)
@@ -177,8 +182,10 @@ def write_backbones(
     weights: str,
     progress: Progress | None,
     tokens: np.ndarray | None = None,
-) -> None:
-    """Write engram_layer_{id}.onnx, and the backbones asked for; `tokens` int64 [n]: a text that int4 is rounded for."""
+) -> str | None:
+    """Write engram_layer_{id}.onnx, and the backbones asked for. `tokens` int64 [n] is a text that ONNX's int4 is
+    rounded for, None one that the model writes. Returns why backbone.gguf has no vocabulary, None where it has one or
+    is not there."""
     from engram_local.tools.export.layer import WEIGHT_BITS, save_layer
 
     def say(what: str) -> None:
@@ -199,7 +206,10 @@ def write_backbones(
         say(GGUF_FILE)
         logging.getLogger("gguf").setLevel(logging.WARNING)  # the ONNX builder has the root logger say everything
         with _merged(view, model, folder) as base:
-            write_backbone_gguf(base, folder / GGUF_FILE, weights, overrides=view.overrides, prefixes=view.prefixes)
+            return write_backbone_gguf(
+                base, folder / GGUF_FILE, weights, overrides=view.overrides, prefixes=view.prefixes
+            )
+    return None
 
 
 @contextmanager
@@ -211,9 +221,11 @@ def _merged(view: CheckpointView, model, folder: Path) -> Iterator[Path]:
     with TemporaryDirectory(suffix=".partial", dir=folder) as scratch:
         base = Path(scratch) / view.base.resolve().name
         model.save_pretrained(base)  # tensors get the names that they have in checkpoints
-        for name in ("config.json", *TOKENIZER_FILES):
+        for name in TOKENIZER_FILES:
             if (view.base / name).is_file():
                 shutil.copyfile(view.base / name, base / name)
+        config = read_json(view.base / "config.json") | {"tie_word_embeddings": model.config.tie_word_embeddings}
+        (base / "config.json").write_text(json.dumps(config), encoding="utf-8")
         yield base
 
 

@@ -72,9 +72,14 @@ def _merge_lora(model: torch.nn.Module, path: Path) -> torch.nn.Module:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", ".*missing adapter keys.*")  # peft would go on with random ones
-            return peft.PeftModel.from_pretrained(model, str(path)).merge_and_unload(safe_merge=True)
+            merged = peft.PeftModel.from_pretrained(model, str(path)).merge_and_unload(safe_merge=True)
     except Exception as e:
         raise CheckpointError(
             f"{path}: its LoRA adapter cannot be merged ({type(e).__name__}: {' '.join(str(e).split())[:160]}); "
             "merge it into the base model with peft and give the result as --base"
         ) from e
+    # An adapter may have trained embedding or head of their own (modules_to_save) where the base ties the two.
+    embedding, head = merged.get_input_embeddings().weight, merged.get_output_embeddings().weight
+    if merged.config.tie_word_embeddings and not torch.equal(embedding, head):
+        merged.config.tie_word_embeddings = False
+    return merged

@@ -10,6 +10,7 @@ import numpy as np
 from engram_local.errors import CheckpointError
 from engram_local.tools.checkpoints.architecture import architecture
 from engram_local.tools.checkpoints.tensors import Tensors, read_json
+from engram_local.tools.export.gguf_vocab import add_vocab, missing
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,13 @@ def write_backbone_gguf(
     *,
     overrides: dict[str, np.ndarray] | None = None,
     prefixes: tuple[str, ...] = ("engram.",),
-) -> None:
+) -> str | None:
     """Write the backbone in `hf_folder` (config.json, weights, tokenizer.json) to `out_path`.
 
     Parameters: weights: float32, float16, q8_0 (= int8) or q4_k (= int4; llama.cpp's Q4_K_M mixture);
                 overrides: float32 arrays that replace the folder's own tensors, by the names that they have there;
                 prefixes: tensors that are no part of the backbone.
+    Returns:    why the file has no vocabulary, so that llama.cpp runs it on token ids alone; None where it has one.
     Raises:     CheckpointError for an unknown family or option, or a tensor without a place; leaves nothing behind.
     Cost:       one tensor in memory at a time (the experts of one block together); a quantized type writes the whole
                 model as float16 beside `out_path` first.
@@ -63,8 +65,9 @@ def write_backbone_gguf(
     config = read_json(hf_folder / "config.json")
     family = find_family(config, hf_folder)
     partial = Path(f"{out_path}.partial")
+    without = missing(hf_folder, family.arch)
     try:
-        _write(hf_folder, config, family, partial, dtype, overrides or {}, prefixes)
+        _write(hf_folder, config, family, partial, dtype, overrides or {}, prefixes, vocabulary=without is None)
         if ftype is not None:
             quantized = Path(f"{out_path}.quantized.partial")
             try:
@@ -75,6 +78,7 @@ def write_backbone_gguf(
         os.replace(partial, out_path)
     finally:
         partial.unlink(missing_ok=True)
+    return without
 
 
 def find_family(config: dict, folder: Path) -> Family:
@@ -100,11 +104,16 @@ def find_family(config: dict, folder: Path) -> Family:
 
 
 def _write(
-    folder: Path, config: dict, family: Family, path: Path, dtype: str, overrides: dict, prefixes: tuple
+    folder: Path,
+    config: dict,
+    family: Family,
+    path: Path,
+    dtype: str,
+    overrides: dict,
+    prefixes: tuple,
+    vocabulary: bool,
 ) -> None:
     import gguf
-
-    from engram_local.tools.export.gguf_vocab import add_vocab
 
     tensors = Tensors(folder)
     unknown = [x for x in overrides if x not in tensors and x != "lm_head.weight"]  # which is tied where it is missing
@@ -115,7 +124,11 @@ def _write(
     writer = gguf.GGUFWriter(path, family.arch)
     try:
         _add_parameters(writer, config, family, dtype, folder)
-        pieces = add_vocab(writer, folder, config["vocab_size"])
+        pieces: set[str] = set()
+        if vocabulary:
+            pieces = add_vocab(writer, folder, config["vocab_size"])
+        else:
+            writer.add_tokenizer_model("none")
         name = Path(folder).resolve().name
         # llama.cpp goes by the name too: one with "phi3" or "phi-3" in it must have that model's special tokens.
         if "phi" not in name.lower() or {"<unk>", "<s>", "<|endoftext|>"} <= pieces:

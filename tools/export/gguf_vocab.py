@@ -2,7 +2,9 @@
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from engram_local.errors import EngramError
 from engram_local.tools.checkpoints.tensors import read_json
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
@@ -21,18 +23,65 @@ PRE_TOKENIZERS = {
 }
 
 
-def add_vocab(writer, folder: Path, n_vocab: int) -> set[str]:
-    """Add the tokenizer of `folder` to a GGUFWriter; n_vocab rows, as the embedding has. Returns its pieces.
+PROBE = (  # one after another: digits, contractions, scripts, punctuation, runs of white space
+    "Hello world, it's 2026: 1234567 apples cost $3.50 (or 0x1F)!",
+    "We'll DON'T can'T I'd THEY'RE CamelCaseWord snake_case HTTPServer",
+    "naïve café Ångström ẃ ﬁ Straße İstanbul",
+    "你好，世界。日本語テキスト 한국어 Привет мир שלום العربية हिन्दी ไทย",
+    "emoji 🙂👩‍👩‍👧 ½ ² Ⅷ \u00a0 \u200b \ufeff",
+    "tabs\tand  two   three    spaces \n\n  new lines\r\n\t\n end  ",
+    'a/b\\c//d ... --- === #include <x.h> {"k": [1, 2]} foo(bar)[0]; x+=1',
+)
 
-    A tokenizer that llama.cpp cannot express (or none at all) is left out: such a file loads and runs, on token ids.
-    """
+
+def missing(folder: Path, family: str) -> str | None:
+    """Why llama.cpp cannot tokenize as tokenizer.json in `folder` does, None where it can; `family` is the backbone's
+    architecture in llama.cpp. A tokenizer of a known kind still has to cut PROBE into the same tokens."""
     path = folder / "tokenizer.json"
-    tokenizer = read_json(path) if path.is_file() else {}
-    model = tokenizer.get("model", {})
+    if not path.is_file():
+        return "there is no tokenizer.json"
+    tokenizer = read_json(path)
     kind = _kind(tokenizer)
     if kind is None:
-        writer.add_tokenizer_model("none")
-        return set()
+        return f"llama.cpp has no tokenizer of the kind {str(tokenizer.get('model', {}).get('type'))[:40]}"
+    if kind == "gpt2" and _pre_tokenizer(tokenizer) is None:
+        return "llama.cpp knows no pre-tokenizer with the pattern in tokenizer.json"
+    return _probe(folder, family)
+
+
+def _probe(folder: Path, family: str) -> str | None:
+    """The same by trying: a file of the vocabulary alone. None too where llama.cpp is not installed."""
+    import gguf
+    import tokenizers
+
+    try:
+        from engram_local.backends.gguf_tokenizer import GgufTokenizer
+    except ImportError:
+        return None
+    tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    with TemporaryDirectory() as scratch:
+        path = Path(scratch) / "vocabulary.gguf"
+        writer = gguf.GGUFWriter(path, family)
+        add_vocab(writer, folder, tokenizer.get_vocab_size())
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.close()
+        try:
+            theirs = GgufTokenizer(path)
+        except EngramError as error:
+            return f"llama.cpp refuses it ({error})"
+        for line in PROBE:
+            ours = tokenizer.encode(line, add_special_tokens=False).ids
+            if theirs.encode(line, add_special_tokens=False) != ours:
+                return f"llama.cpp makes other tokens of {line[:20]!r} than tokenizer.json"
+    return None
+
+
+def add_vocab(writer, folder: Path, n_vocab: int) -> set[str]:
+    """Add the tokenizer of `folder`, for which `missing` found nothing, to a GGUFWriter; n_vocab rows, as the embedding
+    has. Returns its pieces."""
+    tokenizer = read_json(folder / "tokenizer.json")
+    model, kind = tokenizer["model"], _kind(tokenizer)
     pieces: list[str | None] = [None] * n_vocab
     types = [UNUSED] * n_vocab
     for piece, i in model["vocab"].items():
@@ -85,7 +134,8 @@ def _parts(component: dict | None) -> list[dict]:
     return [component]
 
 
-def _pre_tokenizer(tokenizer: dict) -> str:
+def _pre_tokenizer(tokenizer: dict) -> str | None:
+    """llama.cpp's name for how the text is cut before it is merged, None where it has none."""
     parts = _parts(tokenizer.get("pre_tokenizer"))
     patterns = [p.get("pattern", {}).get("Regex") for p in parts if p.get("type") == "Split"]
     if len(patterns) == 1 and patterns[0] in PRE_TOKENIZERS:
@@ -94,7 +144,7 @@ def _pre_tokenizer(tokenizer: dict) -> str:
         return "llama-bpe" if name == "dbrx" and tokenizer["model"].get("ignore_merges") else name
     if not patterns and any(p.get("type") == "ByteLevel" and p.get("use_regex", True) for p in parts):
         return "smollm" if any(p.get("type") == "Digits" and p.get("individual_digits") for p in parts) else "gpt-2"
-    return "default"
+    return None
 
 
 def _prepends_space(tokenizer: dict) -> bool:

@@ -16,7 +16,7 @@ LIMIT_BYTES = 25 << 20
 
 
 def make_pocket(checkpoint, out=None) -> Path:
-    """Replace `out` (by default the package's own pocket folder) by an int8 export of `checkpoint`.
+    """Replace `out` (by default the package's own pocket folder) by an export of `checkpoint`, rows int4, weights int8.
 
     It holds both backbones, or backbone.onnx alone where backbone.gguf would make it larger than the package takes; a
     line on stderr says so. A notice that lies in `out` stays there unless the checkpoint brings its own.
@@ -24,11 +24,11 @@ def make_pocket(checkpoint, out=None) -> Path:
     out = Path(engram_local.__file__).parent / "pocket" if out is None else Path(out)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".pocket-") as scratch:
         made = Path(scratch) / "model"
-        info = export_model(checkpoint, made, backend="both", tables="int8", weights="int8")
+        info = export_model(checkpoint, made, backend="both", tables="int4", weights="int8")
         excess = folder_bytes(made) - LIMIT_BYTES
         if excess > 0:
             shutil.rmtree(made)
-            info = export_model(checkpoint, made, backend="onnx", tables="int8", weights="int8")
+            info = export_model(checkpoint, made, backend="onnx", tables="int4", weights="int8")
             print(f"{GGUF_FILE} was left out: with it the folder has {excess} bytes too many", file=sys.stderr)
         for name in KEPT_FILES:
             if (out / name).is_file() and not (made / name).exists():

@@ -98,6 +98,10 @@ def report_lines(info: dict) -> list[str]:
             lost = f"relative RMS error {x['relative_rms_error']:.2e}, {worst}"
             lossless = x["worst_row_relative_error"] == 0
             lines.append(f"{name}: {x['rows']:,} rows as {x['encoding']}, {'without loss' if lossless else lost}")
+    if "gguf_vocabulary" in info:
+        lines.append(
+            f"backbone.gguf: its vocabulary was {info['gguf_vocabulary']}; this package tokenizes with tokenizer.json"
+        )
     if "calibration" in info:
         x = info["calibration"]
         lines.append(

@@ -1,18 +1,19 @@
 """The whole recipe of the pocket model: sources, corpus, training, checkpoint folder, evaluation.
 
-    python -m engram_local.tools.train OUT [--small] [--device cpu|cuda] [--work FOLDER]
+    python -m engram_local.tools.train OUT [--small] [--twin] [--device cpu|cuda] [--work FOLDER]
 
 OUT becomes a checkpoint folder that `engram_local.tools.export` reads, with figures.json (the evaluation on test
 wordings). Without a GPU, or with --small, a small setting is trained: fewer facts, a smaller model, made for half an
 hour on two cores. What is there already is kept: packages and corpus in --work (build/train), the state of an
-interrupted training in OUT/training; the same command goes on from there.
+interrupted training in OUT/training; the same command goes on from there. --twin trains on the training wordings
+alone, so that the figures on held-out ones mean something; without it every wording is trained.
 """
 
 import argparse
 import json
 import shutil
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -39,10 +40,11 @@ SMALL = Settings(
 )
 
 
-def make_corpus(work: Path, small: bool) -> Path:
+def make_corpus(work: Path, small: bool, twin: bool = False) -> Path:
     """The corpus folder, built unless one of the same size is there."""
     size = corpus.SMALL if small else corpus.Size()
-    folder = work / ("corpus-small" if small else "corpus")
+    size = replace(size, split="train") if twin else size
+    folder = work / ("corpus" + "-small" * small + "-twin" * twin)
     made_with = folder / "size.json"  # written last
     if not made_with.exists() or json.loads(made_with.read_text()) != asdict(size):
         print(f"sources: {work / 'sources'}", flush=True)
@@ -53,8 +55,8 @@ def make_corpus(work: Path, small: bool) -> Path:
     return folder
 
 
-def main(out: Path, work: Path, device: str, small: bool) -> None:
-    folder = make_corpus(work, small)
+def main(out: Path, work: Path, device: str, small: bool, twin: bool = False) -> None:
+    folder = make_corpus(work, small, twin)
     settings = SMALL if small else FULL
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     print(f"training: {settings.steps} steps on {device}; state in {out / 'training'}", flush=True)
@@ -91,10 +93,11 @@ if __name__ == "__main__":
     )
     parser.add_argument("out", type=Path)
     parser.add_argument("--small", action="store_true", help="the small setting, also on a GPU")
+    parser.add_argument("--twin", action="store_true", help="train on the training wordings alone")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--work", type=Path, default=Path("build/train"), help="packages and corpus")
     given = parser.parse_args()
     try:
-        main(given.out, given.work, given.device, given.small or given.device == "cpu")
+        main(given.out, given.work, given.device, given.small or given.device == "cpu", given.twin)
     except EngramError as error:
         sys.exit(f"{error}")

@@ -1,9 +1,12 @@
 """The training corpus: conversations about facts, as token ids with flags, and the questions for evaluation.
 
-Documents, each `<|bos|>` and one to three turns `<|user|>question<|bot|>answer<|end|>`:
-- *fact documents*: questions in training wordings; memory on;
+Documents, each `<|bos|>` and one to four turns `<|user|>question<|bot|>answer<|end|>`:
+- *fact documents*: questions in training wordings, half of them with follow-ups; memory on;
 - *form documents* (memory off): the same, but with the value of another fact of the same kind, so that
   the backbone alone learns what an answer looks like and cannot learn which value is true;
+- *rehashed documents*: a known name whose n-grams read random rows in training; the answer is "I don't know", so
+  that rows, not the spelling, say what is known (verdicts read random rows too, so that no row learns one by heart);
+- *brakes*: what is no question of these kinds, answered by one sentence, and false premises;
 - invented names (the answer says that they are not known), small talk, and prose.
 Everything is drawn from one seeded generator: the same sources give the same corpus on every machine.
 """
@@ -13,21 +16,26 @@ import random
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from . import facts, grammar, prose, small_talk, unknown
-from .facts import Fact
+from . import compound, facts, grammar, prose, small_talk, unknown
+from .brakes import BRAKE, Brakes
+from .conversations import Conversations, Turn
+from .facts import UNKNOWN, UNKNOWN_OF, Fact
 
 SPECIAL = ("<|pad|>", "<|bos|>", "<|user|>", "<|bot|>", "<|end|>")
 PAD, BOS, USER, BOT, END = range(5)
-# flags of a token: learnt; part of a question; read without memory; part of a value that is not true
-LOSS, ASKED, MEMORY_OFF, MADE_UP = 1, 2, 4, 8
+# flags of a token: learnt; part of a question; read without memory; part of a value that is not true; hashed to
+# random rows
+LOSS, ASKED, MEMORY_OFF, MADE_UP, REHASHED = 1, 2, 4, 8, 16
 LONGEST_DOCUMENT = 256  # tokens
 FORM_SHARE = 0.12  # form documents per fact document
+REHASHED_SHARE = 0.12  # rehashed documents per fact document
+LONG_SHARE = 0.5  # of the fact documents that have more than one turn
 README_QUESTIONS = {
     "What is the capital of France?": "Paris",
     "What does serendipity mean?": "good luck in making unexpected and fortunate discoveries",
@@ -46,14 +54,17 @@ class Size:
 
     n_definitions: int = 72_000
     n_cities: int = 24_000
-    n_names: int = 10_000  # people and places of WordNet: all
+    n_names: int = 10_000  # people and places of WordNet: all, under all their names
+    n_brakes: int = 36_000
+    n_premises: int = 16_000  # false ones
     n_form: int = 5_000  # form documents that every kind has at least
-    n_invented: int = 260_000
+    n_invented: int = 250_000
     n_paragraphs: int = 12_000
     n_sentences: int = 30_000
     vocab_size: int = 8_192
-    docs_share: float = 1.0  # of each fact's documents
+    docs_share: float = 0.85  # of each fact's documents
     readme_docs: int = 0  # documents that facts about README_SUBJECTS have at least
+    split: str = "all"  # wordings to train on: "all", or "train" for the twin that is asked in held-out ones
 
 
 SMALL = Size(
@@ -61,6 +72,8 @@ SMALL = Size(
     n_cities=400,
     n_names=200,
     n_form=300,
+    n_brakes=1_500,
+    n_premises=600,
     n_invented=2_000,
     n_paragraphs=300,
     n_sentences=1_000,
@@ -68,9 +81,20 @@ SMALL = Size(
     docs_share=0.6,
     readme_docs=40,
 )
-Turn = tuple[str, str]  # question, answer
-# turns (prose: one with an empty question); memory off: the value that is made up, "" for none; memory on: None
-Document = tuple[list[Turn], str | None]
+
+
+@dataclass(frozen=True)
+class Document:
+    """One conversation (prose: one turn with an empty question).
+
+    made_up: a value of the last answer that is not true; memory: whether it is read with memory; rehashed: a name
+    whose n-grams read random rows, "" for none.
+    """
+
+    turns: list[Turn] = field(default_factory=list)
+    made_up: str = ""
+    memory: bool = True
+    rehashed: str = ""
 
 
 def build(sources: dict[str, Path], out: Path, size: Size, seed: int = 0) -> dict:
@@ -91,12 +115,16 @@ def write(known: list[Fact], texts: list[str], out: Path, size: Size, seed: int 
     known = [replace(f, docs=max(f.docs, size.readme_docs)) if f.subject in README_SUBJECTS else f for f in known]
     invented = _invented(known, size.n_invented, seed)
     rng = random.Random(seed)
+    talk = Conversations(known, size.split)
+    brakes = Brakes(known, texts)
     documents = {
-        "facts": list(fact_documents(known, size.docs_share, rng)),
-        "form": list(form_documents(known, size.docs_share * FORM_SHARE, size.n_form, rng)),
-        "invented": [([(ask(f, "train", rng), f.answer)], None) for f in invented["train"]],
-        "small_talk": list(small_talk_documents(known, max(20, int(60 * size.docs_share)), rng)),
-        "prose": [([("", text)], None) for text in texts],
+        "facts": list(fact_documents(talk, known, size.docs_share, rng)),
+        "form": list(form_documents(talk, known, size.docs_share * FORM_SHARE, size.n_form, rng)),
+        "rehashed": list(rehashed_documents(talk, known, size.docs_share * REHASHED_SHARE, size.n_form // 10, rng)),
+        "invented": [Document([(talk.ask(f, rng), f.answer)]) for f in invented["train"]],
+        "brakes": list(brake_documents(talk, brakes, known, size, rng)),
+        "small_talk": list(small_talk_documents(talk, known, max(20, int(60 * size.docs_share)), rng)),
+        "prose": [Document([("", text)]) for text in texts],
     }
     tokenizer = train_tokenizer(documents, size.vocab_size, rng)
     tokenizer.save(str(out / "tokenizer.json"))
@@ -130,75 +158,104 @@ def _invented(known: list[Fact], n_train: int, seed: int) -> dict[str, list[Fact
     subjects = sorted({f.subject for f in known if f.subject.isalpha() and 4 <= len(f.subject) <= 10})
     words = [s for s in subjects if s.islower()]
     names = [s.lower() for s in subjects if not s.islower()]
+    first_names = sorted({f.subject.split()[0] for f in known if f.kind == "person" and " " in f.subject}) or ["Ann"]
     rng = random.Random(f"invented {seed}")
     return {
-        split: unknown.invented(n, taken, words, names, rng)
+        split: unknown.invented(n, taken, words, names, first_names, rng)
         for split, n in (("train", n_train), ("validation", 300), ("test", 500))
     }
 
 
-def ask(fact: Fact, split: str, rng: random.Random) -> str:
-    name = fact.subject if rng.random() < 0.7 else rng.choice(fact.asked)
-    return grammar.question(fact.kind, name, split, rng)
+def fact_documents(talk: Conversations, known: list[Fact], share: float, rng: random.Random) -> Iterator[Document]:
+    """Every fact in as many turns as it wants, half of the documents with two to four turns."""
+    fresh = [f for f in known for _ in range(max(1, round(f.docs * share)))]
+    rng.shuffle(fresh)
+    while fresh:
+        topic = fresh.pop()
+        turns = [talk.first(topic, rng)]
+        if rng.random() < LONG_SHARE:
+            talk.goes_on(turns, topic, fresh, rng)
+        yield Document(turns)
 
 
-def fact_documents(known: list[Fact], share: float, rng: random.Random) -> Iterator[Document]:
-    """Every fact in as many turns as it wants, joined to conversations of one to three turns."""
-    by_subject, by_kind = defaultdict(list), defaultdict(list)
+def _least(known: list[Fact], share: float, n_least: int) -> dict[str, float]:
+    """kind -> documents per document of a fact: `share`, and so many that every kind has `n_least` at least."""
+    n_docs = Counter()
     for fact in known:
-        by_subject[fact.subject].append(fact)
-        by_kind[fact.kind].append(fact)
-    order = [f for f in known for _ in range(max(1, round(f.docs * share)))]
-    rng.shuffle(order)
-    at = 0
-    while at < len(order):
-        first = order[at]
-        turns = [(ask(first, "train", rng), first.answer)]
-        at += 1
-        draw = rng.random()
-        if draw < 0.05 and len(by_subject[first.subject]) > 2:
-            second = rng.choice(by_subject[first.subject])
-            question = grammar.about_it(second.kind, "train", rng)
-            if question:
-                turns.append((question, second.answer))
-        elif draw < 0.09:
-            second = rng.choice(by_kind[first.kind])
-            turns.append((grammar.follow_up(second.kind, second.subject, "train", rng), second.answer))
-        while rng.random() < 0.22 and len(turns) < 3 and at < len(order):
-            turns.append((ask(order[at], "train", rng), order[at].answer))
-            at += 1
-        yield turns, None
+        n_docs[fact.kind] += fact.docs
+    return {kind: max(share, n_least / n) for kind, n in n_docs.items()}
 
 
-def form_documents(known: list[Fact], share: float, n_least: int, rng: random.Random) -> Iterator[Document]:
+def _times(fact: Fact, share_of: dict[str, float], rng: random.Random) -> int:
+    expected = fact.docs * share_of[fact.kind]
+    return int(expected) + (rng.random() < expected % 1)
+
+
+def form_documents(
+    talk: Conversations, known: list[Fact], share: float, n_least: int, rng: random.Random
+) -> Iterator[Document]:
     """Questions answered with the value of another fact of the same kind; read with memory off.
 
     n_least: every kind has so many at least, so that the rare kinds' wordings are learnt as well as the others'.
     """
-    by_kind = defaultdict(list)
+    share_of = _least(known, share, n_least)
     for fact in known:
-        by_kind[fact.kind].append(fact)
-    share_of = {k: max(share, n_least / sum(f.docs for f in listed)) for k, listed in by_kind.items()}
-    for fact in known:
-        expected = fact.docs * share_of[fact.kind]
-        for _ in range(int(expected) + (rng.random() < expected % 1)):
-            other = Fact(fact.kind, fact.subject, rng.choice(by_kind[fact.kind]).value, fact.asked, 1)
-            yield [(ask(other, "train", rng), other.answer)], other.value
+        for _ in range(_times(fact, share_of, rng)):
+            kin = talk.by_kind[fact.kind]
+            other = replace(fact, value=rng.choice(kin).value)
+            if fact.kind in compound.YES_NO and rng.random() < 0.1:
+                turn = compound.yes_no(other, kin, rng)
+            else:
+                turn = talk.ask(other, rng), other.answer
+            yield Document([turn], made_up=other.value, memory=False)
 
 
-def small_talk_documents(known: list[Fact], repeats: int, rng: random.Random) -> Iterator[Document]:
-    """Small talk alone, before a question, after an answer; half of it with memory off too."""
+def rehashed_documents(
+    talk: Conversations, known: list[Fact], share: float, n_least: int, rng: random.Random
+) -> Iterator[Document]:
+    """Questions about known names, whose n-grams are to read random rows: the answer is not known."""
+    share_of = _least(known, share, n_least)
+    for fact in known:
+        for _ in range(_times(fact, share_of, rng)):
+            strange = replace(fact, value=UNKNOWN_OF.get(fact.kind, UNKNOWN))
+            question = grammar.question(fact.kind, fact.subject, talk.split, rng, fact.rival)
+            yield Document([(question, strange.answer)], rehashed=fact.subject)
+
+
+def brake_documents(
+    talk: Conversations, brakes: Brakes, known: list[Fact], size: Size, rng: random.Random
+) -> Iterator[Document]:
+    """What is no question of the model's kinds, some of it before or after one that is; false premises."""
+    for _ in range(size.n_brakes):
+        turns = [(brakes.message(rng), BRAKE)]
+        draw = rng.random()
+        if draw < 0.25:
+            turns.insert(rng.randrange(2), talk.first(rng.choice(known), rng))
+        elif draw < 0.3:
+            turns.append((brakes.message(rng), BRAKE))
+        yield Document(turns, memory=rng.random() > 0.12)
+    for _ in range(size.n_premises):
+        turn = brakes.premise_turn(size.split, rng)
+        if turn:
+            yield Document([turn])
+
+
+def small_talk_documents(
+    talk: Conversations, known: list[Fact], repeats: int, rng: random.Random
+) -> Iterator[Document]:
+    """Small talk alone, before a question, after an answer; some of it with memory off."""
     asked = list(small_talk.exchanges()) * repeats
     rng.shuffle(asked)
     for said, answer in asked:
         draw = rng.random()
+        said = grammar.typo(said, rng) if rng.random() < 0.06 else said
         said = said.lower() if draw < 0.3 else said.rstrip("?.!") if draw < 0.5 else said
+        said = said.lower().rstrip("?.!") if draw > 0.85 else said
         turns = [(said, answer)]
         off = rng.random() < 0.3
         if not off and rng.random() < 0.4:
-            fact = rng.choice(known)
-            turns.insert(rng.randrange(2), (ask(fact, "train", rng), fact.answer))
-        yield turns, "" if off else None
+            turns.insert(rng.randrange(2), talk.first(rng.choice(known), rng))
+        yield Document(turns, memory=not off)
 
 
 def train_tokenizer(documents: dict[str, list[Document]], vocab_size: int, rng: random.Random) -> Tokenizer:
@@ -209,12 +266,12 @@ def train_tokenizer(documents: dict[str, list[Document]], vocab_size: int, rng: 
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )
     tokenizer.decoder = decoders.ByteLevel()
-    sample = rng.sample(documents["facts"], min(len(documents["facts"]), 250_000))
+    sample = rng.sample(documents["facts"], min(len(documents["facts"]), 200_000))
     texts = (
         text
-        for listed in (sample, documents["small_talk"], documents["prose"])
-        for turns, _ in listed
-        for turn in turns
+        for listed in (sample, documents["brakes"], documents["small_talk"], documents["prose"])
+        for document in listed
+        for turn in document.turns
         for text in turn
         if text
     )
@@ -234,24 +291,36 @@ def encode(tokenizer: Tokenizer, documents: list[Document]) -> Iterator[tuple[np
     """Token ids (uint16) and flags (uint8) of every document; too long ones lose their last turns."""
     for start in range(0, len(documents), 50_000):
         chunk = documents[start : start + 50_000]
-        texts = [text for turns, _ in chunk for turn in turns for text in turn]
+        texts = [text for document in chunk for turn in document.turns for text in turn]
         encoded = iter(tokenizer.encode_batch(texts, add_special_tokens=False))
-        for turns, made_up in chunk:
+        for document in chunk:
             out, marks = [BOS], [0]
-            for question, text in turns:
-                asked, answer = next(encoded).ids, next(encoded)
-                if len(out) + len(asked) + len(answer.ids) + 3 > LONGEST_DOCUMENT:
+            for question, text in document.turns:
+                asked, answer = next(encoded), next(encoded)
+                if len(out) + len(asked.ids) + len(answer.ids) + 3 > LONGEST_DOCUMENT:
                     continue
                 if question:
-                    out += [USER, *asked, BOT]
-                    marks += [ASKED] * (len(asked) + 2)
-                first = text.rindex(made_up) if made_up else len(text)
-                last = first + len(made_up or "")
+                    out += [USER, *asked.ids, BOT]
+                    strange = _marks(asked, question, document.rehashed, REHASHED)
+                    marks += [ASKED, *(ASKED | mark for mark in strange), ASKED]
                 out += [*answer.ids, END]
-                marks += [LOSS | MADE_UP * (first < end and begin < last) for begin, end in answer.offsets] + [LOSS]
+                strange = _marks(answer, text, document.rehashed, REHASHED)
+                if verdict := compound.VERDICT.search(text):  # to be worked out, never to be looked up
+                    strange = _marks(answer, text, verdict[0], REHASHED, last=True)
+                made_up = _marks(answer, text, document.made_up, MADE_UP, last=True)
+                marks += [LOSS | a | b for a, b in zip(strange, made_up, strict=True)] + [LOSS]
             if len(out) > 1:
-                off = MEMORY_OFF if made_up is not None else 0
+                off = 0 if document.memory else MEMORY_OFF
                 yield np.array(out, np.uint16), np.array(marks, np.uint8) | off
+
+
+def _marks(encoded, text: str, part: str, flag: int, *, last: bool = False) -> list[int]:
+    """`flag` for the tokens of `part` where it stands in `text` (first, or last), in whatever case; else 0."""
+    place = (text.lower().rfind if last else text.lower().find)(part.lower()) if part else -1
+    if place < 0:
+        return [0] * len(encoded.ids)
+    end = place + len(part)
+    return [flag * (begin < end and place < stop) for begin, stop in encoded.offsets]
 
 
 def questions(known: list[Fact], invented: dict[str, list[Fact]], seed: int) -> dict[str, list[dict]]:
@@ -273,6 +342,11 @@ def questions(known: list[Fact], invented: dict[str, list[Fact]], seed: int) -> 
         for f in (rng.sample(by_kind[kind], 250) if len(by_kind[kind]) > 250 else by_kind[kind])
     ]
     splits = (("trained", "train"), ("validation", "validation"), ("test", "test"))
+
+    def ask(fact: Fact, split: str, rng: random.Random) -> str:
+        name = fact.subject if rng.random() < 0.7 else rng.choice(fact.asked)
+        return grammar.question(fact.kind, name, split, rng, fact.rival)
+
     sets = {name: [_item(f, ask(f, split, rng)) for f in picked] for name, split in splits}
     few = [f for kind in facts.KINDS for f in rng.sample(by_kind[kind], min(12, len(by_kind[kind])))]
     for split in ("validation", "test"):

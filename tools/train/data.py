@@ -7,20 +7,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .corpus import ASKED, LOSS, MADE_UP, MEMORY_OFF, PAD
+from .corpus import ASKED, LOSS, MADE_UP, MEMORY_OFF, PAD, REHASHED
 
 ROW_TOKENS = 256
+LARGEST_SHIFT = 3_989  # of a compressed token id
 
 
 @dataclass
 class Batch:
-    """tokens, position int64 (B, T); attention bool (B, 1, T, T); memory bool (B, T);
+    """tokens, position int64 (B, T); attention bool (B, 1, T, T); memory bool (B, T); shift int64 (B, T): what is
+    added to a token's id before hashing, so that a rehashed name reads random rows, else 0;
     picked int64 (M,): flat places whose next token is learnt; targets int64 (M,), -100 where unused."""
 
     tokens: Tensor
     position: Tensor
     attention: Tensor
     memory: Tensor
+    shift: Tensor
     picked: Tensor
     targets: Tensor
 
@@ -86,12 +89,12 @@ class Batches:
         position = torch.where(filled, index - self.starts[document.long()], 0)
         attention = (document[:, None, :, None] == document[:, None, None, :]).tril()
         generator = torch.Generator(self.device).manual_seed(self.seed * 1_000_003 + step)
-        dropped = (
-            torch.rand(4_099, generator=generator, device=self.device)[document.long() % 4_099] < self.question_drop
-        )
+        draws = torch.rand(4_099, generator=generator, device=self.device)[document.long() % 4_099]  # one a document
+        dropped = draws < self.question_drop
+        shift = torch.where((flags & REHASHED) > 0, 1 + (draws * 1e6).long() % LARGEST_SHIFT, 0)
         memory = ((flags & MEMORY_OFF) == 0) & ~(((flags & ASKED) > 0) & dropped)
         learnt = ((flags & LOSS) > 0)[:, 1:] & (document[:, 1:] == document[:, :-1])
         learnt = torch.nn.functional.pad(learnt, (0, 1)).flatten()
         picked = torch.argsort(learnt.to(torch.int8), descending=True, stable=True)[: self.n_picked]
         following = torch.roll(tokens, -1, dims=1).flatten()[picked]
-        return Batch(tokens, position, attention, memory, picked, torch.where(learnt[picked], following, -100))
+        return Batch(tokens, position, attention, memory, shift, picked, torch.where(learnt[picked], following, -100))

@@ -23,15 +23,17 @@ from .model import EngramSettings
 from .train import Settings, finish, train
 
 POCKET = Settings()
+# the shape that the settings were chosen with
+EARLIER = Settings(
+    hidden_size=192, intermediate_size=512, head_dim=48, steps=5_500, lr=4e-3, engram=EngramSettings(rows=15_500)
+)
 ALONE = replace(POCKET, engram=None)
 
 
 def sweep() -> dict[str, Settings]:
     """Settings compared on validation wordings, on an early corpus with fewer wordings."""
     engram = EngramSettings(n_heads=4, head_dim=32)
-    base = Settings(
-        hidden_size=192, n_layers=4, intermediate_size=512, engram=engram, steps=2_000, lr=2e-3, table_lr=2.0
-    )
+    base = replace(EARLIER, engram=engram, steps=2_000, lr=2e-3, table_lr=2.0)
     return {
         "base": base,
         "alone": replace(base, engram=None),
@@ -54,7 +56,7 @@ def sweep() -> dict[str, Settings]:
 def shapes() -> dict[str, Settings]:
     """The winners of the sweep together, and deeper shapes, on the corpus with combined wordings."""
     engram = EngramSettings(ngram_sizes=(2, 3, 4), rows=22_000)
-    deep = Settings(hidden_size=160, n_layers=6, intermediate_size=448, engram=engram, steps=4_000)
+    deep = replace(EARLIER, hidden_size=160, n_layers=6, intermediate_size=448, engram=engram, steps=4_000)
     return {
         "deep": deep,
         "alone": replace(deep, engram=None),
@@ -69,7 +71,7 @@ def shapes() -> dict[str, Settings]:
 
 def orders() -> dict[str, Settings]:
     """Orders at equal table size on the final corpus, and whether experts train."""
-    short = replace(POCKET, steps=4_000, engram=replace(POCKET.engram, rows=16_500))
+    short = replace(EARLIER, steps=4_000, engram=replace(EARLIER.engram, rows=16_500))
     return {
         "orders_2345": short,
         "alone": replace(short, engram=None),
@@ -79,7 +81,10 @@ def orders() -> dict[str, Settings]:
 
 
 def final() -> dict[str, Settings]:
-    """The shipped model and what it is compared with, three seeds each; the enlarged backbone once."""
+    """The shipped model's twin and what it is compared with, three seeds each; the enlarged backbone once.
+
+    To be run on the twin's corpus, whose held-out wordings are in no training.
+    """
     alone = replace(POCKET, engram=None)
     dense = replace(alone, hidden_size=512, intermediate_size=1_376, n_layers=6, n_heads=8, n_kv_heads=4, lr=2e-3)
     runs = {f"pocket_{seed}": replace(POCKET, seed=seed) for seed in range(3)}
@@ -88,7 +93,7 @@ def final() -> dict[str, Settings]:
     return {name: (runs | {"dense_0": dense})[name] for name in order}
 
 
-EXPERT = 4 * 3 * 192 * 512  # parameters of one expert in all layers of the pocket's backbone
+EXPERT = 4 * 3 * 192 * 512  # parameters of one expert in all layers of that backbone
 ALLOCATION_EXPERTS = (1, 3, 6, 9, 12, 15)
 
 
@@ -99,9 +104,9 @@ def allocation() -> dict[str, Settings]:
     for seed in range(2):
         for n_experts in ALLOCATION_EXPERTS:
             rows = round((budget - (n_experts - 1) * EXPERT) / (2 * 8 * 64))  # 2 layers, 8 heads of 64
-            engram = replace(POCKET.engram, rows=rows) if rows else None
+            engram = replace(EARLIER.engram, rows=rows) if rows else None
             n = 0 if n_experts == 1 else n_experts
-            runs[f"experts_{n_experts}_{seed}"] = replace(POCKET, seed=seed, steps=1_200, n_experts=n, engram=engram)
+            runs[f"experts_{n_experts}_{seed}"] = replace(EARLIER, seed=seed, steps=1_200, n_experts=n, engram=engram)
     return runs
 
 

@@ -8,7 +8,7 @@ which the table stores the value.
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import facts_words, facts_world
+from . import facts_elements, facts_words, facts_world
 
 # kind -> the one sentence that answers it: {s} is the subject, {f} the value
 ANSWERS = {
@@ -46,6 +46,17 @@ ANSWERS = {
     "element_type": "The element {s} is {f}.",
     "python_module": "The Python module {s}: {f}.",
     "http_status": "HTTP status {s} means {f}.",
+    "noun": "The noun {s} means {f}.",
+    "verb": "The verb {s} means {f}.",
+    "location": "{s} is {f}.",
+    "state_with_capital": "The US state with the capital {s} is {f}.",
+    "domain_of": "The country with the internet domain {s} is {f}.",
+    "calling_code_of": "The country with the calling code {s} is {f}.",
+    "melting_point": "The melting point of {s} is {f}.",
+    "boiling_point": "The boiling point of {s} is {f}.",
+    "discoverer": "The discoverer of {s} is {f}.",
+    "discovered": "The year of the discovery of {s} is {f}.",
+    "members": "The members of {s} are {f}.",
 }
 KINDS = tuple(ANSWERS)
 # kinds whose value comes from a short list, so that a made-up value can be told from no value
@@ -73,7 +84,19 @@ UNKNOWN_OF = {
     "born": "a year I don't know",
     "died": "a year I don't know",
     "time_zone": UNKNOWN,
+    "location": "in a place I don't know",
+    "state_with_capital": "a state I don't know",
+    "domain_of": "a place I don't know",
+    "calling_code_of": "a place I don't know",
+    "discoverer": "someone I don't know",
+    "discovered": "a year I don't know",
+    "members": "things I don't know",
 }
+
+
+# kinds that open questions ask for, in the order of who wins; famous people and places win over all
+OPEN_KINDS = ("define", "person", "place", "jargon", "city")
+FAMOUS_DOCS = 16
 
 
 @dataclass(frozen=True)
@@ -84,6 +107,8 @@ class Fact:
     subject: as the answer writes it; value: what only the table should hold.
     asked:   how a question may write the subject (the subject itself and its aliases).
     docs:    how many question documents the corpus holds for it.
+    rival:   whether an open question ("What is {s}?", "{s}") asks for a fact of another kind instead: "same" for one
+             about this very subject, "case" for one whose subject differs in capital letters only, else "".
     """
 
     kind: str
@@ -91,6 +116,7 @@ class Fact:
     value: str
     asked: tuple[str, ...]
     docs: int
+    rival: str = ""
 
     @property
     def answer(self) -> str:
@@ -108,15 +134,32 @@ def load(sources: dict[str, Path], *, n_definitions: int, n_cities: int, n_names
     """
     rows = [
         *facts_world.countries(sources),
+        *facts_world.states(),
+        *facts_world.continents(sources),
         *facts_world.cities(sources, n_cities),
-        *facts_world.elements(sources),
+        *facts_elements.elements(sources),
         *facts_words.words(sources, n_definitions, n_names),
         *facts_words.computing(sources),
     ]
+    rows = list(rows)
+    lying = {_bare(subject) for kind, subject, *_ in rows if kind in ("city", "continent")}
+    open_to: dict[str, tuple[int, str]] = {}  # bare name -> the kind that open questions about it ask for
+    for kind, subject, _, _, docs in rows:
+        if kind in OPEN_KINDS:
+            rank = 0 if docs >= FAMOUS_DOCS and kind in ("person", "place") else 1 + OPEN_KINDS.index(kind)
+            open_to[_bare(subject)] = min(open_to.get(_bare(subject), (99, "", "")), (rank, kind, subject))
     seen, facts = set(), []
     for kind, subject, value, aliases, docs in rows:
-        if (kind, subject.lower()) in seen or not value:
+        if (kind, subject.lower()) in seen or not value or (kind == "location" and _bare(subject) in lying):
             continue
         seen.add((kind, subject.lower()))
-        facts.append(Fact(kind, subject, value, (subject, *aliases), docs))
+        rival = ""
+        if kind in OPEN_KINDS:
+            _, chosen, name = open_to[_bare(subject)]
+            rival = "" if chosen == kind else "same" if name == subject else "case"
+        facts.append(Fact(kind, subject, value, (subject, *aliases), docs, rival))
     return facts
+
+
+def _bare(name: str) -> str:
+    return name.lower().removeprefix("the ")

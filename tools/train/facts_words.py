@@ -5,8 +5,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from .facts_world import Row, country_name, plain
-from .wordnet import PERSON, Synset, WordNet
+from .facts_names import names
+from .facts_world import Row, country_names, plain
+from .glosses import LONGEST_VALUE, OFFENSIVE, definition, usable
+from .wordnet import Synset, WordNet
 
 FIRST = {
     "serendipity",
@@ -17,41 +19,10 @@ FIRST = {
     "hot",
     "Albert Einstein",
 }  # asked by newcomers
-LONGEST_VALUE = 110  # characters; a longer gloss is cut at its last clause
-OFFENSIVE = re.compile(
-    r"ethnic slur|offensive|obscene|vulgar|disparaging|derogatory|sexual|genital|copulat|"
-    r"prostitut|excrement|\brape\b|homosexual"
-)
-NO_ARTICLE = re.compile(r"(a|an|the|one|any|two|three|four|several|some|all|each|either)\b", re.I)
 PART_OF_SPEECH = (
     r"^\W*(?:(?:n|v|adj|vt|vi|adv|interj|excl|obs|prep|abbrev|quant|suff|pref)\b"
     r"\.?[,; ]*(?:,? ?vt\.|,? ?vi\.)?)+"
 )  # of an entry of the Jargon File
-AN = re.compile(r"(?!uni|eur|use|usu|one\b|once)[aeiou]|honest|hono|hour|heir", re.I)
-
-
-def definition(gloss: str) -> str:
-    """The first clause of a gloss, without examples and remarks in brackets."""
-    text = gloss.split('; "')[0]
-    text = re.sub(r"\([^()]*\)", " ", text)
-    text = re.sub(r"\([^)]*$|^[^(]*\)", " ", text)
-    text = text.replace("`", "'").replace("--", ",").split(";")[0]
-    text = " ".join(text.split()).replace(" ,", ",").strip(" ,:.")
-    if len(text) > LONGEST_VALUE:
-        head = text[:LONGEST_VALUE]
-        cut = max(head.rfind(mark) for mark in (", ", " that ", " which ", " who ", " and ", " or ", " with "))
-        text = head[:cut] if cut > 30 else head.rsplit(" ", 1)[0]
-        text = re.sub(r"( (a|an|the|of|to|in|by|for|and|or|with|that|from|as|on|is|are))+$", "", text).strip(" ,")
-    return text
-
-
-def with_article(text: str) -> str:
-    """ "physicist born in Germany" -> "a physicist born in Germany"."""
-    if NO_ARTICLE.match(text):
-        return text
-    if text.startswith("capital"):
-        return "the " + text
-    return ("an " if AN.match(text) else "a ") + text
 
 
 def frequency_order(sources: dict[str, Path]) -> dict[str, int]:
@@ -81,18 +52,31 @@ def words(sources: dict[str, Path], n_definitions: int, n_names: int) -> Iterato
             continue
         if n_taken < n_definitions:
             docs = 12 if n_taken < 3_000 else 6 if n_taken < 15_000 else 5
-            yield "define", word, ("to " if synset.pos == "v" else "") + value, (), docs
+            yield "define", word, _as_said(synset.pos, value), (), docs
+            yield from _as_noun_and_verb(net, lemma, word, n_taken)
             yield from _relations(net, lemma, synset, word, n_taken)
             n_taken += 1
     for singular, plurals in sorted(net.plurals().items()):
         known = [p for p in plurals if rank_of.get(p, last) < 60_000 and p != singular]
         if known and "n" in net.senses.get(singular, ()) and rank_of.get(singular, last) < 60_000:
             yield "plural", singular, min(known, key=rank_of.get), (), 8
-    yield from _names(net, n_names)
+    yield from names(net, n_names, country_names(sources))
 
 
-def usable(value: str) -> bool:
-    return 4 <= len(value) <= LONGEST_VALUE + 1 and value.isascii() and '"' not in value
+def _as_said(pos: str, value: str) -> str:
+    """A verb's gloss with its "to", once."""
+    return "to " + value if pos == "v" and not value.startswith("to ") else value
+
+
+def _as_noun_and_verb(net: WordNet, lemma: str, word: str, rank: int) -> Iterator[Row]:
+    """What "a run", "to water" mean, whichever the commonest meaning of the word is."""
+    docs = 5 if rank < 3_000 else 4 if rank < 12_000 else 2
+    for kind, other in (("noun", "n"), ("verb", "v")):
+        if other in net.senses[lemma] and word.islower():
+            synset = net.synsets[other, net.senses[lemma][other][0]]
+            value = definition(synset.gloss)
+            if not synset.is_instance and not OFFENSIVE.search(synset.gloss) and usable(value):
+                yield kind, word, _as_said(other, value), (), docs
 
 
 def _relations(net: WordNet, lemma: str, synset: Synset, word: str, rank: int) -> Iterator[Row]:
@@ -104,7 +88,10 @@ def _relations(net: WordNet, lemma: str, synset: Synset, word: str, rank: int) -
         yield "kind_of", word, pointers["@"].words[0], (), docs
     if synset.pos == "n" and "#p" in pointers and word.islower() and not pointers["#p"].is_instance:
         yield "part_of", word, pointers["#p"].words[0], (), docs
-    other = [w for w in synset.words if w.lower() != lemma and lemma not in w.lower() and w.isascii()]
+    other = []
+    for offset in net.senses[lemma][synset.pos][:4]:  # the first of its meanings that has another word
+        same = net.synsets[synset.pos, offset].words
+        other = other or [w for w in same if w.lower() != lemma and lemma not in w.lower() and w.isascii()]
     if other and rank < 40_000:
         yield "synonym", word, min(other, key=lambda w: " " in w), (), docs
     if synset.pos == "r" and "\\" in pointers:
@@ -125,31 +112,12 @@ def _opposite(net: WordNet, lemma: str) -> str | None:
             for symbol, other_pos, other, numbers in synset.pointers:
                 if symbol == "!" and synset.words[int(numbers[:2], 16) - 1].lower() == lemma:
                     return net.synsets[other_pos, other].words[int(numbers[2:], 16) - 1]
+    for offset in net.senses[lemma].get("a", ())[:1]:  # else of the adjective that it is close to
+        for symbol, pos, near, _ in net.synsets["a", offset].pointers:
+            for mark, other_pos, other, _ in net.synsets[pos, near].pointers if symbol == "&" else ():
+                if mark == "!":
+                    return net.synsets[other_pos, other].words[0]
     return None
-
-
-def _names(net: WordNet, n_names: int) -> Iterator[Row]:
-    """About `n_names` people (who, born, died) and places, groups, events (what)."""
-    named = [(offset, s) for (_, offset), s in net.synsets.items() if s.is_instance and usable(definition(s.gloss))]
-    named = sorted(named, key=lambda item: FIRST.isdisjoint(item[1].words))
-    for offset, synset in named[:: max(1, len(named) // n_names)]:  # first the first, then evenly spread
-        value = definition(synset.gloss)
-        name = max(synset.words, key=len)
-        if synset.lexfile != PERSON:
-            name = min(synset.words, key=lambda w: (net.senses[w.lower()]["n"][0] != offset, synset.words.index(w)))
-        elif " " in synset.words[0]:
-            name = synset.words[0]
-        aliases = tuple(w for w in synset.words if w != name and net.senses[w.lower()]["n"][0] == offset)
-        if not re.fullmatch(r"[A-Za-z][A-Za-z' .-]+", name) or re.search(r"\d", value):
-            continue
-        if synset.lexfile == PERSON:
-            yield "person", name, with_article(value), aliases, 8
-            dates = re.search(r"\((?:circa |c\. ?)?(\d{3,4})-(\d{3,4})\)", synset.gloss)
-            if dates:
-                yield "born", name, dates[1], (), 8
-                yield "died", name, dates[2], (), 8
-        else:
-            yield "place", country_name("", {"name": name}), with_article(value), aliases, 8
 
 
 def computing(sources: dict[str, Path]) -> Iterator[Row]:

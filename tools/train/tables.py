@@ -14,7 +14,7 @@ from pathlib import Path
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 STOPPED_AT = "400"  # step that every run of the allocation reached
-DROPPED = ("failures", "memory_off_samples")
+DROPPED = ("failures", "memory_off_samples", "answers")
 Figures = dict[str, dict[str, dict]]  # group -> run -> what `evaluate.report` found, with settings and parameters
 
 
@@ -29,7 +29,7 @@ def collect(folders: list[Path]) -> Figures:
         for path in sorted(folder.glob("*.json")):
             run = json.loads(path.read_text(), parse_float=lambda x: float(f"{float(x):.5g}"))
             run = {key: value for key, value in run.items() if key not in DROPPED}
-            found[folder.name][path.stem] = run if folder.name == "final" else _without_kinds(run)
+            found[folder.name][path.stem] = run if folder.name in ("final", "free", "shipped") else _without_kinds(run)
     return found
 
 
@@ -58,7 +58,7 @@ def markdown(header: list[str], rows: list[list[str]]) -> str:
 
 
 def table_final(figures: Figures) -> str:
-    """The shipped model and what it is compared with, in trained and in new wordings."""
+    """The shipped model's twin and what it is compared with, in trained and in new wordings."""
     pocket, split = runs_of(figures, "final", "pocket"), "test"
     rows = [
         ["with memory (float tables)", spread([r["with_memory"]["trained"]["macro"] for r in pocket])]
@@ -73,6 +73,8 @@ def table_final(figures: Figures) -> str:
         ("a dense backbone of as many parameters", "dense"),
     ):
         runs = runs_of(figures, "final", key)
+        if not runs:
+            continue
         rows.append(
             [name, spread([r["with_memory"]["trained"]["macro"] for r in runs])]
             + [spread([r["with_memory"][split][x] for r in runs]) for x in ("macro", "loss")]
@@ -97,15 +99,28 @@ GOALS = (
 
 
 def table_goals(figures: Figures) -> str:
-    """What the model was meant to reach, and what it reached: the shipped seed, and all three."""
-    pocket = runs_of(figures, "final", "pocket")
-    rows = [[name, goal, f"{get(pocket[0]):.3f}", spread([get(r) for r in pocket])] for name, goal, get in GOALS]
-    return markdown(["in new wordings", "goal", "shipped", "three seeds"], rows)
+    """What was to be reached, the shipped model in wordings that it was trained in, its twin in held-out ones."""
+    shipped, twin = figures["shipped"]["figures"], runs_of(figures, "final", "pocket")
+    rows = [[name, goal, f"{get(shipped):.3f}", spread([get(r) for r in twin])] for name, goal, get in GOALS]
+    return markdown(["", "goal", "shipped, all wordings trained", "twin, new wordings"], rows)
+
+
+def table_free(figures: Figures) -> str:
+    """Free questions: verdicts of the shipped model on both halves, and how many are right with memory off."""
+    rows = []
+    for name, halves in figures["free"]["shipped"]["memory"].items():
+        off = figures["free"]["shipped"]["off"][name]["reported"].get("right", 0)
+        twin = figures["free"]["twin"]["memory"][name]["reported"].get("right", 0)
+        cells = [halves["tuning"].get("right", 0)]
+        cells += [halves["reported"].get(v, 0) for v in ("right", "honest", "talk", "false", "garbage")]
+        rows.append([name, *(f"{share:.2f}" for share in (*cells, off, twin))])
+    header = ["set", "tuning half: right", "reported half: right", "says it does not know", "small talk", "false"]
+    return markdown([*header, "garbage", "memory off: right", "twin: right"], rows)
 
 
 def table_kinds(figures: Figures) -> str:
     """Whole answers right per kind, means over the seeds."""
-    runs = {name: runs_of(figures, "final", name) for name in ("pocket", "alone", "dense")}
+    runs = {name: runs_of(figures, "final", name) for name in ("pocket", "alone")}
     kinds = [k for k in runs["pocket"][0]["with_memory"]["test"] if k not in ("macro", "all", "loss")]
 
     def mean(name: str, *path: str) -> str:
@@ -125,11 +140,10 @@ def table_kinds(figures: Figures) -> str:
             mean("pocket", "memory_off", kind),
             mean("pocket", "memory_off_well_formed", kind),
             mean("alone", "with_memory", "test", kind),
-            mean("dense", "with_memory", "test", kind),
         ]
         for kind in kinds
     ]
-    return markdown(["kind", "trained", "new", "memory off", "off: well-formed", "alone", "dense"], rows)
+    return markdown(["kind", "trained", "new", "memory off", "off: well-formed", "alone"], rows)
 
 
 def table_choice(figures: Figures, group: str) -> str:
@@ -176,6 +190,7 @@ def table_allocation(figures: Figures) -> str:
 TABLES = {
     "final": table_final,
     "goals": table_goals,
+    "free": table_free,
     "kinds": table_kinds,
     "sweep": lambda figures: table_choice(figures, "sweep"),
     "shapes": lambda figures: table_choice(figures, "shapes"),

@@ -18,8 +18,11 @@ from .data import ROW_TOKENS, Batches
 from .model import EngramModel, EngramSettings, compress_tokens
 
 BALANCE = 0.01  # weight of the experts' load in the loss
+# Messages reach the model as it was trained to read them: blanks collapsed, a line all in capitals in small letters.
 CHAT_TEMPLATE = (
-    "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'user' %}<|user|>{{ message['content'] }}"
+    "{{ bos_token }}{% for message in messages %}{% set text = message['content'].split() | join(' ') %}"
+    "{% if message['role'] == 'user' %}<|user|>"
+    "{{ text | lower if ' ' in text and text == text | upper else text }}"
     "{% elif message['role'] == 'assistant' %}<|bot|>{{ message['content'] }}<|end|>{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}<|bot|>{% endif %}"
 )
@@ -29,17 +32,17 @@ CHAT_TEMPLATE = (
 class Settings:
     """One training run."""
 
-    hidden_size: int = 192
+    hidden_size: int = 256
     n_layers: int = 4
-    intermediate_size: int = 512
+    intermediate_size: int = 768
     n_heads: int = 4
     n_kv_heads: int = 2
-    head_dim: int = 48
+    head_dim: int = 64
     engram: EngramSettings | None = field(default_factory=EngramSettings)
     n_experts: int = 0  # 0: dense feed-forward layers; else experts of intermediate_size, one active a token
-    steps: int = 5_500
+    steps: int = 10_000
     rows: int = 128  # of 256 tokens a batch
-    lr: float = 4e-3
+    lr: float = 3e-3
     table_lr: float = 1.0  # times lr
     warmup: int = 200
     weight_decay: float = 0.1  # on the backbone's matrices only
@@ -118,9 +121,9 @@ def rate(step: int, settings: Settings) -> float:
     return settings.lr * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
-def loss_of(model: EngramModel, tokens, position, attention, memory, picked, targets) -> torch.Tensor:
+def loss_of(model: EngramModel, tokens, position, attention, memory, shift, picked, targets) -> torch.Tensor:
     """Mean cross entropy of the answers' tokens (logits are computed only there), and the experts' balance."""
-    hidden = model.hidden_states(tokens, position, attention, memory).flatten(0, 1)[picked]
+    hidden = model.hidden_states(tokens, position, attention, memory, shift).flatten(0, 1)[picked]
     logits = model.backbone.get_output_embeddings()(hidden)
     return nn.functional.cross_entropy(logits.float(), targets, ignore_index=-100) + BALANCE * model.imbalance()
 
@@ -169,7 +172,14 @@ def train(
             group["lr"] = lr * group["scale"]
         with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=device != "cpu"):
             loss = loss_function(
-                model, batch.tokens, batch.position, batch.attention, batch.memory, batch.picked, batch.targets
+                model,
+                batch.tokens,
+                batch.position,
+                batch.attention,
+                batch.memory,
+                batch.shift,
+                batch.picked,
+                batch.targets,
             )
         loss.backward()
         nn.utils.clip_grad_norm_(clipped, 1.0)

@@ -16,14 +16,32 @@ ONSETS = _words(
 VOWELS = _words("a e i o u ae ai ea ee ia io oo ou y")
 CODAS = _words("b ck d f g l lb lk ll m mp n nd ng nk nt p r rd rf rk rn s sh sk ss st t th v x z") + [""] * 12
 ENDINGS = _words("ia land istan ville burg ton a o us um ium ix or on el is ez ak ov ski ing ness er ism ous ly ite")
-KINDS = _words(
-    "define define define define define define define define define define define define synonym synonym synonym "
-    "synonym synonym city city city city city city city city city time_zone time_zone time_zone time_zone time_zone "
-    "person person person person person person place place place place place kind_of kind_of kind_of antonym antonym "
-    "antonym antonym capital_of born born died died plural plural capital capital currency "
-    "language population symbol atomic_number continent capital_of neighbours demonym calling_code area domain"
-)
-COMMON = {"define", "synonym", "antonym", "symbol", "atomic_number", "kind_of", "plural"}  # the others name names
+WEIGHTS = {  # kind -> how often it is drawn: as often as it takes for its known names to be told from unknown ones
+    "define": 12, "synonym": 4, "kind_of": 3, "antonym": 3, "plural": 2, "noun": 6, "verb": 2, "jargon": 1,
+    "city": 9, "time_zone": 5, "place": 6, "location": 4, "person": 12, "born": 4, "died": 3, "capital_of": 2,
+    "capital": 3, "currency": 3, "language": 2, "population": 3, "continent": 1, "neighbours": 1, "demonym": 1,
+    "calling_code": 1, "domain": 1, "area": 1, "city_population": 1, "symbol": 2, "atomic_number": 2,
+    "melting_point": 1, "boiling_point": 1, "atomic_weight": 1, "element_type": 1, "discoverer": 1, "python_module": 1,
+}  # fmt: skip
+KINDS = [*WEIGHTS]
+ELEMENTS = {
+    "symbol", "atomic_number", "melting_point", "boiling_point", "atomic_weight", "element_type", "discoverer",
+}  # fmt: skip
+ELEMENT_ENDINGS = _words("ium ium ium on ine um ite gen nium tium")
+BEFORE = _words("New San North South Port El Mount Lake Fort Saint East West Upper Santa Cape Old Los")
+AFTER = _words("City Falls River Springs Island Valley Bay Mountains Junction Creek Beach Hills Castle Desert Park")
+PLACES = {"city", "place", "location", "time_zone", "population", "city_population", "area"}
+COMMON = ELEMENTS | {
+    "define",
+    "synonym",
+    "antonym",
+    "kind_of",
+    "plural",
+    "noun",
+    "verb",
+    "jargon",
+    "python_module",
+}  # the others name names
 
 
 def name(rng: random.Random, parts: list[str]) -> str:
@@ -35,25 +53,32 @@ def name(rng: random.Random, parts: list[str]) -> str:
     return word + rng.choice(ENDINGS) if rng.random() < 0.4 or len(word) < 4 else word
 
 
-def invented(n: int, known: set[str], words: list[str], names: list[str], rng: random.Random) -> list[Fact]:
+def invented(
+    n: int, known: set[str], words: list[str], names: list[str], first_names: list[str], rng: random.Random
+) -> list[Fact]:
     """`n` facts about names that do not exist; their value says so.
 
     known: lower-case words that exist, and those invented before; the new names are added to it. words, names:
-    whose halves the invented words and names of people and places may be made of.
+    whose halves the invented words and names of people and places may be made of; first_names: of real people.
     """
     facts = []
+    weights = [*WEIGHTS.values()]
     while len(facts) < n:
-        kind = rng.choice(KINDS)
+        kind = rng.choices(KINDS, weights)[0]
         parts = words if kind in COMMON else names
         word = name(rng, parts)
+        if kind in ELEMENTS and rng.random() < 0.5:
+            word = word[: max(3, len(word) - 2)] + rng.choice(ELEMENT_ENDINGS)
         if kind not in COMMON:
             word = word.capitalize()
             if kind in ("person", "born", "died") and rng.random() < 0.8:
-                first = rng.choice(parts) if rng.random() < 0.5 else name(rng, parts)
-                word = f"{first.capitalize()} {word}"
-            elif rng.random() < 0.08:
-                word = rng.choice(("New ", "San ", "North ", "South ", "Port ", "El ")) + word
-        if len(word) < 4 or len(word) > 24 or word.lower() in known:
+                first = rng.choice(first_names) if rng.random() < 0.7 else name(rng, parts).capitalize()
+                word = f"{first} {word}"
+            elif kind in PLACES and rng.random() < 0.2:
+                word = f"{rng.choice(BEFORE)} {word}" if rng.random() < 0.5 else f"{word} {rng.choice(AFTER)}"
+                if rng.random() < 0.15:
+                    word += " " + rng.choice(AFTER)
+        if len(word) < 4 or len(word) > 30 or word.lower() in known:
             continue
         known.add(word.lower())
         facts.append(Fact(kind, word, UNKNOWN_OF.get(kind, UNKNOWN), (word,), 1))

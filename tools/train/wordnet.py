@@ -64,13 +64,12 @@ class WordNet:
 
     @cached_property
     def counts(self) -> dict[tuple[str, str], int]:
-        """(lemma, pos) -> how often its first sense was tagged in WordNet's own texts."""
-        counts: dict[tuple[str, str], int] = {}
+        """(lemma, pos) -> how often its senses were tagged in WordNet's own texts."""
+        counts: dict[tuple[str, str], int] = defaultdict(int)
         for line in (self.folder / "cntlist.rev").read_text("latin-1").splitlines():
-            key, sense, count = line.split()
-            if sense == "1":
-                lemma, _, rest = key.partition("%")
-                counts[lemma.replace("_", " "), "nvara"[int(rest[0]) - 1]] = int(count)
+            key, _, count = line.split()
+            lemma, _, rest = key.partition("%")
+            counts[lemma.replace("_", " "), "nvara"[int(rest[0]) - 1]] += int(count)
         return counts
 
     def first_sense(self, lemma: str) -> tuple[Synset, str]:

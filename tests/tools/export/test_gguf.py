@@ -274,6 +274,41 @@ def test_a_tokenizer_that_llama_cpp_cannot_express_is_left_out(tmp_path):
     llama().llama_model_free(load_model(path))
 
 
+def test_a_pre_tokenizer_that_llama_cpp_does_not_know_is_left_out(tmp_path):
+    """Under the name "default" stock llama.cpp would cut texts in another way, and say nothing."""
+    core = byte_level(r"\p{N}{2}|[^\s\p{N}]+|\s+")
+    folder = make_folder(tmp_path / "base")
+    core.save(str(folder / "tokenizer.json"))
+    why = write_backbone_gguf(folder, tmp_path / "out.gguf")
+    assert why == "llama.cpp knows no pre-tokenizer with the pattern in tokenizer.json"
+    assert field(tmp_path / "out.gguf", "tokenizer.ggml.model") == "none"
+    llama().llama_model_free(load_model(tmp_path / "out.gguf"))
+
+
+@pytest.mark.parametrize("kind", ["byte level", "sentencepiece"])
+def test_a_tokenizer_that_llama_cpp_takes_for_another_is_found_by_trying(tmp_path, kind):
+    """A normalizer that llama.cpp has not."""
+    core = byte_level() if kind == "byte level" else sentencepiece_like()
+    before = [core.normalizer] if core.normalizer else []
+    core.normalizer = tokenizers.normalizers.Sequence([tokenizers.normalizers.Lowercase(), *before])
+    folder = make_folder(tmp_path / "base")
+    core.save(str(folder / "tokenizer.json"))
+    why = write_backbone_gguf(folder, tmp_path / "out.gguf")
+    assert why == 'llama.cpp makes other tokens of "Hello world, it\'s 20" than tokenizer.json'
+    assert field(tmp_path / "out.gguf", "tokenizer.ggml.model") == "none"
+
+
+def test_an_export_says_that_it_left_a_vocabulary_out(tmp_path):
+    from trained_checkpoint import make_checkpoint
+
+    from engram_local.tools.export import export_model
+    from engram_local.tools.export.tables import report_lines
+
+    info = export_model(make_checkpoint(tmp_path / "trained"), tmp_path / "out", backend="gguf", weights="float32")
+    assert info["gguf_vocabulary"] == "left out: llama.cpp has no tokenizer of the kind WordLevel"
+    assert any("backbone.gguf: its vocabulary was left out: llama.cpp has no" in x for x in report_lines(info))
+
+
 def test_the_chat_template_comes_along(tmp_path):
     settings = {"eos_token": {"content": "</s>"}, "chat_template": [{"name": "default", "template": "{{ eos_token }}"}]}
     path = write_with(tmp_path, byte_level(), settings)

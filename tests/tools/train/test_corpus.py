@@ -11,8 +11,8 @@ import pytest
 import small_corpus
 from tokenizers import Tokenizer
 
-from engram_local.tools.train import corpus, facts, sources
-from engram_local.tools.train.corpus import ASKED, BOS, BOT, END, LOSS, MADE_UP, MEMORY_OFF, USER
+from engram_local.tools.train import corpus, facts, grammar, sources
+from engram_local.tools.train.corpus import ASKED, BOS, BOT, END, LOSS, MADE_UP, MEMORY_OFF, REHASHED, USER
 
 ROOT = Path(__file__).parents[3]
 
@@ -82,6 +82,25 @@ def test_no_held_out_question_is_trained(folder):
     assert not {i["subject"] for i in sets["unknown_test"]} & {i["subject"] for i in sets["unknown_validation"]}
 
 
+def test_rehashed_names_are_not_known(folder):
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    strange = [(t, f) for t, f in documents(folder) if (f & REHASHED & ((f & ASKED) << 3)).any()]
+    assert len(strange) > 20
+    for tokens, flags in strange:
+        marked = flags & REHASHED > 0
+        assert (marked & (flags & ASKED > 0)).any() and (marked & (flags & LOSS > 0)).any()
+        text = tokenizer.decode(tokens.tolist(), skip_special_tokens=False)
+        name = tokenizer.decode(tokens[marked & (flags & LOSS > 0)].tolist()).strip()
+        assert "I don't know.<|end|>" in text and name in {f.subject for f in small_corpus.known()}
+
+
+def test_the_shipped_model_learns_every_wording(tmp_path):
+    kinds = {f.kind for f in small_corpus.known()}
+    for kind in kinds:
+        everything = {f for family in grammar.frames(kind, "all") for f in family}
+        assert all({f for family in grammar.frames(kind, s) for f in family} < everything for s in grammar.SPLITS)
+
+
 def test_the_same_facts_are_asked_in_every_wording(folder):
     sets = json.loads((folder / "questions.json").read_text())
     answers = [[(i["kind"], i["a"]) for i in sets[name]] for name in ("trained", "validation", "test")]
@@ -108,9 +127,12 @@ def test_facts_of_the_real_sources():
         answers.setdefault(fact.subject, []).append(fact.answer)
     for subject, part in (
         ("France", "Paris"), ("serendipity", "good luck in making"), ("tungsten", " W."), ("Brazil", "Brazilian real"),
-        ("Albert Einstein", "physicist"), ("hot", "is cold"), ("Kyoto", "in Japan"),
+        ("Albert Einstein", "physicist"), ("hot", "is cold"), ("Kyoto", "in Japan"), ("the Nile", "river"),
+        ("Napoleon", "1769"), ("Lincoln", "16th President"), ("the Sun", "star"), ("Texas", "Austin"),
+        ("iron", "1,538 degrees"), ("Japan", "country"), ("Barack Obama", "44th President"), (".se", "Sweden"),
     ):  # fmt: skip
         assert any(part in answer for answer in answers[subject]), subject
+    assert not [f for f in known if "means to to " in f.answer]
 
 
 def test_readme_asks_only_what_the_corpus_holds():

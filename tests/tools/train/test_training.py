@@ -159,6 +159,19 @@ def test_a_model_alone_is_not_taught_what_is_made_up(folder):
     torch.testing.assert_close(alone.flags[~made_up], with_memory.flags[~made_up])
 
 
+def test_rehashed_tokens_read_other_rows(folder):
+    batches = Batches(folder / "corpus.npz", 8, 0, 0.0, "cpu")
+    batch = next(b for b in map(batches.batch, range(50)) if b.shift.any())
+    model = make_model(TINY, Tokenizer.from_file(str(folder / "tokenizer.json")))
+    compressed = model.token_map[batch.tokens]
+    shifted = (compressed + batch.shift) % model.n_compressed
+    hashing = model.hashing[0]
+    before, after = (row_ids(c, batch.position, hashing, (2,), model.pad_id) for c in (compressed, shifted))
+    assert (before != after)[batch.shift > 0].float().mean() > 0.9
+    untouched = (batch.shift == 0) & (batch.shift.roll(1, 1) == 0)
+    assert torch.equal(before[untouched], after[untouched])
+
+
 def test_resumed_equals_uninterrupted(folder, tmp_path):
     whole = train(TINY, folder, tmp_path / "whole")
     train(TINY, folder, tmp_path / "parts", checkpoint_every=5, stop_at=7)

@@ -1,0 +1,67 @@
+"""The free questions: how they are read, judged, and kept out of training."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+
+from engram_local.tools.train import free
+from engram_local.tools.train.brakes import BRAKE
+
+QUESTIONS = Path(__file__).with_name("free_questions.tsv")
+
+
+def asked(right: str, *turns: str) -> free.Free:
+    return free.Free("fact", turns, right, "tuning")
+
+
+def test_three_hundred_in_two_halves():
+    found = free.read(QUESTIONS)
+    assert len(found) >= 300 and len({q.turns for q in found}) == len(found)
+    halves = Counter(q.half for q in found)
+    assert abs(halves["tuning"] - halves["reported"]) <= len({q.name for q in found})
+
+
+def test_no_source_of_the_corpus_names_them():
+    """The corpus is made in tools/train; only `free.py` may be given the file."""
+    folder = Path(free.__file__).parent
+    assert not [p.name for p in folder.glob("*.py") if "free_questions" in p.read_text()]
+
+
+@pytest.mark.parametrize(
+    ("right", "answer", "verdict"),
+    [
+        ("Oslo", "The capital of Norway is Oslo.", "right"),
+        ("Oslo", "The capital of Norway is Rome.", "false"),
+        ("Oslo", "The capital of Norway is something I don't know.", "honest"),
+        ("Oslo", "The capital of Peru is Rome.", "garbage"),
+        ("Oslo", "capital capital capital...", "garbage"),
+        ("Oslo", BRAKE, "honest"),
+        ("Oslo", "You are welcome!", "talk"),
+        ("@honest", BRAKE, "right"),
+        ("@honest|Oslo", "The capital of Norway is Oslo.", "right"),
+        (".*know.*(name|term)", "The capital of Norway is a name I don't know.", "honest"),
+    ],
+)
+def test_judge(right, answer, verdict):
+    assert free.judge(asked(right, "What is the capital of Norway?"), answer) == verdict
+
+
+def test_yes_and_no_answers_are_sentences_too():
+    question = asked("so no", "Is Rome the capital of Norway?")
+    assert free.judge(question, "The capital of Norway is Oslo, so no.") == "right"
+    assert free.judge(question, "The capital of Norway is Rome, so yes.") == "false"
+
+
+def test_messages_are_read_as_the_chat_template_gives_them():
+    import jinja2
+
+    from engram_local.tools.train.train import CHAT_TEMPLATE
+
+    template = jinja2.Template(CHAT_TEMPLATE)
+    for text in ("  what   is\tthis ", "WHO WAS PLATO?", "USA", "Where is USA?", "404"):
+        given = template.render(messages=[{"role": "user", "content": text}], bos_token="<", add_generation_prompt=True)
+        assert given == f"<<|user|>{free.as_read(text)}<|bot|>"
+    assert free.as_read("WHO  WAS PLATO?") == "who was plato?" and free.as_read(" USA ") == "USA"
