@@ -10,7 +10,6 @@ from engram_local.config import LayerConfig
 from engram_local.end_tokens import end_tokens
 from engram_local.errors import EngramError
 from engram_local.foreign_text import cleaned
-from engram_local.graph_names import GGUF_FILE
 from engram_local.hashing import NgramHasher
 from engram_local.model_folder import POCKET, ModelFolder
 from engram_local.sizes import format_size
@@ -27,6 +26,8 @@ def describe(folder: ModelFolder) -> dict:
     total = sum(x["bytes"] for x in files.values())
     backbones = {
         name: sum(x["bytes"] for file, x in files.items() if file.startswith(f"backbone.{name}"))
+        if name == "onnx"
+        else sum(x.stat().st_size for x in folder.gguf_files())
         for name, has in (("onnx", folder.has_onnx), ("gguf", folder.has_gguf))
         if has
     }
@@ -102,7 +103,7 @@ def _of_backbone(folder: ModelFolder) -> list[int]:
         return []
     from engram_local.backends.gguf_tokenizer import read_end_ids
 
-    return read_end_ids(folder.intact(GGUF_FILE))
+    return read_end_ids(folder.gguf_files())
 
 
 def _kv_bytes_per_token(config: dict, n_bytes: int) -> int | None:
