@@ -233,7 +233,9 @@ class GgufBackend:
             pool, needed = sequence.pool, sequence.length + len(work.token_ids)
             if needed > pool.llama.capacity:
                 capacity = max(needed, 2 * pool.llama.capacity, FIRST_CAPACITY, self._least_capacity)
-                pool.llama.reserve(min(capacity, self.context_length), [i for i, x in pool.sequences.items() if x.length])
+                pool.llama.reserve(
+                    min(capacity, self.context_length), [i for i, x in pool.sequences.items() if x.length]
+                )
 
     def _close_up(self, steps: list["_Step"]) -> None:
         """Where the same sequences step together again and others lie between them, move them together: only
