@@ -76,13 +76,15 @@ docs-site: $(VENV)/.docs
 dist:
 	@PYTHON=$(PYTHON) sh tests/dist.sh
 
-# The suite with the lowest versions that pyproject.toml allows, and with the newest of all; without llama.cpp.
+# The suite with the lowest versions that pyproject.toml allows, and with the newest of all; without llama.cpp. docs/cli.md is
+# made by a newer typer than the lowest, whose arguments do not keep their help.
+lowest newest: HELP_PAGE = tests/commands/test_cli.py::test_the_generated_help_page_is_up_to_date
 lowest newest:
 	@$(PYTHON) -m venv build/$@
 	@build/$@/bin/python -m pip --disable-pip-version-check -q install -U pip >&2
 	@build/$@/bin/python -m pip --disable-pip-version-check -q install -U $(if $(filter lowest,$@),-c tests/lowest.txt) -e '.[test]' >&2
 	@build/$@/bin/python -m pip list --format=freeze | grep -iE '^(numpy|onnxruntime|tokenizers|jinja2|typer|rich|prompt.toolkit|zstandard)='
-	@build/$@/bin/python -m pytest tests --ignore=tests/parity $(ARGS)
+	@build/$@/bin/python -m pytest tests --ignore=tests/parity $(if $(filter lowest,$@),--deselect $(HELP_PAGE)) $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist engram_local/*.so engram_local.egg-info
@@ -112,3 +114,17 @@ $(VENV)/.parity: $(VENV)/.test
 	@$(PIP) install $(CONSTRAINTS) torch >&2
 	@$(PIP) install $(CONSTRAINTS) -e '.[export,train,parity]' >&2
 	@touch $@
+
+# Facts for a model that you have (docs/knowledge.md). smol: SmolLM2-135M-Instruct with the pocket corpus' facts beside
+# it; trained on a GPU, in a small setting without one, or taken from elsewhere: make smol ARGS='--checkpoint folder'.
+SMOL ?= build/smol
+.PHONY: smol chat-smol
+smol: $(VENV)/.parity
+	@$(BIN)/python -m engram_local.tools.teach.smol $(SMOL) $(ARGS)
+
+# Talk to it; SMOL_ARCHIVE=file.tar.zst unpacks a made one in place of training.
+chat-smol: $(VENV)/.test
+	@if [ ! -d $(SMOL)/model ] && [ -n "$(SMOL_ARCHIVE)" ]; then \
+		mkdir -p $(SMOL) && $(BIN)/engram-local unpack $(SMOL_ARCHIVE) $(SMOL)/model >&2; fi
+	@[ -d $(SMOL)/model ] || $(MAKE) smol ARGS=
+	@$(BIN)/engram-local chat $(SMOL)/model $(ARGS)

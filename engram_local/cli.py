@@ -2,19 +2,23 @@
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.main import get_command
 
 from engram_local import __version__
 from engram_local.commands.attach import attach
 from engram_local.commands.bench import bench
 from engram_local.commands.chat import chat
+from engram_local.commands.config import config
 from engram_local.commands.export import export
 from engram_local.commands.generate import generate
 from engram_local.commands.inspect import inspect
+from engram_local.commands.link import link
 from engram_local.commands.pack import pack
 from engram_local.commands.quantize import quantize
+from engram_local.commands.settings import config_file, read_settings, variable
 from engram_local.commands.terminal import one_line, open_streams, say
 from engram_local.commands.unpack import unpack
 from engram_local.commands.verify import verify
@@ -26,8 +30,7 @@ app = typer.Typer(
     help="Run language models with conditional memory (Engram): the facts lie in tables on disk, the language in a "
     "small backbone. MODEL is a model folder; left out, it is the pocket model that ships with the package.",
     no_args_is_help=True,
-    rich_markup_mode="rich",
-    add_completion=False,
+    rich_markup_mode=None,  # rich breaks examples in the middle of a line
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
@@ -41,8 +44,14 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
         raise typer.Exit
 
 
-for verb in (chat, generate, inspect, verify, bench, warm, export, quantize, attach, pack, unpack):
+for verb in (chat, generate, inspect, verify, bench, warm, export, quantize, attach, link, pack, unpack, config):
     app.command()(verb)
+
+
+def options_of_verbs() -> dict[str, set[str]]:
+    """{verb: names of its options and arguments}."""
+    program: Any = get_command(app)
+    return {name: {x.name for x in verb.params} for name, verb in program.commands.items()}
 
 
 def main() -> None:
@@ -51,7 +60,8 @@ def main() -> None:
     try:
         open_streams()
         try:
-            app()
+            named = os.environ.get(variable("config")) or config_file().exists()
+            app(default_map=read_settings(options_of_verbs()) if named else None)
         finally:
             sys.stdout.flush()
     except BrokenPipeError:  # the reader of our output went away (head, less): nothing to say

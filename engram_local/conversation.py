@@ -6,10 +6,13 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
+from engram_local.arguments import integer, texts
 from engram_local.chat_template import Message
 from engram_local.errors import ContextOverflowError, UsageError
 from engram_local.generation import Step, check_length, generate
 from engram_local.model import Model
+from engram_local.model_folder import read_json
+from engram_local.sampling import SamplingParams
 
 Steps = Generator[Step, None, None]  # an answer to be streamed; closing it ends it
 
@@ -53,13 +56,14 @@ class Conversation:
         variables: dict[str, Any] | None = None,
         **sampling: Any,
     ):
-        """`max_tokens` None lets an answer go on to the context's end; `variables`: for the chat template; `sampling`:
-        the fields of SamplingParams. Raises ModelFolderError for a model without a chat template."""
+        """`max_tokens` None is what the model says, or up to the context's end; `variables`: for the chat template;
+        `sampling`: the fields of SamplingParams. Raises ModelFolderError for a model without a chat template."""
         self.template = model.tokenizer.require_template()
         self.variables = dict(variables or {})
         self.model = model
         self.memory = memory
-        self.max_tokens = max_tokens
+        self.max_tokens = max_tokens or model.folder.max_new_tokens
+        self.stop: tuple[str, ...] = ()
         self.sampling = sampling
         self.session = model.session(memory)
         self.system_messages: list[Message] = [{"role": "system", "content": system}] if system else []
@@ -79,17 +83,25 @@ class Conversation:
 
     def regenerate(self) -> Steps:
         """Answer the last message anew."""
+        return self._answer(self.messages[: self._last_question() + 1])
+
+    def _last_question(self) -> int:
         last = next((i for i in reversed(range(len(self.messages))) if self.messages[i]["role"] == "user"), None)
         if last is None:
-            raise UsageError("there is no message to answer again; write one first")
-        return self._answer(self.messages[: last + 1])
+            raise UsageError("there is no message to answer again or to take back; write one first")
+        return last
+
+    @property
+    def limit(self) -> int:
+        """Tokens that the chat stays below."""
+        longest = self.model.context_length
+        return min(longest, self.model.tokenizer.max_length or longest)
 
     def make_room(self, messages: list[Message]) -> list[Message]:
         """`messages` without the oldest turns where the context is too full for an answer to the last of them. Raises
         ContextOverflowError where that alone is too long."""
         longest = self.model.context_length
-        limit = min(longest, self.model.tokenizer.max_length or longest)
-        kept = fit(messages, lambda some: len(self._encode(some)), limit)
+        kept = fit(messages, lambda some: len(self._encode(some)), self.limit)
         n_tokens = len(self._encode(kept))
         if n_tokens >= longest:
             raise ContextOverflowError(f"this message takes {n_tokens} tokens, the context has {longest}; shorten it")
@@ -103,7 +115,9 @@ class Conversation:
         answer, thought, failed = "", "", False
         thoughts = self.template.knows_thoughts
         try:
-            for step in generate(self.session, prompt, max_tokens=self.max_tokens, thoughts=thoughts, **sampling):
+            for step in generate(
+                self.session, prompt, max_tokens=self.max_tokens, stop=self.stop, thoughts=thoughts, **sampling
+            ):
                 answer, thought = answer + step.text, thought + step.thought
                 self.last_step = step
                 yield step
@@ -117,6 +131,41 @@ class Conversation:
                     message["reasoning_content"] = thought.strip()
                 self.messages = [*messages, message]
                 self.n_replies += 1
+
+    def undo(self) -> str:
+        """Take the last turn back; returns its message. Raises UsageError where there is none."""
+        last = self._last_question()
+        text = self.messages[last]["content"]
+        self.messages = self.messages[:last]
+        return text
+
+    def last_question(self) -> str:
+        """The last message of the user. Raises UsageError where there is none."""
+        return self.messages[self._last_question()]["content"]
+
+    def set_system(self, text: str) -> None:
+        """Replace the system message, "" leaving it out; the turns stay."""
+        turns = self.messages[len(self.system_messages) :]
+        self.system_messages = [{"role": "system", "content": text}] if text else []
+        self.messages = [*self.system_messages, *turns]
+
+    def set_option(self, name: str, value: str) -> None:
+        """One field of SamplingParams, max_tokens or stop, as text. Raises UsageError naming what can be set."""
+        if name == "stop":
+            self.stop = texts(value, name) if value else ()
+        elif name == "max_tokens":
+            self.max_tokens = integer(_number(value), name, 1)
+        elif name in SamplingParams.__dataclass_fields__:
+            sampling = self.sampling | {name: _number(value)}
+            SamplingParams(**sampling)
+            self.sampling = sampling
+        else:
+            names = ", ".join([*SamplingParams.__dataclass_fields__, "max_tokens", "stop"])
+            raise UsageError(f"there is no setting {name}; set {names}")
+
+    def options(self) -> dict[str, Any]:
+        """What set_option sets, as it is in force."""
+        return vars(SamplingParams(**self.sampling)) | {"max_tokens": self.max_tokens, "stop": self.stop}
 
     def set_memory(self, memory: bool) -> None:
         """Switch the Engram layers. A context is computed wholly with or wholly without them, so the next answer
@@ -155,6 +204,19 @@ class Conversation:
         except (OSError, ValueError, RuntimeError) as error:  # no such home, a name that cannot be one
             raise UsageError(f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}") from error
 
+    def load(self, path: str | Path) -> None:
+        """Go on with a conversation that `save` wrote. Raises UsageError; nothing has changed then."""
+        content = read_json(path, UsageError)
+        messages = content.get("messages") if isinstance(content, dict) else None
+        if not isinstance(messages, list) or not all(
+            isinstance(m, dict) and isinstance(m.get("role"), str) and isinstance(m.get("content"), str)
+            for m in messages
+        ):
+            raise UsageError(f"{path}: holds no conversation; /save writes one")
+        n_system = next((i for i, m in enumerate(messages) if m["role"] != "system"), len(messages))
+        self.messages, self.system_messages = messages, messages[:n_system]
+        self._restart()
+
     def _restart(self) -> None:
         self.session.close()
         self.session = self.model.session(self.memory)
@@ -165,6 +227,20 @@ class Conversation:
         if self._encoded[0] != key:
             self._encoded = (key, self.model.tokenizer.encode_chat(messages, **self.variables))
         return self._encoded[1]
+
+
+def _number(text: str) -> int | float | None:
+    """A number as people type it; "none" is None. Raises UsageError."""
+    if text.lower() in ("", "none"):
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"{text[:40]!r} is not a number") from None
 
 
 def _count_turns(messages: Sequence[Message]) -> int:

@@ -13,7 +13,7 @@ _PROBE = "engram-probe"
 def end_tokens(folder: ModelFolder, tokenizer: Tokenizer, of_backbone: Sequence[int]) -> dict[int, list[str]]:
     """{token id: where it stands}, in generation_config.json, config.json, tokenizer_config.json, behind an answer in
     the chat template, and in backbone.gguf where that is what runs (`of_backbone`: see Backend.end_ids)."""
-    from_file = [*folder.eos_ids_by_file().items()]
+    from_file: list[tuple[str, Sequence[int]]] = [*folder.eos_ids_by_file().items()]
     from_file.append((tokenizer.source, tokenizer.end_ids()))
     if tokenizer.source != GGUF_FILE:
         from_file.append((GGUF_FILE, of_backbone))

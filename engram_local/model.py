@@ -140,7 +140,7 @@ class Model:
         """What is open. Raises UsageError where the model cannot be used."""
         if self._pid != os.getpid():
             raise UsageError(
-                "the model was loaded before fork(), and its threads are not in this process; load it here"
+                "the model was loaded before fork(), and its threads are not in this process; load it in a spawned one"
             )
         if self._backend is None or self._tables is None:
             raise UsageError("the model is closed; load it again")
@@ -175,7 +175,8 @@ class Model:
 
         session = self.session(memory)
         try:
-            for step in generate(session, self.prompt_ids(prompt, raw), **self.sampling(**options)):
+            options = {"max_tokens": self.folder.max_new_tokens} | self.sampling(**options)
+            for step in generate(session, self.prompt_ids(prompt, raw), **options):
                 if step.text:
                     yield step.text
         finally:

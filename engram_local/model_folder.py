@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from engram_local import __version__
+from engram_local.backbone_link import read_backbone_link
 from engram_local.config import EngramConfig, inside
 from engram_local.errors import ConfigError, EngramError, ModelFolderError
-from engram_local.graph_names import GGUF_FILE, ONNX_FILE
+from engram_local.graph_names import GGUF_FILE, GGUF_LINK_FILE, ONNX_FILE
 from engram_local.tables.headers import LfsPointerError, read_header, refuse_lfs_pointer
 
 FORMAT = "engram_local.model.v1"
@@ -128,7 +129,14 @@ class ModelFolder:
     @property
     def has_gguf(self) -> bool:
         """Whether there is a backbone for llama.cpp."""
-        return self.lists(GGUF_FILE)
+        return self.lists(GGUF_FILE) or self.lists(GGUF_LINK_FILE)
+
+    def gguf_files(self) -> list[Path]:
+        """The backbone for llama.cpp: one file, or its parts in order; here (`intact`) or where a link says that they
+        lie. Raises ModelFolderError."""
+        if self.lists(GGUF_LINK_FILE):
+            return read_backbone_link(self.file(GGUF_LINK_FILE))
+        return [self.intact(GGUF_FILE)]
 
     @property
     def has_tokenizer(self) -> bool:
@@ -159,6 +167,16 @@ class ModelFolder:
         if not isinstance(settings, dict):
             raise ModelFolderError(f"{path}: not a JSON object")
         return settings
+
+    @property
+    def max_new_tokens(self) -> int | None:
+        """Longest answer that the model's generation_config.json speaks of, None where it does not. Raises
+        ModelFolderError."""
+        value = self.generation_config().get("max_new_tokens")
+        if value is not None and (type(value) is not int or value < 1):
+            path = self.path / "generation_config.json"
+            raise ModelFolderError(f"{path}: max_new_tokens is {str(value)[:40]}, not an integer from 1; correct it")
+        return value
 
     def eos_ids(self) -> frozenset[int]:
         """Token ids that end an answer as the folder's configurations say."""

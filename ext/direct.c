@@ -25,6 +25,7 @@ void el_direct_end(int fd) {
     posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
     posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED); // pages that were read in order carry marks that start reading ahead
 #endif
+    (void)fd;
 }
 
 void el_direct_forget(int fd, int64_t offset, int64_t bytes) {

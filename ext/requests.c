@@ -1,5 +1,6 @@
 #include "requests.h"
 
+#ifndef _WIN32 // only the reader needs it
 #include <stdlib.h>
 #include <string.h>
 
@@ -90,3 +91,4 @@ el_result el_wanted_decode(el_wanted *wanted) {
     if (table->scale != 1.0f) el_multiply(wanted->of.out, n * table->dim, table->scale);
     return result;
 }
+#endif

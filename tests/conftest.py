@@ -11,8 +11,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's backgro
 
 @pytest.fixture(autouse=True)
 def own_state_folder(tmp_path_factory, monkeypatch):
-    """The chat's history goes to a temporary folder."""
+    """The chat's history goes to a temporary folder, and nobody's settings count."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
 
 
 @pytest.fixture(scope="session")

@@ -21,14 +21,15 @@ class GgufTokenizer(Tokenizer):
 
     source = GGUF_FILE
 
-    def __init__(self, path: str | Path):
-        """Raises BackendError where the file cannot be loaded, ModelFolderError where it holds no tokenizer."""
-        self.path = Path(path)
+    def __init__(self, path: str | Path | Sequence[Path]):
+        """path: a GGUF, or its parts in order. Raises BackendError where it cannot be loaded, ModelFolderError where
+        it holds no tokenizer."""
+        self.path = Path(path) if isinstance(path, (str, Path)) else path[0]
         self._lib = lib = llama()
         self._model = load_model(path, vocab_only=True)
         self._vocab = lib.llama_model_get_vocab(self._model)
         if lib.llama_vocab_type(self._vocab) == VOCAB_NONE:
-            raise ModelFolderError(f"{path}: holds no tokenizer; put the model's tokenizer.json into the folder")
+            raise ModelFolderError(f"{self.path}: holds no tokenizer; put the model's tokenizer.json into the folder")
         n = lib.llama_vocab_n_tokens(self._vocab)
         attributes = [lib.llama_vocab_get_attr(self._vocab, i) for i in range(n)]
         while n and attributes[n - 1] & UNUSED:  # rows that pad the embedding
@@ -39,11 +40,13 @@ class GgufTokenizer(Tokenizer):
         ids = {kind: getattr(lib, f"llama_vocab_{kind}")(self._vocab) for kind in ("bos", "eos", "pad")}
         self.special = {f"{kind}_token": self.piece(i) for kind, i in ids.items() if 0 <= i < n}
         template = lib.llama_model_chat_template(self._model, None)
-        self.template_source = template.decode("utf-8", "replace") if template else None
-        self.template = ChatTemplate(self.template_source, self.special, str(path)) if template else None
+        self.template_source: str | None = template.decode("utf-8", "replace") if template else None
+        if self.template_source:
+            self.template = ChatTemplate(self.template_source, self.special, str(path))
 
     @property
     def vocab_size(self) -> int:
+        """Tokens of the vocabulary, padding apart."""
         return self._n_tokens
 
     def piece(self, token_id: int) -> str:
@@ -59,6 +62,7 @@ class GgufTokenizer(Tokenizer):
         return model_end_ids(self._model)
 
     def token_id(self, token: str) -> int | None:
+        """See Tokenizer."""
         if self._ids is None:
             self._ids = {self.piece(i): i for i in range(self._n_tokens)}
         return self._ids.get(token)
@@ -97,6 +101,7 @@ class GgufTokenizer(Tokenizer):
         return ids
 
     def decode(self, token_ids: Sequence[int], skip_special_tokens: bool = True) -> str:
+        """See Tokenizer."""
         ids = [int(t) for t in token_ids]
         if skip_special_tokens:
             ids = [i for i in ids if not self._attributes[i] & CONTROL]
@@ -109,7 +114,7 @@ class GgufTokenizer(Tokenizer):
                 return buffer.raw[:n].decode("utf-8", "replace")
             size = -n
 
-    def __del__(self):
+    def __del__(self) -> None:
         if getattr(self, "_model", None):
             self._lib.llama_model_free(self._model)
             self._model = None
@@ -124,7 +129,7 @@ def model_end_ids(model: Any) -> list[int]:
     return [i for i in range(lib.llama_vocab_n_tokens(vocab)) if lib.llama_vocab_is_eog(vocab, i)]
 
 
-def read_end_ids(path: Path) -> list[int]:
+def read_end_ids(path: Path | Sequence[Path]) -> list[int]:
     """`model_end_ids` of a GGUF file. Raises BackendError where it cannot be loaded."""
     model = load_model(path, vocab_only=True)
     try:

@@ -1,8 +1,11 @@
 """llama.cpp as llama-cpp-python ships it: loaded quietly, functions found by name, complaints kept for errors."""
 
 import ctypes
+import os
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from engram_local.errors import BackendError, MissingSoftwareError
 from engram_local.tables.headers import LfsPointerError, refuse_lfs_pointer
@@ -28,6 +31,7 @@ CONTEXT_FIELDS = (
     "swa_full",
     "op_offload",
 )
+LAZY_ON = 2  # llama_lazy_mode
 LEVEL_ERROR, LEVEL_CONTINUE = 4, 5  # ggml_log_level
 
 
@@ -61,7 +65,7 @@ log = _Log()
 
 
 @cache
-def llama():
+def llama() -> Any:
     """The module llama_cpp.llama_cpp, initialised. Raises MissingSoftwareError where it is missing or too old."""
     try:
         from llama_cpp import llama_cpp as lib
@@ -87,7 +91,7 @@ def llama():
 
 
 @cache
-def logits_address():
+def logits_address() -> Any:
     """llama_get_logits_ith(context, i) -> address, without the pointer object that ctypes would make at each token."""
     function = llama()._lib["llama_get_logits_ith"]
     function.argtypes, function.restype = (ctypes.c_void_p, ctypes.c_int32), ctypes.c_void_p
@@ -95,6 +99,7 @@ def logits_address():
 
 
 def version() -> str:
+    """Of llama-cpp-python."""
     import llama_cpp
 
     return llama_cpp.__version__
@@ -102,35 +107,59 @@ def version() -> str:
 
 @cache
 def ggml_functions() -> dict[str, int]:
-    """Addresses of GGML_FUNCTIONS in the library that llama.cpp itself uses. Raises BackendError."""
+    """Addresses of GGML_FUNCTIONS. Raises BackendError."""
+    return {name: ggml_function(name) for name in GGML_FUNCTIONS}
+
+
+def ggml_function(name: str) -> int:
+    """Address of a function in the ggml that llama.cpp itself uses. Raises BackendError."""
+    handle = next((h for h in _ggml_handles() if hasattr(h, name)), None)
+    if handle is None:
+        raise BackendError(f"llama-cpp-python {version()} exports no {name}; install {REQUIREMENT}")
+    return ctypes.cast(getattr(handle, name), ctypes.c_void_p).value or 0
+
+
+@cache
+def _ggml_handles() -> list[ctypes.CDLL]:
     import llama_cpp
 
-    lib = llama()
-    handles = [lib._lib]  # on Linux and macOS a handle answers for the libraries it depends on too
+    handles = [llama()._lib]  # on Linux and macOS a handle answers for the libraries it depends on too
     for path in sorted((Path(llama_cpp.__file__).parent / "lib").glob("*ggml*")):
         if path.suffix in (".dll", ".dylib", ".so"):
             handles.append(ctypes.CDLL(str(path)))
-    found = {}
-    for name in GGML_FUNCTIONS:
-        handle = next((h for h in handles if hasattr(h, name)), None)
-        if handle is None:
-            raise BackendError(f"llama-cpp-python {version()} exports no {name}; install {REQUIREMENT}")
-        found[name] = ctypes.cast(getattr(handle, name), ctypes.c_void_p).value
-    return found
+    return handles
 
 
-def load_model(path: str | Path, *, vocab_only: bool = False, n_gpu_layers: int = 0, verbose: bool = False):
-    """A llama_model pointer, to be freed with llama_model_free. Raises BackendError with llama.cpp's own reason."""
-    check_gguf(path)
+def load_model(
+    path: str | Path | Sequence[Path],
+    *,
+    vocab_only: bool = False,
+    n_gpu_layers: int = 0,
+    lazy: bool = False,
+    verbose: bool = False,
+) -> Any:
+    """A llama_model pointer, to be freed with llama_model_free. Raises BackendError with llama.cpp's own reason.
+
+    path: a file, or the parts of one in order; lazy: tables that the backbone has of its own are not read ahead.
+    """
+    paths = [Path(path)] if isinstance(path, (str, Path)) else list(path)
+    for part in paths:
+        check_gguf(part)
     lib = llama()
     log.verbose = verbose
     log.clear()
     params = lib.llama_model_default_params()
     params.vocab_only = vocab_only
     params.n_gpu_layers = n_gpu_layers
-    model = lib.llama_model_load_from_file(str(path).encode(), params)
+    if lazy:
+        params.lazy_mode = LAZY_ON
+    if len(paths) == 1:
+        model = lib.llama_model_load_from_file(os.fsencode(paths[0]), params)
+    else:
+        names = (ctypes.c_char_p * len(paths))(*map(os.fsencode, paths))
+        model = lib.llama_model_load_from_splits(names, len(paths), params)
     if not model:
-        raise BackendError(f"{path}: llama.cpp cannot load it ({log.reason()}); export or download the GGUF again")
+        raise BackendError(f"{paths[0]}: llama.cpp cannot load it ({log.reason()}); export or download the GGUF again")
     return model
 
 
@@ -148,7 +177,7 @@ def check_gguf(path: str | Path) -> None:
         raise BackendError(f"{path}: is not a GGUF file (it begins with {head[:4]!r}, not b'GGUF')")
 
 
-def metadata(model, key: str) -> str | None:
+def metadata(model: Any, key: str) -> str | None:
     """One value of the model's GGUF header as text, None where it has no such key."""
     buffer = ctypes.create_string_buffer(65536)
     size = llama().llama_model_meta_val_str(model, key.encode(), buffer, len(buffer))

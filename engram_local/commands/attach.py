@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from engram_local.commands.options import Encoding, OutFolder, command
-from engram_local.commands.terminal import say, work
+from engram_local.commands.options import Encoding, JsonOutput, OutFolder, command
+from engram_local.commands.terminal import quoted, say, show_json, work
 
 
 @command()
@@ -22,6 +22,7 @@ def attach(
         typer.Option(help="Hugging Face folder of a checkpoint's backbone, where it lies apart.", metavar="FOLDER"),
     ] = None,
     tables: Encoding = "int8",
+    json_output: JsonOutput = False,
 ) -> None:
     """Join a GGUF that you have with Engram tables and layers.
 
@@ -30,11 +31,14 @@ def attach(
     hard-linked where the disk allows, else copied; the command says which.
 
     \b
-    engram-local attach Qwen3-0.6B-Q8_0.gguf my-model my-gguf-model
-    engram-local attach Qwen3-0.6B-Q4_K_M.gguf adapters my-gguf-model --base Qwen3-0.6B
+    Examples:
+      engram-local attach Qwen3-0.6B-Q8_0.gguf my-model my-gguf-model
+      engram-local attach Qwen3-0.6B-Q4_K_M.gguf adapters my-gguf-model --base Qwen3-0.6B
     """
     from engram_local.tools.attach import attach as run
 
     with work(out) as progress:
         info = run(gguf, source, out, base=base, tables=tables, progress=progress)
-    say(f"{out} is ready, {gguf} {info['gguf']} into it: engram-local chat {out}")
+    if json_output:
+        show_json({"out": out, **info})
+    say(f"{out} is ready, {gguf} {info['gguf']} into it: engram-local chat {quoted(out)}")

@@ -31,10 +31,11 @@ def bench(
     take turns within each round.
 
     \b
-    engram-local bench
-    engram-local bench my-model --json figures.json --plot figures.svg
-    engram-local bench my-model --compare
-    engram-local bench --table --table-size 8GiB
+    Examples:
+      engram-local bench
+      engram-local bench my-model --json figures.json --plot figures.svg
+      engram-local bench my-model --compare
+      engram-local bench --table --table-size 8GiB
     """
     if (table or compare) and (plot or (table and (compare or model))):
         raise typer.BadParameter("--table, --compare and --plot exclude each other, and --table takes no MODEL")

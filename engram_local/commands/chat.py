@@ -1,5 +1,7 @@
 """engram-local chat. chat_terminal.py talks to people, chat_plain.py to pipes."""
 
+from typing import Annotated
+
 import typer
 
 from engram_local import __version__
@@ -8,6 +10,7 @@ from engram_local.commands.options import (
     MaxTokens,
     OptionalModel,
     SamplingOptions,
+    Stop,
     System,
     TemplateArgs,
     command,
@@ -21,6 +24,10 @@ def chat(
     model: OptionalModel = None,
     system: System = None,
     template_arg: TemplateArgs = None,
+    stop: Stop = None,
+    load_file: Annotated[
+        str | None, typer.Option("--load", help="Go on with a conversation that /save wrote.", metavar="FILE")
+    ] = None,
     max_tokens: MaxTokens = None,
     *,
     sampling: SamplingOptions,
@@ -35,9 +42,10 @@ def chat(
     the chat says so.
 
     \b
-    engram-local chat
-    engram-local chat my-model --no-memory
-    printf 'What is the capital of France?\\n' | engram-local chat
+    Examples:
+      engram-local chat
+      engram-local chat my-model --no-memory
+      printf 'What is the capital of France?\\n' | engram-local chat
     """
     from engram_local.commands.chat_terminal import run_chat
     from engram_local.conversation import Conversation
@@ -53,6 +61,9 @@ def chat(
             **sampling.for_model(loaded),
         )
         say_of_system(loaded, system)
+        conversation.stop = tuple(stop or ())
+        if load_file is not None:
+            conversation.load(load_file)
         title = f"engram-local {__version__}: {loaded.folder.path.name}, {loaded.backend.name}"
         if not run_chat(conversation, title):
             raise typer.Exit(1)

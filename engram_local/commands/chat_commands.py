@@ -1,6 +1,13 @@
 """What lines that begin with "/" do in a chat."""
 
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 from engram_local.conversation import Conversation, Steps
 from engram_local.errors import UsageError
@@ -11,12 +18,22 @@ HELP = """\
 /memory on|off     with or without the Engram tables; the conversation stays
 /think on|off      whether the model thinks before it answers, where it can
 /regenerate        answer the last message again
+/undo              take the last turn back
+/edit              change the last message in $EDITOR and send it again
+/system TEXT       another system message; without TEXT none
+/set NAME VALUE    temperature, top_k, max_tokens, stop, ...; /set alone lists them
 /reset             forget the conversation
 /stats             speed, context and table reads
 /save FILE         write the conversation as JSON
+/load FILE         go on with one that /save wrote
+/copy              the last answer into the clipboard
+/plain on|off      answers as they come, without wrapped words and marked code
 /quit              leave (or Ctrl-D)
 //TEXT             send a message that begins with /
-Ctrl-C stops an answer. Alt-Enter starts a new line, Up finds earlier messages."""
+Ctrl-C stops an answer. Alt-Enter starts a new line, Up finds earlier messages, Tab completes."""
+COMMANDS = [line.split()[0] for line in HELP.splitlines() if line.startswith("/") and line[1] != "/"]
+IN_TERMINALS = ("/edit", "/save", "/load", "/copy", "/plain")  # they touch files, or the screen
+CLIPBOARDS = (["wl-copy"], ["xclip", "-selection", "clipboard"], ["xsel", "-b"], ["pbcopy"], ["clip.exe"])
 
 Say = Callable[[str], None]
 
@@ -25,50 +42,151 @@ class Quit(Exception):
     """The chat is over."""
 
 
-def is_command(text: str) -> bool:
-    """Whether a line is for the chat itself: `//TEXT` is a message."""
-    return text.startswith("/") and not text.startswith("//")
+def command_of(text: str) -> str | None:
+    """The command that a line begins with, as it is listed; None where it begins with none of them."""
+    name = text.split()[0].lower() if text.startswith("/") else ""
+    return {"/exit": "/quit"}.get(name, name) if name in (*COMMANDS, "/exit") else None
 
 
 def message_of(text: str) -> str:
-    """The message of a line that is no command."""
+    """The message of a line that is no command: `//TEXT` is one that begins with a slash."""
     return text.removeprefix("/") if text.startswith("//") else text
 
 
 def obey(conversation: Conversation, text: str, say: Say) -> Steps | None:
-    """Obey a command. Returns an answer to stream (/regenerate), or None. Raises Quit, UsageError."""
-    name, _, argument = text.partition(" ")
-    argument = argument.strip()
-    if name in ("/quit", "/exit"):
+    """Obey a command. Returns an answer to stream (/regenerate, /edit), or None. Raises Quit, UsageError."""
+    name, argument = command_of(text), text.partition(" ")[2].strip()
+    if name is None:
+        raise UsageError(f"{text.split()[0]} is no command; /help lists them, and // sends what begins with /")
+    if name == "/quit":
         raise Quit
     if name == "/regenerate":
         return conversation.regenerate()
-    if name == "/help":
-        say(HELP)
-    elif name == "/reset":
-        conversation.reset()
-        say("The conversation is forgotten.")
-    elif name == "/memory":
-        if argument not in ("on", "off", ""):
-            raise UsageError("write /memory on or /memory off")
-        if argument:
-            conversation.set_memory(argument == "on")
-        say(f"Memory is {'on' if conversation.memory else 'off'}.")
-    elif name == "/think":
-        if argument not in ("on", "off"):
-            raise UsageError("write /think on or /think off")
-        conversation.set_thinking(argument == "on")
-        say(f"Thinking is {argument}.")
-    elif name == "/stats":
-        say(stats_text(conversation))
-    elif name == "/save":
-        if not argument:
-            raise UsageError("write /save FILE")
-        conversation.save(argument)
-        say(f"Saved to {argument}.")
-    else:
-        raise UsageError(f"{name} is no command; /help lists them, and // sends a message that begins with /")
+    if name == "/edit":
+        edited = _edited(conversation.last_question())
+        conversation.undo()
+        return ask(conversation, edited, say)
+    _SAYING[name](conversation, argument, say)
     return None
+
+
+def ask(conversation: Conversation, text: str, say: Say) -> Steps:
+    """The answer to a message, to be streamed; says what had to be dropped for it."""
+    steps = conversation.reply(text)
+    if n := conversation.n_dropped:
+        limit, longest = conversation.limit, conversation.model.context_length
+        why = "the model's own limit" if limit < longest else "the context's length"
+        dropped = f"the {n} oldest turn{'s were' if n > 1 else ' was'} dropped"
+        say(f"The context is full ({limit} tokens, {why}): {dropped}.")
+    return steps
+
+
+def _help(conversation: Conversation, argument: str, say: Say) -> None:
+    say(HELP)
+
+
+def _reset(conversation: Conversation, argument: str, say: Say) -> None:
+    conversation.reset()
+    say("The conversation is forgotten.")
+
+
+def _memory(conversation: Conversation, argument: str, say: Say) -> None:
+    if argument:
+        conversation.set_memory(_switch("/memory", argument))
+    say(f"Memory is {'on' if conversation.memory else 'off'}.")
+
+
+def _think(conversation: Conversation, argument: str, say: Say) -> None:
+    on = _switch("/think", argument)
+    conversation.set_thinking(on)
+    say(f"Thinking is {'on' if on else 'off'}.")
+
+
+def _undo(conversation: Conversation, argument: str, say: Say) -> None:
+    conversation.undo()
+    say("The last turn is taken back.")
+
+
+def _system(conversation: Conversation, argument: str, say: Say) -> None:
+    conversation.set_system(argument)
+    if argument and not conversation.template.takes_system:
+        say("This model's chat template has no system message; the text goes in front of the first message.")
+    say("The system message is set." if argument else "There is no system message now.")
+
+
+def _set(conversation: Conversation, argument: str, say: Say) -> None:
+    name, _, value = argument.partition(" ")
+    if name:
+        conversation.set_option(name.replace("-", "_"), value.strip())
+    for key, now in conversation.options().items():
+        if not name or key == name.replace("-", "_"):
+            say(f"{key} is {', '.join(map(repr, now)) if isinstance(now, tuple) else now}".rstrip())
+
+
+def _stats(conversation: Conversation, argument: str, say: Say) -> None:
+    say(stats_text(conversation))
+
+
+def _save(conversation: Conversation, argument: str, say: Say) -> None:
+    if not argument:
+        raise UsageError("write /save FILE")
+    conversation.save(argument)
+    say(f"Saved to {argument}.")
+
+
+def _load(conversation: Conversation, argument: str, say: Say) -> None:
+    if not argument:
+        raise UsageError("write /load FILE")
+    conversation.load(argument)
+    say(f"{len(conversation.messages)} messages are loaded.")
+
+
+def _copy(conversation: Conversation, argument: str, say: Say) -> None:
+    answers = [m["content"] for m in conversation.messages if m["role"] == "assistant"]
+    if not answers:
+        raise UsageError("there is no answer to copy")
+    tool = next((x for x in CLIPBOARDS if shutil.which(x[0])), None)
+    if tool is None:
+        raise UsageError(f"no clipboard is there; install one of {', '.join(x[0] for x in CLIPBOARDS)}")
+    subprocess.run(tool, input=answers[-1].encode(), check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    say("The answer is copied.")
+
+
+_SAYING: dict[str, Callable[[Conversation, str, Say], None]] = {
+    "/help": _help,
+    "/reset": _reset,
+    "/memory": _memory,
+    "/think": _think,
+    "/undo": _undo,
+    "/system": _system,
+    "/set": _set,
+    "/stats": _stats,
+    "/save": _save,
+    "/load": _load,
+    "/copy": _copy,
+}
+
+
+def _switch(name: str, argument: str) -> bool:
+    if argument.lower() not in ("on", "off"):
+        raise UsageError(f"write {name} on or {name} off")
+    return argument.lower() == "on"
+
+
+def _edited(text: str) -> str:
+    """`text` as it comes out of the user's editor. Raises UsageError where there is none, or it leaves nothing."""
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ("notepad" if sys.platform == "win32" else "vi")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "message.txt"
+        path.write_text(text, encoding="utf-8")
+        try:
+            done = subprocess.run([*shlex.split(editor), str(path)], check=False)
+        except OSError as error:
+            raise UsageError(f"{editor} cannot be started ({error.strerror}); set EDITOR") from error
+        edited = path.read_text(encoding="utf-8", errors="replace").strip()
+    if done.returncode or not edited:
+        raise UsageError("nothing was sent")
+    return edited
 
 
 def stats_text(conversation: Conversation) -> str:
@@ -94,11 +212,3 @@ def stats_text(conversation: Conversation) -> str:
             f"table    layer {layer_id}: {table.n_rows:,} rows, {size}, {table.encoding}, {table.access} ({table.why})"
         )
     return "\n".join(lines)
-
-
-def ask(conversation: Conversation, text: str, say: Say) -> Steps:
-    """The answer to a message, to be streamed; says what had to be dropped for it."""
-    steps = conversation.reply(text)
-    if n := conversation.n_dropped:
-        say(f"The context is full: the {n} oldest turn{'s were' if n > 1 else ' was'} dropped.")
-    return steps

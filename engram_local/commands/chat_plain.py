@@ -2,13 +2,11 @@
 
 import sys
 
-from engram_local.commands.chat_commands import Quit, ask, is_command, message_of, obey
+from engram_local.commands.chat_commands import IN_TERMINALS, Quit, ask, command_of, message_of, obey
 from engram_local.commands.terminal import one_line, say, show
 from engram_local.conversation import Conversation
 from engram_local.errors import EngramError, UsageError
 from engram_local.generation import most_characters
-
-COMMANDS = ("/help", "/memory", "/think", "/regenerate", "/reset", "/stats", "/quit", "/exit")
 
 
 def run_plain(conversation: Conversation) -> bool:
@@ -36,10 +34,11 @@ def run_plain(conversation: Conversation) -> bool:
 def _turn(conversation: Conversation, text: str) -> None:
     """Obey or answer a line."""
     steps = None
-    if is_command(text) and text.split()[0] in COMMANDS:
+    name = command_of(text) if text else None
+    if name in IN_TERMINALS:
+        raise UsageError(f"{name} works in a terminal only; // sends a message that begins with /")
+    if name is not None:
         steps = obey(conversation, text, say)
-    elif text.split()[:1] == ["/save"]:
-        raise UsageError("/save works in a terminal only; send the output of the chat to a file")
     elif text:
         steps = ask(conversation, message_of(text), say)
     if steps is not None:

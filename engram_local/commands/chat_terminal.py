@@ -8,13 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engram_local.commands.chat_commands import Quit, ask, is_command, message_of, obey
+from engram_local.commands.chat_commands import COMMANDS, Quit, ask, command_of, message_of, obey
 from engram_local.commands.chat_plain import run_plain
+from engram_local.commands.screen import ScreenWriter
 from engram_local.conversation import Conversation, Steps
 from engram_local.errors import EngramError
 from engram_local.foreign_text import clean
 
 if TYPE_CHECKING:
+    from prompt_toolkit.completion import Completer
     from prompt_toolkit.history import History
     from prompt_toolkit.key_binding import KeyBindings
 
@@ -62,7 +64,11 @@ class _Terminal:
             history=_history(),
             key_bindings=_key_bindings(),
             prompt_continuation=lambda width, *_: " " * width,
+            completer=_completer(),
+            complete_while_typing=False,
+            enable_suspend=True,
         )
+        self.plain = False  # whether answers are shown as they come
 
     def run(self) -> None:
         self.console.print(self.title, style="bold")
@@ -71,7 +77,8 @@ class _Terminal:
             try:
                 self.turn(self.prompt.prompt().strip())
             except KeyboardInterrupt:  # of a line that was begun, or between two prompts
-                continue
+                if not self.prompt.default_buffer.text:
+                    self.say("Ctrl-D or /quit leaves.")
             except (EOFError, Quit):
                 return
             except EngramError as error:
@@ -81,7 +88,11 @@ class _Terminal:
         """Obey or answer one message."""
         if not text:
             return
-        if is_command(text):
+        if command_of(text) == "/plain":
+            self.plain = text.split()[-1].lower() == "on"
+            self.say(f"Answers are shown {'as they come' if self.plain else 'wrapped'}.")
+            return
+        if text.startswith("/") and not text.startswith("//"):
             steps = obey(self.conversation, text, self.say)
         else:
             steps = ask(self.conversation, message_of(text), self.say)
@@ -98,6 +109,7 @@ class _Terminal:
         label, style = ("engram ", "bold cyan") if memory else ("memory off ", "bold yellow")
         self.console.print(label, style=style, end="")
         last, stopped, thinking = None, False, False
+        screen = ScreenWriter(self._write, lambda: self.console.width, len(label))
         with interruptible() as asked_to_stop:
             try:
                 for step in steps:
@@ -108,7 +120,10 @@ class _Terminal:
                     if step.text and thinking:
                         self.console.print("\n")
                         thinking = False
-                    self.console.out(clean(step.text), end="", highlight=False)
+                    if self.plain:
+                        self._write(clean(step.text))
+                    else:
+                        screen.write(clean(step.text))
                     self.console.file.flush()
                     if asked_to_stop() and step.finish_reason is None:
                         stopped = True
@@ -116,6 +131,7 @@ class _Terminal:
             except KeyboardInterrupt:
                 stopped = True
             finally:
+                screen.flush()
                 steps.close()
         self.console.print()
         if last is not None:
@@ -124,6 +140,19 @@ class _Terminal:
                 f"{last.n_generated} tokens, {last.decode_tok_s:.0f} tok/s{', stopped' if stopped else note}",
                 style="dim",
             )
+
+    def _write(self, text: str, code: bool = False) -> None:
+        self.console.out(text, end="", highlight=False, style="cyan" if code else None)
+
+
+def _completer() -> "Completer":
+    """Commands by their names, and files behind those that take one."""
+    from prompt_toolkit.completion import NestedCompleter, PathCompleter
+
+    files = PathCompleter(expanduser=True)
+    switch = {"on": None, "off": None}
+    behind = {"/save": files, "/load": files, "/memory": switch, "/think": switch, "/plain": switch}
+    return NestedCompleter.from_nested_dict({name: behind.get(name) for name in COMMANDS})
 
 
 def _history() -> "History":

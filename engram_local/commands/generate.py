@@ -1,7 +1,7 @@
 """engram-local generate."""
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -10,6 +10,7 @@ from engram_local.commands.options import (
     MaxTokens,
     OptionalModel,
     SamplingOptions,
+    Stop,
     System,
     TemplateArgs,
     command,
@@ -26,7 +27,11 @@ MOST_CHARACTERS = 1 << 28  # of stdin: no context is as long
 def generate(
     model: OptionalModel = None,
     prompt: Annotated[
-        str | None, typer.Option(help="The text; left out, stdin is read.", metavar="TEXT", parser=typed)
+        str | None,
+        typer.Option("--prompt", "-p", help="The text; left out, stdin is read.", metavar="TEXT", parser=typed),
+    ] = None,
+    prompt_file: Annotated[
+        str | None, typer.Option("--prompt-file", "-f", help="Read the text from there.", metavar="FILE")
     ] = None,
     raw: Annotated[
         bool,
@@ -34,9 +39,7 @@ def generate(
     ] = False,
     system: System = None,
     template_arg: TemplateArgs = None,
-    stop: Annotated[
-        list[str] | None, typer.Option(help="End at this text; may be repeated.", metavar="TEXT", parser=typed)
-    ] = None,
+    stop: Stop = None,
     json_output: Annotated[
         bool, typer.Option("--json", help="Print one JSON object with text, tokens, speeds.")
     ] = False,
@@ -48,12 +51,17 @@ def generate(
     """Answer one prompt and leave.
 
     \b
-    engram-local generate --prompt 'What is the capital of France?'
-    engram-local generate my-model --raw --prompt 'Once upon a time' --max-tokens 40 --temperature 0.8 --seed 1
-    echo 'What is the capital of France?' | engram-local generate --json
+    Examples:
+      engram-local generate --prompt 'What is the capital of France?'
+      engram-local generate my-model --raw --prompt 'Once upon a time' --max-tokens 40 --temperature 0.8 --seed 1
+      echo 'What is the capital of France?' | engram-local generate --json
     """
     from engram_local import generation
 
+    if prompt_file is not None:
+        if prompt is not None:
+            raise typer.BadParameter("--prompt and --prompt-file exclude each other")
+        prompt = _read(prompt_file)
     if prompt is None:
         if sys.stdin.isatty():
             raise typer.BadParameter("give --prompt TEXT, or the text on stdin")
@@ -70,13 +78,18 @@ def generate(
         say_of_system(loaded, system)
         ids = loaded.prompt_ids(messages, raw, **variables)
         template = loaded.tokenizer.template
+        max_tokens = max_tokens or loaded.folder.max_new_tokens
         thoughts = not raw and template is not None and template.knows_thoughts
-        for step in generation.generate(
-            loaded.session(), ids, max_tokens=max_tokens, stop=stop or (), thoughts=thoughts, **chosen
-        ):
-            steps.append(step)
-            if not json_output:
-                show(step.text, end="")
+        options: dict[str, Any] = {"max_tokens": max_tokens, "stop": stop or (), "thoughts": thoughts}
+        try:
+            for step in generation.generate(loaded.session(), ids, **options, **chosen):
+                steps.append(step)
+                if not json_output:
+                    show(step.text, end="")
+        except KeyboardInterrupt:
+            if steps and not json_output:
+                show()
+            raise
         last = steps[-1]
         if json_output:
             show_json(
@@ -99,3 +112,12 @@ def generate(
         if loading.verbose:
             speeds = f"{last.prompt_tok_s:.1f} tok/s; {last.n_generated} tokens, {last.decode_tok_s:.1f} tok/s"
             say(f"prompt {last.n_prompt} tokens, {speeds}; ended by {last.finish_reason}")
+
+
+def _read(path: str) -> str:
+    """The text of a file, as far as any context could hold it."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read(MOST_CHARACTERS).strip()
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from error

@@ -4,6 +4,7 @@ With `--check FILE` it compares instead, and fails where the file is stale.
 """
 
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,8 @@ def help_page() -> str:
 
 
 def _command(name: str, command: Any) -> Iterator[str]:
-    text, _, examples = command.help.partition("\b\n")
+    text, _, examples = command.help.partition("\b\nExamples:\n")
+    examples = textwrap.dedent(examples)
     arguments = [p for p in command.params if p.param_type_name == "argument"]
     usage = " ".join(p.metavar if p.required else f"[{p.metavar}]" for p in arguments)
     yield f"`engram-local {name} {usage} [OPTIONS]`"
@@ -38,7 +40,7 @@ def _command(name: str, command: Any) -> Iterator[str]:
         if p.param_type_name == "argument":
             yield f"- `{p.metavar}`: {p.help}"
         elif p.name != "help":
-            yield f"- `{' '.join([*p.opts, p.metavar or '']).strip()}`: {p.help}{_default(p)}"
+            yield f"- `{', '.join(p.opts)}{f' {p.metavar}' if p.metavar else ''}`: {p.help}{_default(p)}"
 
 
 def _default(option: Any) -> str:

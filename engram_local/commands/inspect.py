@@ -21,10 +21,11 @@ def inspect(
     """Show what a model holds and how much memory it needs.
 
     \b
-    engram-local inspect
-    engram-local inspect my-model --json
-    engram-local inspect my-model --live
-    engram-local inspect --rows 'the capital of France'
+    Examples:
+      engram-local inspect
+      engram-local inspect my-model --json
+      engram-local inspect my-model --live
+      engram-local inspect --rows 'the capital of France'
     """
     from engram_local.commands.inspection import print_model, print_rows
 

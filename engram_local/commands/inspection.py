@@ -10,7 +10,6 @@ from engram_local.config import LayerConfig
 from engram_local.end_tokens import end_tokens
 from engram_local.errors import EngramError
 from engram_local.foreign_text import cleaned
-from engram_local.graph_names import GGUF_FILE
 from engram_local.hashing import NgramHasher
 from engram_local.model_folder import POCKET, ModelFolder
 from engram_local.sizes import format_size
@@ -27,11 +26,13 @@ def describe(folder: ModelFolder) -> dict:
     total = sum(x["bytes"] for x in files.values())
     backbones = {
         name: sum(x["bytes"] for file, x in files.items() if file.startswith(f"backbone.{name}"))
+        if name == "onnx"
+        else sum(x.stat().st_size for x in folder.gguf_files())
         for name, has in (("onnx", folder.has_onnx), ("gguf", folder.has_gguf))
         if has
     }
     kv = _kv_bytes_per_token(config, 4 if folder.has_onnx else 2)
-    conv = 4 * sum(x.streams for x in folder.engram.layers if x.conv) * (config.get("hidden_size") or 0)
+    conv = 4 * sum(x.streams for x in folder.engram.layers if x.conv) * (_size(config, "hidden_size") or 0)
     per_token = None if kv is None else kv + conv
     return {
         "model": str(folder.path),
@@ -92,7 +93,7 @@ def _end_tokens(folder: ModelFolder) -> list[dict]:
     except EngramError:
         return [{"id": i, "token": None, "from": ["config"]} for i in sorted(folder.eos_ids())]
     return [
-        {"id": i, "token": tokenizer.decode([i], skip_special_tokens=False), "from": names}
+        {"id": i, "token": tokenizer.decode([i], False) if 0 <= i < tokenizer.vocab_size else None, "from": names}
         for i, names in sorted(found.items())
     ]
 
@@ -102,17 +103,21 @@ def _of_backbone(folder: ModelFolder) -> list[int]:
         return []
     from engram_local.backends.gguf_tokenizer import read_end_ids
 
-    return read_end_ids(folder.intact(GGUF_FILE))
+    return read_end_ids(folder.gguf_files())
 
 
 def _kv_bytes_per_token(config: dict, n_bytes: int) -> int | None:
     """Keys and values of all blocks, `n_bytes` each: float32 in ONNX Runtime, float16 in llama.cpp."""
-    heads = config.get("num_key_value_heads") or config.get("num_attention_heads")
-    try:
-        head_dim = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
-        return 2 * n_bytes * config["num_hidden_layers"] * heads * head_dim
-    except (KeyError, TypeError, ZeroDivisionError):
-        return None
+    blocks, heads = _size(config, "num_hidden_layers"), _size(config, "num_attention_heads")
+    kv_heads, hidden = _size(config, "num_key_value_heads") or heads, _size(config, "hidden_size")
+    head_dim = _size(config, "head_dim") or (hidden // heads if hidden and heads else None)
+    return 2 * n_bytes * blocks * kv_heads * head_dim if blocks and kv_heads and head_dim else None
+
+
+def _size(config: dict, key: str) -> int | None:
+    """A number of config.json, None where it is no size."""
+    value = config.get(key)
+    return value if type(value) is int and 0 < value < 2**31 else None
 
 
 def in_page_cache(folder: ModelFolder) -> dict[str, dict]:

@@ -5,6 +5,7 @@ With `--check FILE` it compares instead, and fails where the file is stale.
 """
 
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,8 @@ def man_page(app: typer.Typer) -> str:
 
 
 def _command(name: str, command: Any) -> Iterator[str]:
-    text, _, examples = command.help.partition("\b\n")
+    text, _, examples = command.help.partition("\b\nExamples:\n")
+    examples = textwrap.dedent(examples)
     arguments = [p for p in command.params if p.param_type_name == "argument"]
     yield rf".SS {_escaped(name)} " + " ".join(p.metavar if p.required else f"[{p.metavar}]" for p in arguments)
     for paragraph in text.strip().split("\n\n"):

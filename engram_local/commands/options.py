@@ -4,6 +4,7 @@ A group is a frozen dataclass whose fields are options. A function that takes `l
 people see the options.
 """
 
+import copy
 import functools
 import inspect
 import json
@@ -14,11 +15,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
+from engram_local.commands.settings import variable
 from engram_local.commands.terminal import say, typed
 
 if TYPE_CHECKING:
     from engram_local.model import Model
 
+ModelOption = Annotated[
+    str | None, typer.Option("--model", "-m", help="The same as MODEL.", metavar="FOLDER", show_default=False)
+]
 OptionalModel = Annotated[str | None, typer.Argument(metavar="MODEL", help="Model folder.", show_default=False)]
 RequiredModel = Annotated[str, typer.Argument(metavar="MODEL", help="Model folder.")]
 OutFolder = Annotated[str, typer.Argument(metavar="OUT", help="Model folder to make.")]
@@ -29,7 +34,7 @@ Access = Annotated[
 RamLimit = Annotated[str | None, typer.Option(help="Memory that table rows may take: 512M, 8GiB.", metavar="SIZE")]
 System = Annotated[
     str | None,
-    typer.Option(help="A system message, where the chat template has one.", metavar="TEXT", parser=typed),
+    typer.Option(help="A system message.", metavar="TEXT", parser=typed, envvar=variable("system"), show_envvar=False),
 ]
 TemplateArgs = Annotated[
     list[str] | None,
@@ -40,8 +45,19 @@ TemplateArgs = Annotated[
         parser=typed,
     ),
 ]
+Stop = Annotated[
+    list[str] | None, typer.Option(help="End at this text; may be repeated.", metavar="TEXT", parser=typed)
+]
 MaxTokens = Annotated[
-    int | None, typer.Option(help="Longest answer; by default up to the context's end.", min=1, metavar="N")
+    int | None,
+    typer.Option(
+        *("--max-tokens", "--n-predict", "-n"),
+        help="Longest answer; by default what the model says (max_new_tokens), or up to the context's end.",
+        min=1,
+        metavar="N",
+        envvar=variable("max_tokens"),
+        show_envvar=False,
+    ),
 ]
 JsonOutput = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Encoding = Annotated[
@@ -85,7 +101,10 @@ class SamplingOptions:
     """How to choose a token; None is the model's own setting. The fields of sampling.SamplingParams."""
 
     temperature: Annotated[
-        float | None, typer.Option(help="0 is greedy; by default the model's own setting.", min=0, metavar="T")
+        float | None,
+        typer.Option(
+            "--temperature", "--temp", help="0 is greedy; by default the model's own setting.", min=0, metavar="T"
+        ),
     ] = None
     top_k: Annotated[
         int | None, typer.Option(help="Draw from the K most likely tokens; 0: all.", min=0, metavar="K")
@@ -98,8 +117,13 @@ class SamplingOptions:
         float | None,
         typer.Option(help="Drop tokens less likely than P times the likeliest.", min=0, max=1, metavar="P"),
     ] = None
-    repetition_penalty: Annotated[float | None, typer.Option(help="Above 1: repeat less.", min=0, metavar="X")] = None
-    seed: Annotated[int | None, typer.Option(help="The same seed gives the same text.", min=0, metavar="N")] = None
+    repetition_penalty: Annotated[
+        float | None,
+        typer.Option("--repetition-penalty", "--repeat-penalty", help="Above 1: repeat less.", min=0, metavar="X"),
+    ] = None
+    seed: Annotated[
+        int | None, typer.Option("--seed", "-s", help="The same seed gives the same text.", min=0, metavar="N")
+    ] = None
 
     def for_model(self, model: "Model") -> dict[str, Any]:
         """Fields of SamplingParams: what was typed, else what the model says."""
@@ -114,7 +138,8 @@ class LoadOptions:
         Literal["auto", "onnx", "gguf"], typer.Option(help="What runs the backbone.", metavar="auto|onnx|gguf")
     ] = "auto"
     threads: Annotated[
-        int | None, typer.Option(help="Threads of the backbone; by default one per core.", min=1, metavar="N")
+        int | None,
+        typer.Option("--threads", "-t", help="Threads of the backbone; by default one per core.", min=1, metavar="N"),
     ] = None
     gpu_layers: Annotated[
         int | None,
@@ -124,7 +149,13 @@ class LoadOptions:
     table_access: Access = "auto"
     ram_limit: RamLimit = None
     context: Annotated[
-        int | None, typer.Option(help="Context length in tokens; by default the model's.", min=1, metavar="N")
+        int | None,
+        typer.Option(
+            *("--context", "--ctx", "--ctx-size", "-c"),
+            help="Context length in tokens; by default the model's.",
+            min=1,
+            metavar="N",
+        ),
     ] = None
     verbose: Annotated[bool, typer.Option("--verbose", help="Say more on stderr.")] = False
 
@@ -165,14 +196,19 @@ def command(*, without: Sequence[str] = ()) -> Callable[[Callable[..., None]], C
                 parameters += [x for x in _options(groups[parameter.name]) if x.name not in without]
             else:
                 parameters.append(_keyword(parameter.name, hints[parameter.name], parameter.default))
+            if hints[parameter.name] == OptionalModel:
+                parameters.append(_keyword("model_option", ModelOption, None))
         parameters.append(_keyword("debug", Debug, False))
 
         @functools.wraps(function)
         def run(*, debug: bool, **given: Any) -> None:
             for name, group in groups.items():
                 given[name] = group(**{f.name: given.pop(f.name) for f in fields(group) if f.name in given})
+            named = given.pop("model_option", None)
+            if named is not None and given["model"] is not None:
+                raise typer.BadParameter(f"MODEL is {given['model']} and --model is {named}; give one of them")
             try:
-                function(**given)
+                function(**(given if named is None else given | {"model": named}))
             except KeyboardInterrupt:
                 say("engram-local: interrupted")
                 raise typer.Exit(130) from None
@@ -188,9 +224,19 @@ def command(*, without: Sequence[str] = ()) -> Callable[[Callable[..., None]], C
     return decorate
 
 
+def names_of(*groups: type) -> dict[str, Any]:
+    """{option: default} of groups."""
+    return {x.name: x.default for group in groups for x in fields(group)}
+
+
 def _options(group: type) -> list[inspect.Parameter]:
-    hints = get_type_hints(group, include_extras=True)
-    return [_keyword(x.name, hints[x.name], x.default) for x in fields(group)]
+    """A group's options; each can be set by an environment variable too."""
+    parameters = []
+    for name, hint in get_type_hints(group, include_extras=True).items():
+        info = copy.copy(hint.__metadata__[0])
+        info.envvar, info.show_envvar = variable(name), False
+        parameters.append(_keyword(name, Annotated[hint.__origin__, info], names_of(group)[name]))
+    return parameters
 
 
 def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:

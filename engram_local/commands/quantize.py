@@ -1,24 +1,30 @@
 """engram-local quantize."""
 
-from engram_local.commands.options import Calibrate, Encoding, OutFolder, RequiredModel, command
-from engram_local.commands.terminal import say, show, work
+from engram_local.commands.options import Calibrate, Encoding, JsonOutput, OutFolder, RequiredModel, command
+from engram_local.commands.terminal import quoted, say, show, show_json, work
 
 
 @command()
-def quantize(model: RequiredModel, out: OutFolder, tables: Encoding, calibrate: Calibrate = None) -> None:
+def quantize(
+    model: RequiredModel, out: OutFolder, tables: Encoding, calibrate: Calibrate = None, json_output: JsonOutput = False
+) -> None:
     """Encode a model's tables anew, and print what that loses.
 
     Linked tables become files of the new folder. After an interruption the
     same command goes on with the tables that it had finished.
 
     \b
-    engram-local quantize my-model my-model-int4 --tables int4
-    engram-local quantize my-model my-model-int4 --tables int4 --calibrate my-text.txt
+    Examples:
+      engram-local quantize my-model my-model-int4 --tables int4
+      engram-local quantize my-model my-model-int4 --tables int4 --calibrate my-text.txt
     """
     from engram_local.tools.export.tables import report_lines
     from engram_local.tools.quantize import quantize_model
 
     with work(out) as progress:
         info = quantize_model(model, out, tables, calibrate=calibrate, progress=progress)
-    show("\n".join(report_lines(info)))
-    say(f"{out} is ready: engram-local chat {out}")
+    if json_output:
+        show_json({"out": out, **info})
+    else:
+        show("\n".join(report_lines(info)))
+    say(f"{out} is ready: engram-local chat {quoted(out)}")

@@ -7,6 +7,8 @@ character but line feed and tab.
 import io
 import json
 import os
+import shlex
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,6 +69,11 @@ def show_json(value: Any) -> None:
 def say(text: str) -> None:
     """A line for people, apart from what the command prints: on stderr."""
     print(clean(text), file=sys.stderr, flush=True)
+
+
+def quoted(path: str) -> str:
+    """A path as it can be pasted into a shell."""
+    return subprocess.list2cmdline([path]) if sys.platform == "win32" else shlex.quote(path)
 
 
 def one_line(error: BaseException) -> str:

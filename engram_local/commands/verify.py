@@ -10,7 +10,8 @@ def verify(model: OptionalModel = None, json_output: JsonOutput = False) -> None
     """Re-read a model against its sizes and checksums, and say what that does not prove.
 
     \b
-    engram-local verify my-model
+    Examples:
+      engram-local verify my-model
     """
     from engram_local import verification
     from engram_local.model_folder import POCKET

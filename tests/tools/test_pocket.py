@@ -32,7 +32,7 @@ def test_it_replaces_the_model_and_keeps_the_notice(checkpoint, tmp_path):
     assert (out / "NOTICE").read_text() == "credits\n" and not (out / "old").exists()
     manifest = json.loads((out / "manifest.json").read_text())
     assert "NOTICE" in manifest["files"]
-    assert {x["encoding"] for x in manifest["export"]["tables"].values()} == {"int8"}
+    assert {x["encoding"] for x in manifest["export"]["tables"].values()} == {"int4"}
     assert (manifest["export"]["weights"], manifest["export"]["backend"]) == ("int8", "both")
     assert "backbone.gguf" in manifest["files"]
     assert [x.text for x in verify(out) if x.ok is False] == []
@@ -57,7 +57,7 @@ def test_what_is_too_large_leaves_the_old_one(checkpoint, tmp_path, monkeypatch)
 
 
 def test_the_shipped_model():
-    """Below 25 MiB, int8 throughout, and it credits what its facts come from."""
+    """Below 25 MiB, and it credits what its facts come from."""
     assert sum(x.stat().st_size for x in POCKET.rglob("*") if x.is_file()) < 25 << 20
     export = json.loads((POCKET / "manifest.json").read_text())["export"]
     assert export["weights"] == "int8" and {x["encoding"] for x in export["tables"].values()} == {"int8"}

@@ -1,6 +1,7 @@
 """Reader of what tools/train writes: a Hugging Face folder with `engram.*` tensors, an "engram" block in config.json.
 
-The block holds multipliers, primes and offsets of each layer; multiplier k meets token t - k.
+The block holds multipliers, primes and offsets of each layer; multiplier k meets token t - k. A kernel_size of 0 stands
+for layers without a convolution.
 """
 
 from pathlib import Path
@@ -39,7 +40,7 @@ def read(path: Path, base: Path | None = None) -> CheckpointView:
                 layer_block(
                     layer_id, streams, int(block["head_dim"]), orders, heads, terms,
                     [int(p) for p in numbers["primes"]], [int(o) for o in numbers["offsets"]],
-                    (kernel, int(block["dilation"])),
+                    (kernel, int(block["dilation"])) if kernel else None,
                 )
             )  # fmt: skip
         n_ids, pad_id, eps = int(block["compressed_vocab_size"]), int(block["pad_id"]), float(block["norm_eps"])
@@ -66,8 +67,8 @@ def read(path: Path, base: Path | None = None) -> CheckpointView:
             norm_key=tensors.numpy(p + "norm_key.weight").reshape(streams, -1),
             norm_query=tensors.numpy(p + "norm_query.weight").reshape(streams, -1),
             gate_eps=eps,
-            norm_conv=tensors.numpy(p + "norm_conv.weight").reshape(streams, -1),
-            conv_weight=tensors.numpy(p + "conv.weight"),
+            norm_conv=tensors.numpy(p + "norm_conv.weight").reshape(streams, -1) if kernel else None,
+            conv_weight=tensors.numpy(p + "conv.weight") if kernel else None,
             conv_eps=eps,
         )
         layers[layer.layer_id].check(f"{path}: engram.{layer.layer_id}", d, streams, layer.row_width, kernel)

@@ -1,5 +1,5 @@
-"""python -m engram_local.tools.compare [tables|ram-limit|cache|quality]: side-by-side measurements, with other software where
-there is some."""
+"""python -m engram_local.tools.compare [tables|ram-limit|cache|quality]: side-by-side measurements, with other
+software where there is some."""
 
 import argparse
 import sys

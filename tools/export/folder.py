@@ -49,7 +49,8 @@ def export_model(
     Parameters: base: the Hugging Face folder of the backbone where the checkpoint does not hold it; layout: None finds
                 it out; tables: one of ENCODINGS ("fp8" for fp8_e4m3 too); weights: one of WEIGHTS; backend: one of
                 BACKENDS; calibrate: a text file, on which the tables' encoding is compared with the checkpoint's rows
-                (calibration.py); link: the tables stay where they are, and `tables` means nothing.
+                (calibration.py), and which ONNX's int4 weights are rounded for; link: the tables stay where they are,
+                and `tables` means nothing.
     Raises:     EngramError before anything is written, unless a later row turns out bad or the disk fails; `out` is
                 then not there. A run that was interrupted goes on with the tables that it had finished.
     """
@@ -183,8 +184,9 @@ def write_backbones(
     progress: Progress | None,
     tokens: np.ndarray | None = None,
 ) -> str | None:
-    """Write engram_layer_{id}.onnx, and the backbones asked for; `tokens` int64 [n]: a text that int4 is rounded for.
-    Returns why backbone.gguf has no vocabulary, None where it has one or is not there."""
+    """Write engram_layer_{id}.onnx, and the backbones asked for. `tokens` int64 [n] is a text that ONNX's int4 is
+    rounded for, None one that the model writes. Returns why backbone.gguf has no vocabulary, None where it has one or
+    is not there."""
     from engram_local.tools.export.layer import save_layers
 
     def say(what: str) -> None:

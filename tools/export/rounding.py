@@ -40,9 +40,8 @@ class Blocks:
     def values(self) -> np.ndarray:
         """float32 [N, K]."""
         zero = np.float32(1 << (self.bits - 1)) if self.zero_points is None else self.zero_points[..., None]
-        return ((self.codes.astype(np.float32) - zero) * self.scales[..., None]).reshape(len(self.codes), -1)[
-            :, : self.k
-        ]
+        values = (self.codes.astype(np.float32) - zero) * self.scales[..., None]
+        return values.reshape(len(values), -1)[:, : self.k]
 
 
 def round_symmetric(weight: np.ndarray, bits: int, block: int) -> Blocks:

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
-transformers = pytest.importorskip("transformers")
+pytest.importorskip("torch")
 pytest.importorskip("onnxruntime_genai")
+import torch
+import transformers
 
 from engram_local.tools.export import inputs
 from engram_local.tools.export.inputs import InputMoments, write_text

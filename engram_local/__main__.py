@@ -1,0 +1,5 @@
+"""python -m engram_local."""
+
+from engram_local.cli import main
+
+main()

@@ -1,0 +1,167 @@
+"""What /commands do to a conversation, in pipes and on a terminal."""
+
+import json
+import os
+import stat
+
+import pytest
+
+from engram_local.commands.chat_commands import COMMANDS, HELP, Quit, command_of, message_of, obey
+from engram_local.conversation import Conversation
+from engram_local.errors import UsageError
+
+FRANCE, GOLD = "What is the capital of France?", "What is the atomic number of gold?"
+
+
+@pytest.fixture
+def conversation(pocket):
+    return Conversation(pocket)
+
+
+@pytest.fixture
+def command(conversation):
+    def run(line):
+        said = []
+        steps = obey(conversation, line, said.append)
+        return "".join(x.text for x in steps) if steps else "\n".join(said)
+
+    return run
+
+
+def ask(conversation, text):
+    return "".join(x.text for x in conversation.reply(text))
+
+
+def test_every_command_is_listed_and_known():
+    assert all(f"{name} " in HELP for name in COMMANDS)
+    assert command_of("/HELP") == "/help" and command_of("/Memory Off") == "/memory" and command_of("/exit") == "/quit"
+    assert command_of("/etc/passwd") is None and command_of("//help") is None and command_of("help") is None
+    assert message_of("//help me") == "/help me" and message_of("a//b") == "a//b"
+
+
+def test_commands_in_any_case(conversation, command):
+    assert command("/MEMORY OFF") == "Memory is off."
+    with pytest.raises(Quit):
+        command("/Quit")
+    with pytest.raises(UsageError, match="is no command; /help lists them"):
+        command("/nonsense")
+
+
+def test_undo(conversation, command):
+    ask(conversation, FRANCE)
+    before = list(conversation.messages)
+    ask(conversation, GOLD)
+    assert "taken back" in command("/undo")
+    assert conversation.messages == before
+    command("/undo")
+    assert conversation.messages == []
+    with pytest.raises(UsageError, match="no message"):
+        command("/undo")
+
+
+def test_set(conversation, command):
+    command("/set temperature 0.3")
+    command("/set top-k 5")
+    command("/set max_tokens 3")
+    command("/set stop Paris")
+    assert conversation.options() | {"seed": None} == {
+        "temperature": 0.3,
+        "top_k": 5,
+        "top_p": 1.0,
+        "min_p": 0.0,
+        "repetition_penalty": 1.0,
+        "seed": None,
+        "max_tokens": 3,
+        "stop": ("Paris",),
+    }
+    assert "temperature is 0.3" in command("/set") and command("/set top_k 6") == "top_k is 6"
+    for line, complaint in (
+        ("/set temperature hot", "'hot' is not a number"),
+        ("/set temperature -1", "temperature is -1"),
+        ("/set colour 1", "there is no setting colour; set temperature, "),
+        ("/set max_tokens 0", "max_tokens is 0"),
+    ):
+        with pytest.raises(UsageError, match=complaint):
+            command(line)
+    command("/set temperature 0")
+    command("/set stop")
+    assert len(ask(conversation, FRANCE).split()) <= 3
+
+
+def test_system(conversation, command):
+    ask(conversation, FRANCE)
+    assert "has no system message" in command("/system Be short.")
+    assert conversation.messages[0] == {"role": "system", "content": "Be short."}
+    command("/reset")
+    assert conversation.messages == [{"role": "system", "content": "Be short."}]
+    command("/system")
+    assert conversation.messages == []
+
+
+def test_save_and_load(conversation, command, pocket, tmp_path):
+    ask(conversation, FRANCE)
+    command(f"/save {tmp_path / 'chat.json'}")
+    other = Conversation(pocket)
+    other.load(tmp_path / "chat.json")
+    assert other.messages == conversation.messages
+    assert "79" in ask(other, GOLD)
+    for text in ("[]", "{}", '{"messages": [1]}', '{"messages": [{"role": "user"}]}', "{"):
+        (tmp_path / "bad.json").write_text(text)
+        before = list(conversation.messages)
+        with pytest.raises(UsageError, match=r"bad\.json"):
+            command(f"/load {tmp_path / 'bad.json'}")
+        assert conversation.messages == before
+    with pytest.raises(UsageError, match="no such file"):
+        command(f"/load {tmp_path / 'none'}")
+
+
+def script(path, text):
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(path.stat().st_mode | stat.S_IEXEC)
+    return path
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a shell script")
+def test_edit(conversation, command, tmp_path, monkeypatch):
+    ask(conversation, FRANCE)
+    monkeypatch.setenv("VISUAL", str(script(tmp_path / "editor", 'sed -i s/France/Japan/ "$1"')))
+    assert "Tokyo" in command("/edit")
+    assert conversation.messages[0]["content"] == FRANCE.replace("France", "Japan")
+    before = list(conversation.messages)
+    for broken in ("exit 1", ': > "$1"'):
+        monkeypatch.setenv("VISUAL", str(script(tmp_path / "broken", broken)))
+        with pytest.raises(UsageError, match="nothing was sent"):
+            command("/edit")
+        assert conversation.messages == before
+    monkeypatch.setenv("VISUAL", str(tmp_path / "nowhere"))
+    with pytest.raises(UsageError, match="set EDITOR"):
+        command("/edit")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a shell script")
+def test_copy(conversation, command, tmp_path, monkeypatch):
+    with pytest.raises(UsageError, match="no answer to copy"):
+        command("/copy")
+    ask(conversation, FRANCE)
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(UsageError, match="no clipboard is there"):
+        command("/copy")
+    script(tmp_path / "wl-copy", f"/bin/cat > {tmp_path / 'clipboard'}")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert command("/copy") == "The answer is copied."
+    assert "Paris" in (tmp_path / "clipboard").read_text()
+
+
+def test_the_models_own_longest_answer_counts(pocket):
+    own = json.loads((pocket.folder.path / "generation_config.json").read_text())["max_new_tokens"]
+    assert Conversation(pocket).max_tokens == own
+    assert Conversation(pocket, max_tokens=5).max_tokens == 5
+
+
+def test_a_full_context_names_its_limit(conversation):
+    from engram_local.commands.chat_commands import ask as ask_saying
+
+    said = []
+    for i in range(12):
+        list(ask_saying(conversation, f"{FRANCE} number {i}", said.append))
+    assert said[0].startswith("The context is full (160 tokens, the model's own limit): the ")

@@ -1,0 +1,207 @@
+"""Fifty facts are taught to a tiny frozen model, and the runtime answers with them on both backends."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from parity.tiny_bases import CHAT_TEMPLATE, DENSE, TEXT, write_base
+from transformers import LlamaConfig
+
+import engram_local
+from engram_local.tools.attach import attach
+from engram_local.tools.checkpoints import open_checkpoint
+from engram_local.tools.export.folder import export_model
+from engram_local.tools.export.gguf import write_backbone_gguf
+from engram_local.tools.teach import base as bases
+from engram_local.tools.teach import evaluate, example, facts
+from engram_local.tools.teach.__main__ import build, main, teach
+from engram_local.tools.teach.documents import Batches, Documents
+from engram_local.tools.teach.facts import FactsError, Item
+from engram_local.tools.teach.model import LayerSettings
+from engram_local.tools.teach.train import Settings
+
+pytest.importorskip("llama_cpp")
+pytest.importorskip("onnxruntime_genai")
+
+LAYERS = LayerSettings((0, 1, 2), rows=1_500, n_heads=1, head_dim=32)
+SETTINGS = Settings(epochs=30, batch=25, table_lr=2e-2, n_wordings=1, own_texts=32, own_batch=2, own_length=16)
+SHORT = replace(SETTINGS, epochs=1, batch=10)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("base") / "base"
+    write_base(LlamaConfig(**DENSE | {"hidden_size": 128, "intermediate_size": 128, "num_attention_heads": 2}), folder)
+    (folder / "chat_template.jinja").write_text("<|system|>Be brief.<|end|>" + CHAT_TEMPLATE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def lessons(tmp_path_factory):
+    path = tmp_path_factory.mktemp("facts") / "facts.jsonl"
+    path.write_text("\n".join(map(json.dumps, example.facts(50))))
+    return facts.lessons(path, SETTINGS.n_wordings, 50)
+
+
+@pytest.fixture(scope="module")
+def taught(base, lessons, tmp_path_factory):
+    """(checkpoint folder, its figures)."""
+    out = tmp_path_factory.mktemp("taught") / "taught"
+    return out, teach(base, lessons, out, SETTINGS, LAYERS, say=lambda _: None)
+
+
+@pytest.fixture(scope="module", params=["onnx", "gguf", "attached"])
+def answers(request, base, taught, tmp_path_factory):
+    """A function: (question, memory) -> the runtime's greedy answer."""
+    folder = tmp_path_factory.mktemp(request.param)
+    backend = "onnx" if request.param == "onnx" else "gguf"
+    if request.param == "attached":  # to a GGUF of the same model that somebody had
+        write_backbone_gguf(base, folder / "base.gguf")
+        attach(folder / "base.gguf", taught[0], folder / "model", tables="int8", weights="float32")
+    else:
+        export_model(taught[0], folder / "model", base=base, backend=backend, tables="int8", weights="float32")
+    with engram_local.load(folder / "model", threads=1, backend=backend) as model:
+
+        def answer(question: str, memory: bool = True) -> str:
+            model.memory = memory
+            return "".join(model.generate(question, max_tokens=60, temperature=0))
+
+        yield answer
+
+
+def test_the_facts_are_learnt_by_the_tables(taught):
+    _, figures = taught
+    assert figures["plain"]["all"] >= 0.9
+    assert figures["memory_off"]["all"] == 0
+
+
+def test_the_runtime_answers(answers, lessons):
+    asked = lessons.asked["plain"][:20]
+    said = [answers(x.question) for x in asked]
+    assert sum(s == x.answer for s, x in zip(said, asked, strict=True)) >= 17
+    assert answers(asked[0].question, memory=False) != asked[0].answer
+
+
+def test_the_checkpoint_is_read_without_the_base(taught):
+    view = open_checkpoint(taught[0])
+    assert view.layout == "trained" and [x.conv for x in view.engram.layers] == [None] * 3
+    assert all(x.conv_weight is None for x in view.layers.values())
+
+
+def test_memory_off_is_the_base_bit_by_bit(base):
+    model, _ = build(base, "cpu", LAYERS, 1)
+    plain = bases.load(base, "cpu")
+    ids = torch.arange(30)[None]
+    for layer in model.layers.values():
+        torch.nn.init.normal_(layer.table.weight)
+    with torch.inference_mode():
+        off = model.hidden_states(ids, chat=False, memory=False)
+        assert torch.equal(off, plain.get_decoder()(input_ids=ids).last_hidden_state)
+        assert (model.hidden_states(ids, chat=False) - off).abs().max() > 0.1
+
+
+def test_untaught_layers_add_nothing(base):
+    model, _ = build(base, "cpu", LAYERS, 1)
+    ids = torch.arange(30)[None]
+    with torch.inference_mode():
+        on, off = (model.hidden_states(ids, chat=False, memory=x) for x in (True, False))
+    assert torch.equal(on, off)
+
+
+def test_the_prefix_computed_once_is_exact(base):
+    model, chat = build(base, "cpu", LAYERS, 1)
+    for layer in model.layers.values():
+        torch.nn.init.normal_(layer.table.weight)
+    model.silence_prefix()
+    ((ids, n_asked),) = chat.encode([Item("Where is it?", "There.")])
+    assert len(chat.prefix) > 5 and 0 < n_asked < len(ids) and ids[-1:] == chat.end
+    whole, rest = torch.tensor([chat.prefix + ids]), torch.tensor([ids])
+    with torch.inference_mode():
+        for memory in (True, False):
+            wanted = model.hidden_states(whole, chat=False, memory=memory)[:, len(chat.prefix) :]
+            torch.testing.assert_close(model.hidden_states(rest, chat=True, memory=memory), wanted, atol=1e-4, rtol=0)
+
+
+def test_a_document_is_what_the_runtime_reads(base):
+    _, chat = build(base, "cpu", LAYERS, 1)
+    ((ids, n_asked),) = chat.encode([Item("Where is it?", "There.")])
+    prompt = chat.tokenizer.encode_chat([{"role": "user", "content": "Where is it?"}])
+    assert chat.prefix + ids[:n_asked] == prompt
+    assert chat.tokenizer.decode(ids[n_asked:-1]) == "There."
+
+
+def test_batches_hold_every_document_once_an_epoch(base, lessons):
+    _, chat = build(base, "cpu", LAYERS, 1)
+    documents = Documents.encode(chat, [*lessons.items, Item("", TEXT)])
+    batches = Batches(documents, 8, 0, 0.5, torch.device("cpu"))
+    given = [batches.batch(step) for step in range(batches.epoch_steps)]
+    assert sum(len(b.tokens) for b in given) == len(documents) == 51
+    for batch in given:
+        assert batch.memory.flatten()[batch.picked].all()
+        assert torch.equal(batch.tokens.flatten()[batch.picked + 1], batch.targets)
+        assert batch.chat or batch.picked[0] == 0
+    ends = sum(int((b.targets == chat.end[0]).sum()) for b in given)
+    assert ends == 51
+    assert sum(not b.chat for b in given) == 1
+
+
+def test_resumed_equals_uninterrupted(base, lessons, tmp_path):
+    lessons = replace(lessons, asked={})
+    teach(base, lessons, tmp_path / "whole", SHORT, LAYERS, say=lambda _: None)
+    said = []
+    assert (
+        teach(base, lessons, tmp_path / "parts", SHORT, LAYERS, stop_after=0, report_every=2, say=said.append) is None
+    )
+    assert "goes on" in said[-1] and (tmp_path / "parts/training/state.pt").exists()
+    teach(base, lessons, tmp_path / "parts", SHORT, LAYERS, say=lambda _: None)
+    one, other = (open_checkpoint(tmp_path / x) for x in ("whole", "parts"))
+    for layer_id, table in one.tables.items():
+        np.testing.assert_array_equal(table.read(0, table.n_rows), other.tables[layer_id].read(0, table.n_rows))
+
+
+def test_texts_report_what_changed(base, taught):
+    model, chat = build(base, "cpu", LAYERS, 1)
+    found = evaluate.texts(model, chat, [TEXT, TEXT[:40], "short"])
+    assert found["divergence"] == 0 and found["perplexity"] == found["perplexity_off"]
+    model.load(taught[0])
+    found = evaluate.texts(model, chat, [TEXT, TEXT[:40]])
+    assert found["divergence"] > 0
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("{", "is no JSON"),
+        ('{"question": "a"}', "strings that are not empty"),
+        ('{"answer": "a"}', 'needs "question" and "answer"'),
+        ('{"question": "a", "answer": "b", "text": "c"}', 'needs "question"'),
+        ('{"question": [], "answer": " "}', "not empty"),
+        ('{"question": 3, "answer": "b"}', "strings"),
+        ("", "holds no fact"),
+    ],
+)
+def test_bad_facts_are_refused_in_one_line(tmp_path, line, problem):
+    path = tmp_path / "facts.jsonl"
+    path.write_text(line)
+    with pytest.raises(FactsError, match=problem) as error:
+        facts.read(path)
+    assert str(path) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_the_command_says_what_is_wrong(tmp_path):
+    (tmp_path / "facts.jsonl").write_text('{"question": "a?", "answer": "b"}')
+    with pytest.raises(SystemExit, match="is no Hugging Face folder"):
+        main(
+            [
+                str(tmp_path / "out"),
+                "--base",
+                str(tmp_path),
+                "--facts",
+                str(tmp_path / "facts.jsonl"),
+                "--device",
+                "cpu",
+            ]
+        )

