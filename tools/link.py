@@ -22,8 +22,8 @@ from engram_local.tables.gguf_header import DAMAGE, GgufHeader, read_gguf_header
 from engram_local.tables.headers import LfsPointerError, refuse_lfs_pointer
 from engram_local.tables.links import write_link
 from engram_local.tables.table import read_layout
-from engram_local.tools.attach import place
 from engram_local.tools.new_folder import new_folder, refuse_existing
+from engram_local.tools.place import place
 
 TABLE = "per_layer_token_embd.weight"
 PART = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.gguf")

@@ -16,12 +16,12 @@ from engram_local.tables import encodings
 from engram_local.tables.table import Table, read_layout
 from engram_local.tools.calibration import calibrate as run_calibration
 from engram_local.tools.calibration import read_tokens
-from engram_local.tools.checkpoints.view import table_name
+from engram_local.tools.checkpoints.view import RowSource, table_name
 from engram_local.tools.export.tables import convert_table
 from engram_local.tools.new_folder import check_space, new_folder, refuse_existing
 
 
-class TableRows:
+class TableRows(RowSource):
     """A table, linked or not, as a RowSource (checkpoints/view.py)."""
 
     def __init__(self, path: Path):

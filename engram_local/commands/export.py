@@ -46,7 +46,7 @@ def export(
       engram-local export checkpoint my-model --tables int4 --calibrate my-text.txt
       engram-local export checkpoint my-model --link
     """
-    from engram_local.tools.export import export_model
+    from engram_local.tools.export.folder import export_model
     from engram_local.tools.export.tables import report_lines
 
     with work(out) as progress:

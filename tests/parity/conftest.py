@@ -43,7 +43,7 @@ def adapter_of(tmp_path_factory):
 def exported(adapter_of, tmp_path_factory):
     """(family, tables, weights, **options of make_adapter) -> (base, adapter, loaded model), each exported once."""
     import engram_local
-    from engram_local.tools.export import export_model
+    from engram_local.tools.export.folder import export_model
 
     made = {}
 

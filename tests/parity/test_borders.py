@@ -9,7 +9,7 @@ import engram_local
 from engram_local.commands.inspection import describe
 from engram_local.errors import ContextOverflowError
 from engram_local.model_folder import ModelFolder
-from engram_local.tools.export import export_model
+from engram_local.tools.export.folder import export_model
 
 WINDOW, ORIGINAL = 16, 256
 WINDOWED = {

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 import engram_local
 from engram_local.errors import CheckpointError
 from engram_local.tools.checkpoints import open_checkpoint
-from engram_local.tools.export import export_model
+from engram_local.tools.export.folder import export_model
 
 BOUND = {"onnx": 2e-4, "gguf": 1e-3}
 VOCAB = 312  # tokens of the tokenizer; the backbone's vocabulary is padded

@@ -16,7 +16,7 @@ import engram_local
 from engram_local.errors import CheckpointError
 from engram_local.hashing import NgramHasher
 from engram_local.tools.checkpoints import open_checkpoint
-from engram_local.tools.export import export_model
+from engram_local.tools.export.folder import export_model
 
 HASHING = {
     "defaults": {},

@@ -10,7 +10,7 @@ import engram_local
 from engram_local.backends import gguf
 from engram_local.errors import EngramError
 from engram_local.tools.attach import attach
-from engram_local.tools.export import export_model
+from engram_local.tools.export.folder import export_model
 
 pytest.importorskip("llama_cpp")
 pytest.importorskip("engram_peft")

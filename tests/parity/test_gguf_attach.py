@@ -6,7 +6,7 @@ import pytest
 import engram_local
 from engram_local.errors import EngramError
 from engram_local.tools.attach import attach
-from engram_local.tools.export import export_model
+from engram_local.tools.export.folder import export_model
 from engram_local.tools.export.gguf import write_backbone_gguf
 
 pytest.importorskip("llama_cpp")

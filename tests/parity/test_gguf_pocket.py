@@ -17,8 +17,8 @@ import engram_local
 from engram_local.graph_names import GGUF_FILE
 from engram_local.model_folder import POCKET, ModelFolder, write_manifest
 from engram_local.tools.checkpoints.view import TOKENIZER_FILES, CheckpointView, LayerWeights
-from engram_local.tools.export import write_backbones, write_config
 from engram_local.tools.export.backbone import load_backbone
+from engram_local.tools.export.folder import write_backbones, write_config
 from engram_local.tools.export.nbits import dequantize_blocks
 from engram_local.tools.export.tables import convert_table
 from engram_local.tools.quantize import TableRows

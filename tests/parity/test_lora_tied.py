@@ -8,7 +8,7 @@ import transformers
 from parity.adapters import make_adapter, prompts, reference_logits
 
 import engram_local
-from engram_local.tools.export import export_model
+from engram_local.tools.export.folder import export_model
 
 
 @pytest.mark.parametrize("saved", [["embed_tokens", "lm_head"], ["lm_head"]])

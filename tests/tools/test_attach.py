@@ -17,6 +17,7 @@ from engram_local.errors import EngramError
 from engram_local.model_folder import ModelFolder, write_manifest
 from engram_local.tables.links import write_link
 from engram_local.tools import attach as module
+from engram_local.tools import gguf_fit, place
 from engram_local.tools.attach import attach
 from engram_local.verification import verify
 
@@ -58,8 +59,8 @@ def test_copies_where_files_cannot_be_linked(source, gguf, tmp_path, monkeypatch
     def refuse(*_):
         raise OSError(18, "Invalid cross-device link")
 
-    monkeypatch.setattr(module.os, "link", refuse)
-    monkeypatch.setattr(module, "_clone", lambda *_: False)
+    monkeypatch.setattr(place.os, "link", refuse)
+    monkeypatch.setattr(place, "_clone", lambda *_: False)
     seen = []
     info = attach(gguf, source, tmp_path / "out", progress=lambda what, done, total, unit="B": seen.append(what))
     assert (info["gguf"], set(info["tables"].values())) == ("copied", {"copied"})
@@ -195,12 +196,12 @@ def test_a_gguf_without_tokenizer_is_compared_by_size(source, gguf, tmp_path):
 
 
 def test_a_graph_that_names_its_nodes_otherwise(source, gguf, monkeypatch):
-    monkeypatch.setattr(module, "input_node", lambda architecture, layer_id: f"residual-{layer_id}")
+    monkeypatch.setattr(gguf_fit, "input_node", lambda architecture, layer_id: f"residual-{layer_id}")
     refused(gguf, source, "architecture 'llama' has no node 'residual-0'")
 
 
 def test_a_node_of_another_size(source, gguf, monkeypatch):
-    monkeypatch.setattr(module, "input_node", lambda architecture, layer_id: f"ffn_gate-{layer_id}")
+    monkeypatch.setattr(gguf_fit, "input_node", lambda architecture, layer_id: f"ffn_gate-{layer_id}")
     refused(gguf, source, "has node 'ffn_gate-0' of 256 bytes")
 
 

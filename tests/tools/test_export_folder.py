@@ -22,7 +22,7 @@ from engram_local.cli import app
 from engram_local.errors import EngramError
 from engram_local.model_folder import ModelFolder
 from engram_local.tables.file import read_header
-from engram_local.tools.export import export_model
+from engram_local.tools.export.folder import export_model
 from engram_local.tools.export.tables import MEMORY_BYTES
 from engram_local.tools.quantize import quantize_model
 from engram_local.verification import verify
@@ -122,7 +122,7 @@ def test_gguf_needs_no_onnx_builder(checkpoint, exact, tmp_path):
     """--backend gguf neither builds an ONNX backbone nor loads the model; the folder runs as the ONNX one does."""
     pytest.importorskip("llama_cpp")
     code = (
-        "import sys; from engram_local.tools.export import export_model; "
+        "import sys; from engram_local.tools.export.folder import export_model; "
         "export_model(sys.argv[1], sys.argv[2], backend='gguf', tables='float32', weights='float32'); "
         "print([x for x in ('transformers', 'onnxruntime_genai') if x in sys.modules])"
     )

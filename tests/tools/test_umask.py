@@ -11,7 +11,7 @@ pytest.importorskip("onnxruntime_genai")
 from trained_checkpoint import make_checkpoint
 
 from engram_local.tools.archive import pack, unpack
-from engram_local.tools.export import export_model
+from engram_local.tools.export.folder import export_model
 from engram_local.tools.export.format2 import upgrade
 from engram_local.tools.quantize import quantize_model
 

@@ -10,6 +10,7 @@ from engram_local import model_folder
 from engram_local.config import inside
 from engram_local.errors import CheckpointError
 from engram_local.tables.headers import LfsPointerError, refuse_lfs_pointer
+from engram_local.tools.checkpoints.view import RowSource
 
 
 def read_json(path: Path) -> dict:
@@ -114,7 +115,7 @@ class Tensors:
         return self._where[name]
 
 
-class TensorRows:
+class TensorRows(RowSource):
     """A 2-D tensor as a RowSource (view.py): safetensors slices read only the rows asked for."""
 
     def __init__(self, tensors: Tensors, name: str):
@@ -182,8 +183,8 @@ def _open(file: Path):
         state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
     except Exception as e:
         raise CheckpointError(
-            f"{file}: is no plain state dict ({str(e).splitlines()[0][:100]}); it is not unpickled, for that may run "
-            "code: save it as safetensors"
+            f"{file}: is no plain state dict ({type(e).__name__}); it is not unpickled, for that may run code: save it "
+            "as safetensors"
         ) from e
     for key in ("state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):

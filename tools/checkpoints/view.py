@@ -3,7 +3,7 @@
 Nothing here knows a layout (the readers beside this file do) or a backend (tools/export does).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -28,6 +28,8 @@ class RowSource(Protocol):
 
     n_rows: int
     dim: int
+    # (file, tensor) of safetensors or GGUF files, one below the other, whose rows can be read in place; none elsewhere
+    parts: Sequence[tuple[str, str]] = ()
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Rows [start, stop) as float32 [stop - start, dim]."""

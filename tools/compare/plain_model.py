@@ -12,8 +12,8 @@ from engram_local.model_folder import write_manifest
 from engram_local.tables.file import TableWriter
 from engram_local.tools.checkpoints.tensors import read_json
 from engram_local.tools.checkpoints.view import CheckpointView, LayerWeights, table_name
-from engram_local.tools.export import check_backbones, write_backbones, write_config
 from engram_local.tools.export.backbone import load_backbone
+from engram_local.tools.export.folder import check_backbones, write_backbones, write_config
 from engram_local.tools.new_folder import refuse_existing
 
 ROWS, DIM = 8, 16

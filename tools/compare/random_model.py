@@ -24,7 +24,8 @@ def make_random_model(path: Path, table_bytes: int, hidden: int = 1536, n_layers
 
     from engram_local.model_folder import write_manifest
     from engram_local.tools.checkpoints.view import CheckpointView, LayerWeights
-    from engram_local.tools.export.onnx import write_backbone_onnx, write_layers
+    from engram_local.tools.export.layer import save_layers
+    from engram_local.tools.export.onnx import write_backbone_onnx
 
     partial = path.with_name(path.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -64,7 +65,7 @@ def make_random_model(path: Path, table_bytes: int, hidden: int = 1536, n_layers
         for x in engram.layers
     }
     view = CheckpointView("random", partial, partial, engram, None, layers, {})
-    write_layers(view, partial, "int8")
+    save_layers(view, partial, "int8")
     write_backbone_onnx(view, model, partial, "int8")
     config.engram = engram.to_dict()
     config.to_json_file(partial / "config.json", use_diff=False)

@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from engram_local import graph_names
 from engram_local.config import LayerConfig
-from engram_local.tools.checkpoints.view import LayerWeights
+from engram_local.tools.checkpoints.view import CheckpointView, LayerWeights
 from engram_local.tools.export.nbits import BLOCK, quantize_blocks
 
 OPSETS = {"": 22, "com.microsoft": 1}
@@ -175,3 +175,10 @@ def save_layer(path: Path, config: LayerConfig, weights: LayerWeights, bits: int
         name=graph_names.layer_file(config.layer_id).removesuffix(".onnx"),
     )
     ir.save(ir.Model(graph, ir_version=IR_VERSION, producer_name="engram_local"), path)
+
+
+def save_layers(view: CheckpointView, folder: Path, weights: str) -> None:
+    """Write engram_layer_{id}.onnx of every layer; `weights` is a key of WEIGHT_BITS."""
+    for layer in view.engram.layers:
+        path = folder / graph_names.layer_file(layer.layer_id)
+        save_layer(path, layer, view.layers[layer.layer_id], WEIGHT_BITS[weights], view.engram.residual_streams)

@@ -1,4 +1,4 @@
-"""Writes backbone.onnx (with the Engram layers inside) and one engram_layer_{id}.onnx a layer."""
+"""Writes backbone.onnx, with the Engram layers inside."""
 
 from pathlib import Path
 
@@ -6,9 +6,9 @@ import numpy as np
 import onnx_ir as ir
 import torch
 
+from engram_local.graph_names import ONNX_DATA_FILE, ONNX_FILE
 from engram_local.tools.checkpoints.view import CheckpointView
 from engram_local.tools.export.builder import build
-from engram_local.tools.export.layer import WEIGHT_BITS, save_layer
 
 INLINE_BYTES = 1024  # smaller constants stay inside the .onnx file, where shape inference can read them
 
@@ -23,14 +23,7 @@ def write_backbone_onnx(
     graph = build(model, engram, weights, folder, tokens)
     if weights == "float16":
         store_as_float16(graph.graph)
-    ir.save(graph, folder / "backbone.onnx", external_data="backbone.onnx.data", size_threshold_bytes=INLINE_BYTES)
-
-
-def write_layers(view: CheckpointView, folder: Path, weights: str) -> None:
-    """Write engram_layer_{id}.onnx of every layer into `folder`."""
-    for layer in view.engram.layers:
-        path = folder / f"engram_layer_{layer.layer_id}.onnx"
-        save_layer(path, layer, view.layers[layer.layer_id], WEIGHT_BITS[weights])
+    ir.save(graph, folder / ONNX_FILE, external_data=ONNX_DATA_FILE, size_threshold_bytes=INLINE_BYTES)
 
 
 def store_as_float16(graph: ir.Graph) -> None:

@@ -10,13 +10,13 @@ from engram_local.errors import EngramError
 from engram_local.graph_names import GGUF_FILE
 from engram_local.model_folder import write_manifest
 from engram_local.tools.checkpoints.view import KEPT_FILES
-from engram_local.tools.export import export_model
+from engram_local.tools.export.folder import export_model
 
 LIMIT_BYTES = 25 << 20
 
 
 def make_pocket(checkpoint: str | Path, out: str | Path | None = None) -> Path:
-    """Replace `out` (by default the package's own pocket folder) by an export of `checkpoint`, rows int4, weights int8.
+    """Replace `out` (by default the package's own pocket folder) by an export of `checkpoint`: int4 rows, int8 weights.
 
     It holds both backbones, or backbone.onnx alone where backbone.gguf would make it larger than the package takes; a
     line on stderr says so. A notice that lies in `out` stays there unless the checkpoint brings its own.
@@ -46,7 +46,7 @@ def make_pocket(checkpoint: str | Path, out: str | Path | None = None) -> Path:
 
 
 def folder_bytes(path: Path) -> int:
-    """What a folder's files take."""
+    """Bytes of all files below `path`."""
     return sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
 
 

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 from engram_local.errors import EngramError  # noqa: E402
 from engram_local.token_compression import compression_map  # noqa: E402
 from engram_local.tools.checkpoints import draws, open_checkpoint  # noqa: E402
-from engram_local.tools.export import export_model  # noqa: E402
+from engram_local.tools.export.folder import export_model  # noqa: E402
 
 HEADS, ORDERS, HEAD_DIM = 2, [2, 3], 8
 ADAPTER = "adapter/engram_adapters.safetensors"
@@ -163,7 +163,7 @@ CASES = {
     ),
     "base without sizes": (edit_json("base/config.json", vocab_size="absent"), "lacks vocab_size"),
     "unreadable adapter": (truncate(ADAPTER), "engram_adapters.safetensors: cannot be read"),
-    "unreadable base": (truncate(BASE), "/base: the base model cannot be loaded"),
+    "unreadable base": (truncate(BASE), "/base/model.safetensors: cannot be read"),
     "base with a tensor missing": (
         edit_tensors(BASE, model__layers__1__mlp__up_proj__weight=None),
         "/base: tensor model.layers.1.mlp.up_proj.weight is missing",
@@ -212,7 +212,7 @@ def test_pickle_with_code_as_base(refused, tmp_path):
         (folder / BASE).unlink()
         torch.save({"model.norm.weight": Bomb(tmp_path / "ran")}, folder / "base/pytorch_model.bin")
 
-    assert "/base: the base model cannot be loaded" in refused(change)
+    assert "/base/pytorch_model.bin: is no plain state dict" in refused(change)
     assert not (tmp_path / "ran").exists()
 
 

@@ -12,7 +12,7 @@ from transformers import LlamaConfig
 import engram_local
 from engram_local.tools.attach import attach
 from engram_local.tools.checkpoints import open_checkpoint
-from engram_local.tools.export import export_model
+from engram_local.tools.export.folder import export_model
 from engram_local.tools.export.gguf import write_backbone_gguf
 from engram_local.tools.teach import base as bases
 from engram_local.tools.teach import evaluate, example, facts

@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM
 from engram_local.hashing import NgramHasher
 from engram_local.model import load
 from engram_local.tools.checkpoints import trained
-from engram_local.tools.export import export_model
+from engram_local.tools.export.folder import export_model
 from engram_local.tools.train import corpus, evaluate
 from engram_local.tools.train.data import ROW_TOKENS, Batches
 from engram_local.tools.train.model import EngramModel, EngramSettings, row_ids
