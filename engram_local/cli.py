@@ -15,6 +15,7 @@ from engram_local.commands.config import config
 from engram_local.commands.export import export
 from engram_local.commands.generate import generate
 from engram_local.commands.inspect import inspect
+from engram_local.commands.link import link
 from engram_local.commands.pack import pack
 from engram_local.commands.quantize import quantize
 from engram_local.commands.settings import config_file, read_settings, variable
@@ -43,7 +44,7 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
         raise typer.Exit
 
 
-for verb in (chat, generate, inspect, verify, bench, warm, export, quantize, attach, pack, unpack, config):
+for verb in (chat, generate, inspect, verify, bench, warm, export, quantize, attach, link, pack, unpack, config):
     app.command()(verb)
 
 

@@ -12,12 +12,16 @@ from engram_local.errors import ConfigError
 
 FORMAT_VERSION = 2
 ENCODINGS = ("int8", "int4", "fp8_e4m3", "float16", "float32")
-FUSES = ("gated",)  # h += gate(h, rows) * value, at a block's input
+FUSES = (
+    "gated",  # h += gate(h, rows) * value, at a block's input
+    "native",  # the backbone has the layer itself; rows are written into a node of its graph
+)
 SITES = ("block",)  # the residual that enters block `layer_id`
 LINK_SUFFIX = ".link.json"  # of a table that lies in other software's files, which know more encodings
 LINKED_ENCODINGS = (
     *("fp8_e4m3", "fp8_e4m3_unscaled", "fp8_e4m3_float32", "fp8_e4m3_float16", "fp8_e4m3_bfloat16"),
-    *("float32", "float16", "bfloat16", "q8_0", "q4_0", "q4_k"),
+    *("float32", "float16", "bfloat16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "iq4_nl", "mxfp4"),
+    *("q4_k", "q5_k", "q6_k"),
 )
 MAX_LAG = 31
 INT64_MAX = 2**63 - 1
@@ -238,6 +242,8 @@ class _Reader:
         layer_ids = [x.layer_id for x in parsed]
         if sorted(set(layer_ids)) != layer_ids:
             raise self.fail("layers", f"have layer_id {layer_ids}, not strictly ascending")
+        if fuse == "native" and (len(parsed) > 1 or parsed[0].conv is not None):
+            raise self.fail("layers", "are not the one layer without a convolution that a native backbone takes")
         for i, layer in enumerate(parsed):
             if residual_streams not in (1, layer.streams):
                 raise self.fail(f"layers[{i}].streams", f"is {layer.streams}, the residual has {residual_streams}")

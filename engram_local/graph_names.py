@@ -6,6 +6,7 @@ from collections.abc import Iterable
 ONNX_FILE = "backbone.onnx"
 ONNX_DATA_FILE = "backbone.onnx.data"  # its weights
 GGUF_FILE = "backbone.gguf"
+GGUF_LINK_FILE = "backbone.link.json"  # in place of it: where the GGUF, or its parts, lie
 INPUT_IDS = "input_ids"
 ATTENTION_MASK = "attention_mask"
 LOGITS_ROWS = "logits_rows"  # positions of a chunk whose logits are wanted

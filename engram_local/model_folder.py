@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from engram_local import __version__
+from engram_local.backbone_link import read_backbone_link
 from engram_local.config import EngramConfig, inside
 from engram_local.errors import ConfigError, EngramError, ModelFolderError
-from engram_local.graph_names import GGUF_FILE, ONNX_FILE
+from engram_local.graph_names import GGUF_FILE, GGUF_LINK_FILE, ONNX_FILE
 from engram_local.tables.headers import LfsPointerError, read_header, refuse_lfs_pointer
 
 FORMAT = "engram_local.model.v1"
@@ -128,7 +129,14 @@ class ModelFolder:
     @property
     def has_gguf(self) -> bool:
         """Whether there is a backbone for llama.cpp."""
-        return self.lists(GGUF_FILE)
+        return self.lists(GGUF_FILE) or self.lists(GGUF_LINK_FILE)
+
+    def gguf_files(self) -> list[Path]:
+        """The backbone for llama.cpp: one file, or its parts in order; here (`intact`) or where a link says that they
+        lie. Raises ModelFolderError."""
+        if self.lists(GGUF_LINK_FILE):
+            return read_backbone_link(self.file(GGUF_LINK_FILE))
+        return [self.intact(GGUF_FILE)]
 
     @property
     def has_tokenizer(self) -> bool:

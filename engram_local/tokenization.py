@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from engram_local.chat_template import ChatTemplate, Message
 from engram_local.errors import ModelFolderError
-from engram_local.graph_names import GGUF_FILE
 
 if TYPE_CHECKING:
     from engram_local.model_folder import ModelFolder
@@ -216,7 +215,7 @@ def open_tokenizer(folder: "ModelFolder") -> Tokenizer:
         return Tokenizer(folder.path, [x for x in FILES if folder.lists(x)])
     from engram_local.backends.gguf_tokenizer import GgufTokenizer
 
-    return GgufTokenizer(folder.intact(GGUF_FILE))
+    return GgufTokenizer(folder.gguf_files())
 
 
 class Detokenizer:

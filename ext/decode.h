@@ -19,7 +19,14 @@ enum {
     EL_FP8_E4M3_BFLOAT16,
     EL_Q8_0,
     EL_Q4_0,
+    EL_Q4_1,
+    EL_Q5_0,
+    EL_Q5_1,
+    EL_IQ4_NL,
+    EL_MXFP4,
     EL_Q4_K,
+    EL_Q5_K,
+    EL_Q6_K,
     EL_N_ENCODINGS
 };
 

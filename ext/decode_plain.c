@@ -18,7 +18,14 @@ const char *const el_encoding_names[EL_N_ENCODINGS] = {
     [EL_FP8_E4M3_BFLOAT16] = "fp8_e4m3_bfloat16",
     [EL_Q8_0] = "q8_0",
     [EL_Q4_0] = "q4_0",
+    [EL_Q4_1] = "q4_1",
+    [EL_Q5_0] = "q5_0",
+    [EL_Q5_1] = "q5_1",
+    [EL_IQ4_NL] = "iq4_nl",
+    [EL_MXFP4] = "mxfp4",
     [EL_Q4_K] = "q4_k",
+    [EL_Q5_K] = "q5_k",
+    [EL_Q6_K] = "q6_k",
 };
 float el_e4m3_value[256];
 

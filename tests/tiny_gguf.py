@@ -146,23 +146,26 @@ def write_gguf(
     if pieces is None:
         writer.add_tokenizer_model("none")
     else:
-        writer.add_tokenizer_model("gpt2")
-        writer.add_tokenizer_pre("gpt-2")
-        n_pad = VOCAB - len(pieces)
-        writer.add_token_list([*pieces, *(f"[PAD{i}]" for i in range(n_pad))])
-        writer.add_token_types([3 if p in SPECIAL else 1 for p in pieces] + [5] * n_pad)
-        writer.add_token_merges([" ".join(m) for m in MERGES])
-        writer.add_bos_token_id(0)
-        writer.add_eos_token_id(1)
-        writer.add_add_bos_token(False)
-        writer.add_chat_template(TEMPLATE)
-
+        add_vocabulary(writer, pieces, TEMPLATE)
     for name, values in (tensors or _llama_tensors(rng, hidden, blocks, add_to_embedding)).items():
         writer.add_tensor(name, values)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def add_vocabulary(writer: gguf.GGUFWriter, pieces: list[str], template: str) -> None:
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    n_pad = VOCAB - len(pieces)
+    writer.add_token_list([*pieces, *(f"[PAD{i}]" for i in range(n_pad))])
+    writer.add_token_types([3 if p in SPECIAL else 1 for p in pieces] + [5] * n_pad)
+    writer.add_token_merges([" ".join(m) for m in MERGES])
+    writer.add_bos_token_id(0)
+    writer.add_eos_token_id(1)
+    writer.add_add_bos_token(False)
+    writer.add_chat_template(template)
 
 
 def _llama_tensors(

@@ -20,10 +20,11 @@ from engram_local.backends import llama_nodes
 from engram_local.backends.base import Output, Work, check_batch, check_rewind
 from engram_local.backends.engram_layer import EngramLayer, LayerState
 from engram_local.backends.gguf_tokenizer import model_end_ids
-from engram_local.backends.layer_hook import Columns, LayerHook
+from engram_local.backends.layer_hook import Columns, LayerHook, NodeHook, RowsHook
 from engram_local.backends.llama_context import MAX_SEQUENCES, LlamaContext
 from engram_local.backends.llama_library import llama, load_model, metadata
 from engram_local.backends.state_checkpoints import StateCheckpoints
+from engram_local.backends.token_rows import TokenRows
 from engram_local.errors import BackendError, UsageError
 from engram_local.model_folder import ModelFolder
 
@@ -67,17 +68,19 @@ class GgufBackend:
         flash_attention = flash_attention or ("auto" if uses_gpu else "off")
         _check_choice("kv_type", kv_type, KV_TYPES)
         _check_choice("flash_attention", flash_attention, FLASH_ATTENTION)
-        self.path = folder.intact(graph_names.GGUF_FILE)
+        files, is_native = folder.gguf_files(), folder.engram.fuse == "native"
+        self.path = files[0]
         self._lock = threading.Lock()
         self._n_sequences = n_sequences
         self._pools: list[_Pool] = []
         self._left: deque[_Sequence] = deque()  # of contexts that were closed: their ids can be given away
         self._checkpoints = StateCheckpoints(checkpoint_bytes)
         self._together: set[_Sequence] = set()  # sequences of the last forward
-        self._native = _Native(load_model(self.path, n_gpu_layers=n_gpu_layers, verbose=verbose))
+        self._native = _Native(load_model(files, n_gpu_layers=n_gpu_layers, lazy=is_native, verbose=verbose))
         self._finalizer = weakref.finalize(self, self._native.free)
         try:
             self._open(folder, threads, context_length)
+            self._token_rows = TokenRows(files) if is_native else None
         except BaseException:
             self.close()
             raise
@@ -102,11 +105,18 @@ class GgufBackend:
         hidden_size = lib.llama_model_n_embd(model)
         self.context_length = min(context_length, lib.llama_model_n_ctx_train(model))
         self.max_chunk = min(MAX_CHUNK, self.context_length)
+        # llama.cpp chooses longrope's frequencies by the capacity: it may not pass the original length under keys that
+        # were turned by the others.
+        scaling = f"{self.architecture}.rope.scaling"
+        original = int(metadata(model, f"{scaling}.original_context_length") or 0)
+        is_longrope = metadata(model, f"{scaling}.type") == "longrope" and self.context_length > original
+        self._least_capacity = original + 1 if is_longrope else 1
         # A state that sums up all tokens before it cannot be cut.
         self._is_recurrent = lib.llama_model_is_recurrent(model) or lib.llama_model_is_hybrid(model)
         n_blocks = lib.llama_model_n_layer(model)
+        self._layer_ids = [x.layer_id for x in folder.engram.layers]
         self.layers: list[EngramLayer] = []
-        for layer in folder.engram.layers:
+        for layer in folder.engram.layers if folder.engram.fuse == "gated" else ():
             if layer.layer_id >= n_blocks:
                 raise BackendError(
                     f"{self.path}: has {n_blocks} blocks, so no Engram layer {layer.layer_id}; "
@@ -114,8 +124,19 @@ class GgufBackend:
                 )
             file = folder.intact(graph_names.layer_file(layer.layer_id))
             self.layers.append(EngramLayer(file, layer, hidden_size, folder.engram.residual_streams, threads))
-        nodes = [llama_nodes.input_node(self.architecture, x.layer_id) for x in self.layers]
-        self._hook = LayerHook(self.layers, nodes, self.path, self.architecture, self.max_chunk)
+        self._hook: NodeHook
+        if folder.engram.fuse == "native":
+            node = llama_nodes.NATIVE_ROWS.get(self.architecture)
+            if node is None:
+                known = ", ".join(llama_nodes.NATIVE_ROWS)
+                raise BackendError(
+                    f"{self.path}: architecture {self.architecture!r} takes no rows of its own; known are {known}"
+                )
+            (layer,) = folder.engram.layers
+            self._hook = RowsHook(layer, node, self.path, self.architecture, self.max_chunk)
+        else:
+            nodes = [llama_nodes.input_node(self.architecture, x.layer_id) for x in self.layers]
+            self._hook = LayerHook(self.layers, nodes, self.path, self.architecture, self.max_chunk)
 
     @property
     def closed(self) -> bool:
@@ -200,7 +221,9 @@ class GgufBackend:
             if pool is None:
                 n_live = sum(len(x.sequences) for x in self._pools)
                 n = min(max(self._n_sequences, n_live, len(new) - i), MAX_SEQUENCES)
-                pool = _Pool(LlamaContext(self._native.model, self.path, n, self.max_chunk, self._params))
+                pool = _Pool(
+                    LlamaContext(self._native.model, self.path, n, self.max_chunk, self._params, self._token_rows)
+                )
                 self._native.contexts.append(pool.llama)
                 self._pools.append(pool)
             sequence.pool, sequence.id = pool, pool.free_ids()[0]
@@ -209,8 +232,10 @@ class GgufBackend:
             sequence = work.context._sequence
             pool, needed = sequence.pool, sequence.length + len(work.token_ids)
             if needed > pool.llama.capacity:
-                capacity = min(max(needed, 2 * pool.llama.capacity, FIRST_CAPACITY), self.context_length)
-                pool.llama.reserve(capacity, [i for i, x in pool.sequences.items() if x.length])
+                capacity = max(needed, 2 * pool.llama.capacity, FIRST_CAPACITY, self._least_capacity)
+                pool.llama.reserve(
+                    min(capacity, self.context_length), [i for i, x in pool.sequences.items() if x.length]
+                )
 
     def _close_up(self, steps: list["_Step"]) -> None:
         """Where the same sequences step together again and others lie between them, move them together: only
@@ -255,8 +280,8 @@ class GgufBackend:
         read that failed in the middle of it would cost the state."""
         if self._is_recurrent:
             for step in steps:
-                for layer in self.layers if step.work.rows is not None else ():
-                    step.work.rows.wait(layer.layer_id)
+                for layer_id in self._layer_ids if step.work.rows is not None else ():
+                    step.work.rows.wait(layer_id)
                 self._checkpoint(step.sequence, step.n)
 
     def _evaluate(self, steps: list["_Step"]) -> None:
@@ -264,7 +289,7 @@ class GgufBackend:
         n, native = steps[0].n, steps[0].sequence.pool.llama
         native.fill([(x.sequence.id, x.sequence.length, x.work.token_ids, x.work.logits) for x in steps])
         opened: list[dict[int, np.ndarray]] = [{} for _ in steps]
-        if any(x.work.rows is not None for x in steps):
+        if self._hook.always or any(x.work.rows is not None for x in steps):
             columns = [
                 Columns(x.sequence.length, x.sequence.states, x.work.rows, gates if x.work.gates else None)
                 for x, gates in zip(steps, opened, strict=True)

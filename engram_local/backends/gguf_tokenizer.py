@@ -21,14 +21,15 @@ class GgufTokenizer(Tokenizer):
 
     source = GGUF_FILE
 
-    def __init__(self, path: str | Path):
-        """Raises BackendError where the file cannot be loaded, ModelFolderError where it holds no tokenizer."""
-        self.path = Path(path)
+    def __init__(self, path: str | Path | Sequence[Path]):
+        """path: a GGUF, or its parts in order. Raises BackendError where it cannot be loaded, ModelFolderError where
+        it holds no tokenizer."""
+        self.path = Path(path) if isinstance(path, (str, Path)) else path[0]
         self._lib = lib = llama()
         self._model = load_model(path, vocab_only=True)
         self._vocab = lib.llama_model_get_vocab(self._model)
         if lib.llama_vocab_type(self._vocab) == VOCAB_NONE:
-            raise ModelFolderError(f"{path}: holds no tokenizer; put the model's tokenizer.json into the folder")
+            raise ModelFolderError(f"{self.path}: holds no tokenizer; put the model's tokenizer.json into the folder")
         n = lib.llama_vocab_n_tokens(self._vocab)
         attributes = [lib.llama_vocab_get_attr(self._vocab, i) for i in range(n)]
         while n and attributes[n - 1] & UNUSED:  # rows that pad the embedding
@@ -128,7 +129,7 @@ def model_end_ids(model: Any) -> list[int]:
     return [i for i in range(lib.llama_vocab_n_tokens(vocab)) if lib.llama_vocab_is_eog(vocab, i)]
 
 
-def read_end_ids(path: Path) -> list[int]:
+def read_end_ids(path: Path | Sequence[Path]) -> list[int]:
     """`model_end_ids` of a GGUF file. Raises BackendError where it cannot be loaded."""
     model = load_model(path, vocab_only=True)
     try:

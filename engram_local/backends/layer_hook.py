@@ -10,7 +10,8 @@ import numpy as np
 from engram_local._llama_callback import EvalCallback
 from engram_local.backends.base import Rows
 from engram_local.backends.engram_layer import EngramLayer, LayerState
-from engram_local.backends.llama_library import ggml_functions, llama
+from engram_local.backends.llama_library import ggml_functions, llama, version
+from engram_local.config import LayerConfig
 from engram_local.errors import BackendError
 
 
@@ -24,16 +25,17 @@ class Columns:
     opened: dict[int, np.ndarray] | None = None  # filled where given: layer id -> gates, float32 [n, streams]
 
 
-class LayerHook:
-    """The Engram layers of one model, at their nodes of one llama_context's graphs."""
+class NodeHook:
+    """The callback of one model's llama_contexts: `_on_node(i)` runs when nodes[i] has been computed."""
 
-    def __init__(self, layers: list[EngramLayer], nodes: list[str], path: Path, architecture: str, max_tokens: int):
-        """layers: in graph order; nodes: the name of each one's node; path, architecture: named in errors;
-        max_tokens: of one decode."""
-        self.layers, self.nodes = layers, nodes
+    way_out = ""
+    always = False  # whether a decode needs it in which no sequence has rows
+
+    def __init__(self, nodes: list[str], path: Path, architecture: str):
+        """nodes: in graph order; path, architecture: named in errors."""
+        self.nodes = nodes
         self._path, self._architecture = path, architecture
         self._callback = EvalCallback([x.encode() for x in nodes], self._on_node, ggml_functions())
-        self._hidden = np.empty((max_tokens, layers[0].width), np.float32)
         self._columns: list[Columns] = []
         self._n = 0  # tokens of each sequence
 
@@ -54,19 +56,38 @@ class LayerHook:
             missing = self._callback.finish()
         if missing is not None:
             raise BackendError(
-                f"{self._path}: llama.cpp's graph of architecture {self._architecture!r} has no node {missing!r}, "
-                "where an Engram layer enters; run it without memory, or with the ONNX backend"
+                f"{self._path}: the graph that llama-cpp-python {version()} has for architecture "
+                f"{self._architecture!r} has no node {missing!r}, {self.way_out}"
             )
+
+    def _check_size(self, index: int, width: int) -> None:
+        n_columns = len(self._columns) * self._n
+        if self._callback.n_bytes != n_columns * width * 4:
+            raise BackendError(
+                f"{self._path}: node {self.nodes[index]!r} of architecture {self._architecture!r} holds "
+                f"{self._callback.n_bytes} bytes, not {n_columns} float32 columns of {width}"
+            )
+
+    def _on_node(self, index: int) -> None:
+        raise NotImplementedError
+
+
+class LayerHook(NodeHook):
+    """Engram layers at the nodes where they enter."""
+
+    way_out = "where an Engram layer enters; run it without memory, or with the ONNX backend"
+
+    def __init__(self, layers: list[EngramLayer], nodes: list[str], path: Path, architecture: str, max_tokens: int):
+        """layers: one a node; max_tokens: of one decode."""
+        super().__init__(nodes, path, architecture)
+        self.layers = layers
+        self._hidden = np.empty((max_tokens, layers[0].width), np.float32)
 
     def _on_node(self, index: int) -> None:
         """Called by llama.cpp, in the middle of its decode, when layer `index`'s input has been computed."""
         layer, n = self.layers[index], self._n
+        self._check_size(index, layer.width)
         n_columns = len(self._columns) * n
-        if self._callback.n_bytes != n_columns * layer.width * 4:
-            raise BackendError(
-                f"{self._path}: node {self.nodes[index]!r} of architecture {self._architecture!r} holds "
-                f"{self._callback.n_bytes} bytes, not {n_columns} float32 columns of {layer.width}"
-            )
         flat = self._hidden[:n_columns]
         self._callback.read(flat)
         hidden = flat.reshape(len(self._columns), n, layer.width)
@@ -87,3 +108,22 @@ class LayerHook:
         for i, x in enumerate(chosen):
             if x.opened is not None:
                 x.opened[layer.layer_id] = opened[i]
+
+
+class RowsHook(NodeHook):
+    """Rows written into a node of the backbone's own n-gram layer, zeros where the memory is off."""
+
+    always = True  # else llama.cpp computes with the rows that it looked up itself
+    way_out = "where rows enter; use a release of llama-cpp-python that has it"
+
+    def __init__(self, layer: LayerConfig, node: str, path: Path, architecture: str, max_tokens: int):
+        super().__init__([node], path, architecture)
+        self._layer_id, self._width = layer.layer_id, layer.row_width
+        self._rows = np.zeros((max_tokens, self._width), np.float32)
+
+    def _on_node(self, index: int) -> None:
+        self._check_size(index, self._width)
+        rows = self._rows[: len(self._columns) * self._n]
+        for i, x in enumerate(self._columns):
+            rows[i * self._n : (i + 1) * self._n] = 0 if x.rows is None else x.rows.wait(self._layer_id)
+        self._callback.write(rows)

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from engram_local.backends.llama_library import llama, log, logits_address
+from engram_local.backends.token_rows import TokenRows
 from engram_local.errors import BackendError
 
 MAX_SEQUENCES = 256  # LLAMA_MAX_SEQ
+MULTI_ROPE = (8, 40)  # llama_rope_type: several position ids a token
 PARTIAL = 1  # LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY: what cannot be cut, so not keys and values
 
 
@@ -24,14 +26,24 @@ Part = tuple[int, int, np.ndarray, str]  # sequence, position, token ids [n], lo
 class LlamaContext:
     """One llama_context of a model. Not for several threads at once."""
 
-    def __init__(self, model: Any, path: Path, n_sequences: int, max_tokens: int, params: dict[str, Any]):
+    def __init__(
+        self,
+        model: Any,
+        path: Path,
+        n_sequences: int,
+        max_tokens: int,
+        params: dict[str, Any],
+        token_rows: TokenRows | None = None,
+    ):
         """model: llama_model pointer; path: named in errors; max_tokens: of one decode; params: fields of
-        llama_context_params. Nothing is allocated before `reserve`."""
+        llama_context_params; token_rows: what llama.cpp is given instead of token ids. Nothing is allocated before
+        `reserve`."""
         self._lib = llama()
         self._logits_address = logits_address()
         self._model, self._path, self._max_tokens, self._params = model, path, max_tokens, params
         self._ctx = self._memory = None
-        self._batch = _Batch(max_tokens)
+        n_sections = 4 if self._lib.llama_model_rope_type(model) in MULTI_ROPE else 1
+        self._batch = _Batch(max_tokens, token_rows, n_sections)
         self.n_sequences = n_sequences
         self.capacity = 0  # tokens that each sequence has room for
 
@@ -123,12 +135,17 @@ class LlamaContext:
 class _Batch:
     """A llama_batch over NumPy arrays, which it keeps alive."""
 
-    def __init__(self, size: int):
-        self.tokens, self.positions, self.sequences = (np.zeros(size, np.int32) for _ in range(3))
+    def __init__(self, size: int, token_rows: TokenRows | None, n_sections: int):
+        """n_sections: position ids of a token, where embeddings stand for it."""
+        self.tokens, self.positions, self.sequences = (np.zeros(n * size, np.int32) for n in (1, 4, 1))
         self.wanted = np.zeros(size, np.int8)
         self._one = np.ones(size, np.int32)  # sequences of a token
         self._addresses = self.sequences.ctypes.data + 4 * np.arange(size, dtype=np.uintp)
         arrays = {"token": self.tokens, "pos": self.positions, "n_seq_id": self._one, "seq_id": self._addresses}
+        self._token_rows, self._n_sections = token_rows, n_sections
+        if token_rows is not None:
+            del arrays["token"]
+            arrays["embd"] = self.embeddings = np.zeros((size, token_rows.width), np.float32)
         self.raw = llama().llama_batch()
         for field, array in (arrays | {"logits": self.wanted}).items():
             kind = dict(self.raw._fields_)[field]
@@ -145,6 +162,11 @@ class _Batch:
             self.wanted[end - 1] = logits != "none"
             begin = end
         self.raw.n_tokens = begin
+        if self._token_rows is not None:
+            self._token_rows.take(self.tokens[:begin], self.embeddings[:begin])
+            if self._n_sections > 1:  # section by section; the last one is for images
+                sections = self.positions[: self._n_sections * begin].reshape(self._n_sections, begin)
+                sections[1:-1], sections[-1] = sections[0], 0
 
 
 def _bytes(array: np.ndarray) -> Any:

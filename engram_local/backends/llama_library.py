@@ -1,6 +1,8 @@
 """llama.cpp as llama-cpp-python ships it: loaded quietly, functions found by name, complaints kept for errors."""
 
 import ctypes
+import os
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ CONTEXT_FIELDS = (
     "swa_full",
     "op_offload",
 )
+LAZY_ON = 2  # llama_lazy_mode
 LEVEL_ERROR, LEVEL_CONTINUE = 4, 5  # ggml_log_level
 
 
@@ -104,35 +107,59 @@ def version() -> str:
 
 @cache
 def ggml_functions() -> dict[str, int]:
-    """Addresses of GGML_FUNCTIONS in the library that llama.cpp itself uses. Raises BackendError."""
+    """Addresses of GGML_FUNCTIONS. Raises BackendError."""
+    return {name: ggml_function(name) for name in GGML_FUNCTIONS}
+
+
+def ggml_function(name: str) -> int:
+    """Address of a function in the ggml that llama.cpp itself uses. Raises BackendError."""
+    handle = next((h for h in _ggml_handles() if hasattr(h, name)), None)
+    if handle is None:
+        raise BackendError(f"llama-cpp-python {version()} exports no {name}; install {REQUIREMENT}")
+    return ctypes.cast(getattr(handle, name), ctypes.c_void_p).value or 0
+
+
+@cache
+def _ggml_handles() -> list[ctypes.CDLL]:
     import llama_cpp
 
-    lib = llama()
-    handles = [lib._lib]  # on Linux and macOS a handle answers for the libraries it depends on too
+    handles = [llama()._lib]  # on Linux and macOS a handle answers for the libraries it depends on too
     for path in sorted((Path(llama_cpp.__file__).parent / "lib").glob("*ggml*")):
         if path.suffix in (".dll", ".dylib", ".so"):
             handles.append(ctypes.CDLL(str(path)))
-    found = {}
-    for name in GGML_FUNCTIONS:
-        handle = next((h for h in handles if hasattr(h, name)), None)
-        if handle is None:
-            raise BackendError(f"llama-cpp-python {version()} exports no {name}; install {REQUIREMENT}")
-        found[name] = ctypes.cast(getattr(handle, name), ctypes.c_void_p).value
-    return found
+    return handles
 
 
-def load_model(path: str | Path, *, vocab_only: bool = False, n_gpu_layers: int = 0, verbose: bool = False) -> Any:
-    """A llama_model pointer, to be freed with llama_model_free. Raises BackendError with llama.cpp's own reason."""
-    check_gguf(path)
+def load_model(
+    path: str | Path | Sequence[Path],
+    *,
+    vocab_only: bool = False,
+    n_gpu_layers: int = 0,
+    lazy: bool = False,
+    verbose: bool = False,
+) -> Any:
+    """A llama_model pointer, to be freed with llama_model_free. Raises BackendError with llama.cpp's own reason.
+
+    path: a file, or the parts of one in order; lazy: tables that the backbone has of its own are not read ahead.
+    """
+    paths = [Path(path)] if isinstance(path, (str, Path)) else list(path)
+    for part in paths:
+        check_gguf(part)
     lib = llama()
     log.verbose = verbose
     log.clear()
     params = lib.llama_model_default_params()
     params.vocab_only = vocab_only
     params.n_gpu_layers = n_gpu_layers
-    model = lib.llama_model_load_from_file(str(path).encode(), params)
+    if lazy:
+        params.lazy_mode = LAZY_ON
+    if len(paths) == 1:
+        model = lib.llama_model_load_from_file(os.fsencode(paths[0]), params)
+    else:
+        names = (ctypes.c_char_p * len(paths))(*map(os.fsencode, paths))
+        model = lib.llama_model_load_from_splits(names, len(paths), params)
     if not model:
-        raise BackendError(f"{path}: llama.cpp cannot load it ({log.reason()}); export or download the GGUF again")
+        raise BackendError(f"{paths[0]}: llama.cpp cannot load it ({log.reason()}); export or download the GGUF again")
     return model
 
 

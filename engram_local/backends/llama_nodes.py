@@ -15,6 +15,8 @@ BLOCK_0_INPUT = {
     **dict.fromkeys(("gpt2", "starcoder", "mpt"), "inpL"),
     **dict.fromkeys(("deepseek4", "qwen4exp"), "hc_init"),
 }
+# Backbones with an n-gram layer of their own: the node that its rows are written into, float32 [tokens, heads * dim].
+NATIVE_ROWS = {"qwen4exp": "ple_embd"}
 
 
 def input_node(architecture: str, layer_id: int) -> str:

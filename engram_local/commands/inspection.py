@@ -10,7 +10,6 @@ from engram_local.config import LayerConfig
 from engram_local.end_tokens import end_tokens
 from engram_local.errors import EngramError
 from engram_local.foreign_text import cleaned
-from engram_local.graph_names import GGUF_FILE
 from engram_local.hashing import NgramHasher
 from engram_local.model_folder import POCKET, ModelFolder
 from engram_local.sizes import format_size
@@ -27,6 +26,8 @@ def describe(folder: ModelFolder) -> dict:
     total = sum(x["bytes"] for x in files.values())
     backbones = {
         name: sum(x["bytes"] for file, x in files.items() if file.startswith(f"backbone.{name}"))
+        if name == "onnx"
+        else sum(x.stat().st_size for x in folder.gguf_files())
         for name, has in (("onnx", folder.has_onnx), ("gguf", folder.has_gguf))
         if has
     }
@@ -41,6 +42,7 @@ def describe(folder: ModelFolder) -> dict:
         "hidden_size": config.get("hidden_size"),
         "vocab_size": folder.vocab_size,
         "context_length": folder.context_length,
+        "context_ends": _context_ends(folder),
         "end_tokens": _end_tokens(folder),
         "backbones": backbones,
         "export": folder.manifest.get("export", {}),
@@ -101,7 +103,7 @@ def _of_backbone(folder: ModelFolder) -> list[int]:
         return []
     from engram_local.backends.gguf_tokenizer import read_end_ids
 
-    return read_end_ids(folder.intact(GGUF_FILE))
+    return read_end_ids(folder.gguf_files())
 
 
 def _kv_bytes_per_token(config: dict, n_bytes: int) -> int | None:
@@ -124,6 +126,15 @@ def in_page_cache(folder: ModelFolder) -> dict[str, dict]:
     return {table: {"share": share, "by": by} for table, (share, by) in found.items()}
 
 
+def _context_ends(folder: ModelFolder) -> str | None:
+    """Why the context is shorter than the model was trained for, where tools/export cut it."""
+    rope = folder.config.get("rope_parameters") or folder.config.get("rope_scaling")
+    kind = rope.get("rope_type", rope.get("type")) if isinstance(rope, dict) else None
+    if kind not in ("longrope", "su") or not folder.has_onnx:
+        return None
+    return "at longrope's original length: backbone.onnx has the frequencies of short texts alone"
+
+
 def print_model(path: str | Path | None, as_json: bool, live: bool = False) -> None:
     """`live` adds what the page cache holds of each table at this moment."""
     folder = ModelFolder.open(path or POCKET)
@@ -142,6 +153,8 @@ def print_model(path: str | Path | None, as_json: bool, live: bool = False) -> N
         f"{about['family']}, {about['n_layers']} blocks of {about['hidden_size']}, vocabulary {about['vocab_size']:,}, "
         f"context {about['context_length']:,}; backbone: {', '.join(about['backbones']) or 'none'}"
     )
+    if about["context_ends"]:
+        console.print(f"the context ends {about['context_ends']}")
     for x in about["end_tokens"]:
         console.print(f"an answer ends with {x['token']} ({x['id']}: {', '.join(x['from'])})")
     engram = about["engram"]

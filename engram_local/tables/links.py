@@ -5,13 +5,13 @@ Nothing is copied: the link file holds names and sizes, docs/format.md its keys.
 
 import json
 import os
-import struct
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from engram_local.errors import TableError
+from engram_local.tables.gguf_header import DAMAGE, read_gguf_header
 from engram_local.tables.headers import (
     DTYPE_BYTES,
     HeaderError,
@@ -33,11 +33,15 @@ _GGUF_TYPES = {
     30: ("bfloat16", 1, 2),
     8: ("q8_0", 32, 34),
     2: ("q4_0", 32, 18),
+    3: ("q4_1", 32, 20),
+    6: ("q5_0", 32, 22),
+    7: ("q5_1", 32, 24),
+    20: ("iq4_nl", 32, 18),
+    39: ("mxfp4", 32, 17),
     12: ("q4_k", 256, 144),
+    13: ("q5_k", 256, 176),
+    14: ("q6_k", 256, 210),
 }
-_GGUF_SCALARS = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}  # value type: bytes
-_GGUF_STRING, _GGUF_ARRAY = 8, 9
-_DAMAGE = (ValueError, LookupError, OverflowError, struct.error)  # what reading a damaged GGUF header raises
 
 
 def write_link(
@@ -182,9 +186,15 @@ class _LinkReader:
         if name not in self._headers:
             self._headers[name] = self.header(path, files[name])
             self._files.append(path)
-        if tensor not in self._headers[name]:
+        found = self._headers[name].get(tensor)
+        if found is None:
             raise self.fail(f"{path} has no tensor {tensor[:80]!r} of a kind that can be read in place")
-        return self._files.index(path), self._headers[name][tensor]
+        if found.dtype.startswith("ggml type"):
+            known = ", ".join(f"{x} ({kind})" for kind, (x, _, _) in sorted(_GGUF_TYPES.items()))
+            raise TableError(
+                f"{path}: tensor {tensor[:80]!r} ({found.dtype}) cannot be read in place; known are {known}"
+            )
+        return self._files.index(path), found
 
     def header(self, path: str, expected: Any) -> dict[str, Tensor]:
         """Tensors of one file by name. A GGUF's carry the encoding of their rows as dtype."""
@@ -194,7 +204,9 @@ class _LinkReader:
                 refuse_lfs_pointer(file)
                 if not isinstance(expected, dict) or expected.get("bytes") != n_bytes:
                     raise self.fail(f"{path} has {n_bytes} bytes, not those it had when it was linked")
-                if file.read(4) == b"GGUF":
+                is_gguf = file.read(4) == b"GGUF"
+                file.seek(0)
+                if is_gguf:
                     return _read_gguf(file, n_bytes)
                 tensors = parse_header(file).tensors
                 return {name: x for name, x in tensors.items() if x.dtype in _SAFETENSORS_DTYPES}
@@ -202,69 +214,20 @@ class _LinkReader:
             raise TableError(f"{path}: cannot be read ({error.strerror}), but {self.path} needs it") from error
         except LfsPointerError as error:
             raise TableError(f"{path}: {error}") from error
-        except (HeaderError, *_DAMAGE) as error:
+        except (HeaderError, *DAMAGE) as error:
             raise TableError(f"{path}: its header is damaged ({str(error)[:160]}); fetch the file again") from error
 
 
 def _read_gguf(file: BinaryIO, n_bytes: int) -> dict[str, Tensor]:
-    """Tensors of a GGUF file (version 2 or 3, little-endian) whose rows can be read in place."""
-
-    def take(form: str) -> tuple:
-        return struct.unpack("<" + form, file.read(struct.calcsize("<" + form)))
-
-    def text() -> str:
-        (length,) = take("Q")
-        if length > 1 << 24:
-            raise ValueError(f"a string of {length} bytes")
-        data = file.read(length)
-        if len(data) != length:
-            raise ValueError("it ends within a string")
-        return data.decode("utf-8", "replace")
-
-    def skip(kind: int) -> None:
-        if kind == _GGUF_STRING:
-            text()
-        elif kind == _GGUF_ARRAY:
-            inner, count = take("IQ")
-            if inner in _GGUF_SCALARS:
-                file.seek(_GGUF_SCALARS[inner] * count, os.SEEK_CUR)
-            elif inner == _GGUF_STRING:
-                for _ in range(count):
-                    text()
-            else:
-                raise ValueError(f"an array of type {inner}")
-        else:
-            file.seek(_GGUF_SCALARS[kind], os.SEEK_CUR)
-
-    version, n_tensors, n_pairs = take("IQQ")
-    if version not in (2, 3):
-        raise ValueError(f"GGUF version {version}")
-    alignment = 32
-    for _ in range(n_pairs):
-        key, (kind,) = text(), take("I")
-        if key == "general.alignment" and kind == 4:
-            (alignment,) = take("I")
-        else:
-            skip(kind)
-    if not 1 <= alignment <= 1 << 20:
-        raise ValueError(f"alignment {alignment}")
-    found = []
-    for _ in range(n_tensors):
-        name, (n_dims,) = text(), take("I")
-        if n_dims > 8:
-            raise ValueError(f"tensor {name[:60]!r} has {n_dims} dimensions")
-        shape, (kind, offset) = take(f"{n_dims}Q"), take("IQ")
-        found.append((name, shape, kind, offset))
-    data = -(-file.tell() // alignment) * alignment
+    """Tensors of a GGUF file; those whose rows cannot be read in place have "ggml type N" as dtype, and no bytes."""
     tensors = {}
-    for name, shape, kind, offset in found:
-        if kind not in _GGUF_TYPES or len(shape) != 2 or shape[0] % _GGUF_TYPES[kind][1]:
+    for name, x in read_gguf_header(file).tensors.items():
+        encoding, values, block_bytes = _GGUF_TYPES.get(x.kind, ("", 1, 0))
+        if not encoding or len(x.shape) != 2 or x.shape[1] % values:
+            tensors[name] = Tensor(f"ggml type {x.kind}, shape {list(x.shape)}", x.shape, x.offset, 0)
             continue
-        encoding, values, block_bytes = _GGUF_TYPES[kind]
-        size = shape[1] * shape[0] // values * block_bytes
-        if data + offset + size > n_bytes:
+        size = x.shape[0] * x.shape[1] // values * block_bytes
+        if x.offset + size > n_bytes:
             raise ValueError(f"tensor {name[:60]!r} reaches beyond the file")
-        if name in tensors:
-            raise ValueError(f"tensor {name[:60]!r} is there twice")
-        tensors[name] = Tensor(encoding, (shape[1], shape[0]), data + offset, size)
+        tensors[name] = Tensor(encoding, x.shape, x.offset, size)
     return tensors

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from ggml_blocks import KINDS, random_blocks
 from tables.test_encodings import TAIL_DIMS, sample_rows
 from test_hashing import DEAD, VECTORS, make_config, vector_config
 
@@ -121,13 +122,8 @@ def linked_cases():
         ):
             data = np.concatenate((codes, stored.view(np.uint8).reshape(30, -1)), axis=1)
             yield decode_case(f"fp8_e4m3_{name}", data, values * scale)
-    for kind in ("Q8_0", "Q4_0", "Q4_K"):
-        if kind == "Q4_K":  # the package only reads this one: random codes and scales, finite factors
-            data = RNG.integers(0, 256, (30, 2, 144), np.uint8)
-            data[..., :4] = RNG.uniform(-0.1, 0.1, (30, 2, 2)).astype("<f2").view(np.uint8)
-            data = data.reshape(30, -1)
-        else:
-            data = quants.quantize(sample_rows(30, 512), GGMLQuantizationType[kind])
+    for kind in KINDS:
+        data = random_blocks(RNG, kind, 30, 512)
         yield decode_case(kind.lower(), data, quants.dequantize(data, GGMLQuantizationType[kind]))
 
 

@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 import pytest
+from ggml_blocks import KINDS, random_blocks
 
 from engram_local.errors import RowRangeError, TableError
 from engram_local.tables import encodings
@@ -100,17 +101,12 @@ def test_fp8_with_scales_in_a_tensor_of_their_own(tmp_path, scale, dim):
     check(link, values * factor)
 
 
-@pytest.mark.parametrize("kind", ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_K"])
+@pytest.mark.parametrize("kind", ["F32", "F16", "BF16", *KINDS])
 def test_gguf_tensors(tmp_path, kind):
     gguf = pytest.importorskip("gguf")
     quantization, dim, n = gguf.GGMLQuantizationType[kind], 512, 300
     rows = RNG.standard_normal((n, dim)).astype(np.float32)
-    if kind == "Q4_K":  # the package only reads this one: random codes and scales, finite factors
-        data = RNG.integers(0, 256, (n, dim // 256, 144), np.uint8)
-        data[..., :4] = RNG.uniform(-0.1, 0.1, (n, dim // 256, 2)).astype(np.float16).view(np.uint8)
-        data = data.reshape(n, -1)
-    else:
-        data = gguf.quants.quantize(rows, quantization)
+    data = random_blocks(RNG, kind, n, dim) if kind in KINDS else gguf.quants.quantize(rows, quantization)
     path, link = tmp_path / "m.gguf", tmp_path / "t.link.json"
     writer = gguf.GGUFWriter(str(path), "test")
     writer.add_array("an.array", ["of", "strings"])

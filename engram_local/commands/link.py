@@ -1,0 +1,35 @@
+"""engram-local link."""
+
+from typing import Annotated
+
+import typer
+
+from engram_local.commands.options import OutFolder, command
+from engram_local.commands.terminal import say, work
+
+
+@command()
+def link(
+    gguf: Annotated[
+        str, typer.Argument(metavar="MODEL.gguf", help="A GGUF with an n-gram table of its own; of a split, part 1.")
+    ],
+    out: OutFolder,
+    table: Annotated[
+        str | None,
+        typer.Option(help="A table that stands in for the GGUF's own: a table file, or a link.", metavar="FILE"),
+    ] = None,
+) -> None:
+    """Run a published GGUF with its own n-gram table under this reader.
+
+    Nothing is copied: the folder holds a few KB that say where the GGUF,
+    or its parts, and the table lie. Qwen3.8-Flash-Next is of this kind.
+
+    \b
+    engram-local link Qwen3.8-Flash-Next-UD-Q4_K_XL-00001-of-00003.gguf qwen
+    engram-local chat qwen --ram-limit 2GiB
+    """
+    from engram_local.tools.link import link as run
+
+    with work(out):
+        info = run(gguf, out, table=table)
+    say(f"{out} is ready, its table ({info['table']['encoding']}) is read where it lies: engram-local chat {out}")
