@@ -147,12 +147,22 @@ class _Terminal:
 
 def _completer() -> "Completer":
     """Commands by their names, and files behind those that take one."""
-    from prompt_toolkit.completion import NestedCompleter, PathCompleter
+    from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
+    from prompt_toolkit.document import Document
 
     files = PathCompleter(expanduser=True)
-    switch = {"on": None, "off": None}
-    behind = {"/save": files, "/load": files, "/memory": switch, "/think": switch, "/plain": switch}
-    return NestedCompleter.from_nested_dict({name: behind.get(name) for name in COMMANDS})
+
+    class Commands(Completer):
+        def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
+            name, space, behind = document.text_before_cursor.partition(" ")
+            if not space and name.startswith("/"):
+                yield from (Completion(x, -len(name)) for x in COMMANDS if x.startswith(name.lower()))
+            elif name.lower() in ("/save", "/load"):
+                yield from files.get_completions(Document(behind), complete_event)
+            elif name.lower() in ("/memory", "/think", "/plain"):
+                yield from (Completion(x, -len(behind)) for x in ("on", "off") if x.startswith(behind))
+
+    return Commands()
 
 
 def _history() -> "History":

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -203,16 +204,16 @@ def test_control_characters_of_a_model_do_not_reach_the_terminal():
 
 
 class Terminal:
-    """engram-local chat in a pseudo-terminal of 100 columns."""
+    """engram-local chat in a pseudo-terminal."""
 
-    def __init__(self, *options):
+    def __init__(self, *options, columns=100):
         import fcntl
         import pty
         import struct
         import termios
 
         self.main, side = pty.openpty()
-        fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+        fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
         env = {**os.environ, "TERM": "xterm", "NO_COLOR": "1"}
         self.process = subprocess.Popen(
             [*CHAT, *options],
@@ -272,6 +273,36 @@ def test_the_terminal():
         terminal.expect("Memory is on.")
         terminal.expect("you ")
         terminal.write("\x04")
+        assert terminal.process.wait(20) == 0
+    finally:
+        terminal.process.kill()
+        os.close(terminal.main)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize("columns", [40, 100])
+def test_answers_fit_the_screen(columns):
+    terminal = Terminal(columns=columns)
+    try:
+        terminal.expect("you ")
+        terminal.write("\x03")  # Ctrl-C at an empty prompt says how to leave
+        terminal.expect("Ctrl-D or /quit leaves.")
+        terminal.write("What does serendipity mean?\r")
+        terminal.expect("engram ")
+        seen = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.expect("tok/s"))
+        lines = ("engram " + seen).replace("\r", "").split("\n")[:-1]
+        assert all(len(x.rstrip()) <= columns for x in lines), lines
+        meaning = "good luck in making unexpected and fortunate discoveries."
+        assert " ".join(" ".join(lines).split()) == f"engram The word serendipity means {meaning}"
+        assert len(lines) == (3 if columns == 40 else 1)
+        terminal.write("/SET temperature 0.3\r")
+        terminal.expect("temperature is 0.3")
+        terminal.write("/undo\r")
+        terminal.expect("taken back")
+        terminal.expect("you ")
+        terminal.write("/qu\t")  # Tab completes
+        terminal.expect("it")
+        terminal.write("\r")
         assert terminal.process.wait(20) == 0
     finally:
         terminal.process.kill()
