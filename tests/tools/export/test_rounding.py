@@ -108,6 +108,8 @@ def test_which_matrix_gets_eight_bits():
     rest = [f"/model/layers.{i}/{x}/MatMul" for i in (1, 6) for x in ("mlp/gate_up_proj", "attn/o_proj")]
     assert {matrix_bits(name, 4, 8) for name in rest} == {4}
     assert {matrix_bits(name, 8, 8) for name in exact + rest} == {8}
+    down = [matrix_bits(f"/model/layers.{i}/mlp/down_proj/MatMul", 4, 30) for i in range(30)]
+    assert down == [8] * 2 + [4] * 26 + [8] * 2
 
 
 def test_block_size():
