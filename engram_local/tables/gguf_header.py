@@ -65,7 +65,7 @@ def read_gguf_header(file: BinaryIO, wanted: Callable[[str], bool] = lambda key:
     for _ in range(n_pairs):
         key, (kind,) = text(), take("I")
         keep = wanted(key) or key == "general.alignment"
-        value = text() if kind == _STRING else array(key, keep) if kind == _ARRAY else take(_SCALARS[kind])[0]
+        value: Any = text() if kind == _STRING else array(key, keep) if kind == _ARRAY else take(_SCALARS[kind])[0]
         if key == "general.alignment" and kind == 4:
             alignment = value
         if wanted(key):
