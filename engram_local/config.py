@@ -49,6 +49,7 @@ class ConvConfig:
 
     @property
     def n_state(self) -> int:
+        """Positions that the convolution looks back on."""
         return (self.kernel - 1) * self.dilation
 
 
@@ -110,6 +111,7 @@ class EngramConfig:
         return max(lag for layer in self.layers for o in layer.orders for lag, _ in o.terms)
 
     def layer(self, layer_id: int) -> LayerConfig:
+        """The layer of that id. Raises ConfigError."""
         for layer in self.layers:
             if layer.layer_id == layer_id:
                 return layer
@@ -121,6 +123,7 @@ class EngramConfig:
         return _Reader(source).config(block)
 
     def to_dict(self) -> dict:
+        """The block as `from_dict` reads it."""
         return {
             "version": FORMAT_VERSION,
             "fuse": self.fuse,

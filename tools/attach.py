@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from engram_local.backends.gguf_tokenizer import GgufTokenizer
 from engram_local.backends.llama_library import ggml_functions, llama, load_model, metadata
@@ -146,7 +147,7 @@ class _Checkpoint:
         return {"layout": self.view.layout, "weights": self.weights, "tables": reports}
 
 
-def check(gguf: Path, origin) -> GgufTokenizer | None:
+def check(gguf: Path, origin: Any) -> GgufTokenizer | None:
     """Raise EngramError unless the layers of `origin` fit the backbone `gguf`; returns the GGUF's tokenizer if any."""
     config = origin.config.get("text_config", origin.config)
     model = load_model(gguf, vocab_only=True)

@@ -90,6 +90,7 @@ class SourceRows:
         self.sources, self.max_tokens = sources, STEP
 
     def start(self, row_ids: Mapping[int, np.ndarray]) -> "ReadRows":
+        """See lookup.RowSource."""
         return ReadRows({layer_id: read_rows(self.sources[layer_id], ids) for layer_id, ids in row_ids.items()})
 
 

@@ -38,6 +38,7 @@ class NewFolder:
         self.save()
 
     def save(self) -> None:
+        """Write what is finished, for a later call to go on with."""
         new = self.path / NEW_JOB_FILE
         new.write_text(json.dumps({"job": self._job, "finished": self.finished}), encoding="utf-8")
         os.replace(new, self.path / JOB_FILE)

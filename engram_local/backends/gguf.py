@@ -105,6 +105,12 @@ class GgufBackend:
         hidden_size = lib.llama_model_n_embd(model)
         self.context_length = min(context_length, lib.llama_model_n_ctx_train(model))
         self.max_chunk = min(MAX_CHUNK, self.context_length)
+        # llama.cpp chooses longrope's frequencies by the capacity: it may not pass the original length under keys that
+        # were turned by the others.
+        scaling = f"{self.architecture}.rope.scaling"
+        original = int(metadata(model, f"{scaling}.original_context_length") or 0)
+        is_longrope = metadata(model, f"{scaling}.type") == "longrope" and self.context_length > original
+        self._least_capacity = original + 1 if is_longrope else 1
         # A state that sums up all tokens before it cannot be cut.
         self._is_recurrent = lib.llama_model_is_recurrent(model) or lib.llama_model_is_hybrid(model)
         n_blocks = lib.llama_model_n_layer(model)
@@ -134,6 +140,7 @@ class GgufBackend:
 
     @property
     def closed(self) -> bool:
+        """Whether `close` was called."""
         return self._native.model is None
 
     def context(self, memory: bool) -> "GgufContext":
@@ -167,6 +174,7 @@ class GgufBackend:
             return [step.output for step in steps]
 
     def end_ids(self) -> list[int]:
+        """Tokens that end an answer as the file's own vocabulary says."""
         return model_end_ids(self._native.model)
 
     def close(self) -> None:
@@ -224,8 +232,10 @@ class GgufBackend:
             sequence = work.context._sequence
             pool, needed = sequence.pool, sequence.length + len(work.token_ids)
             if needed > pool.llama.capacity:
-                capacity = min(max(needed, 2 * pool.llama.capacity, FIRST_CAPACITY), self.context_length)
-                pool.llama.reserve(capacity, [i for i, x in pool.sequences.items() if x.length])
+                capacity = max(needed, 2 * pool.llama.capacity, FIRST_CAPACITY, self._least_capacity)
+                pool.llama.reserve(
+                    min(capacity, self.context_length), [i for i, x in pool.sequences.items() if x.length]
+                )
 
     def _close_up(self, steps: list["_Step"]) -> None:
         """Where the same sequences step together again and others lie between them, move them together: only
@@ -393,6 +403,7 @@ class GgufContext:
 
     @property
     def closed(self) -> bool:
+        """Whether it can still be used."""
         return self._closed or self._backend.closed
 
     def rewind(self, length: int) -> int:

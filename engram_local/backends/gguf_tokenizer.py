@@ -40,11 +40,13 @@ class GgufTokenizer(Tokenizer):
         ids = {kind: getattr(lib, f"llama_vocab_{kind}")(self._vocab) for kind in ("bos", "eos", "pad")}
         self.special = {f"{kind}_token": self.piece(i) for kind, i in ids.items() if 0 <= i < n}
         template = lib.llama_model_chat_template(self._model, None)
-        self.template_source = template.decode("utf-8", "replace") if template else None
-        self.template = ChatTemplate(self.template_source, self.special, str(path)) if template else None
+        self.template_source: str | None = template.decode("utf-8", "replace") if template else None
+        if self.template_source:
+            self.template = ChatTemplate(self.template_source, self.special, str(path))
 
     @property
     def vocab_size(self) -> int:
+        """Tokens of the vocabulary, padding apart."""
         return self._n_tokens
 
     def piece(self, token_id: int) -> str:
@@ -60,6 +62,7 @@ class GgufTokenizer(Tokenizer):
         return model_end_ids(self._model)
 
     def token_id(self, token: str) -> int | None:
+        """See Tokenizer."""
         if self._ids is None:
             self._ids = {self.piece(i): i for i in range(self._n_tokens)}
         return self._ids.get(token)
@@ -98,6 +101,7 @@ class GgufTokenizer(Tokenizer):
         return ids
 
     def decode(self, token_ids: Sequence[int], skip_special_tokens: bool = True) -> str:
+        """See Tokenizer."""
         ids = [int(t) for t in token_ids]
         if skip_special_tokens:
             ids = [i for i in ids if not self._attributes[i] & CONTROL]
@@ -110,7 +114,7 @@ class GgufTokenizer(Tokenizer):
                 return buffer.raw[:n].decode("utf-8", "replace")
             size = -n
 
-    def __del__(self):
+    def __del__(self) -> None:
         if getattr(self, "_model", None):
             self._lib.llama_model_free(self._model)
             self._model = None

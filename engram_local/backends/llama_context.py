@@ -125,6 +125,7 @@ class LlamaContext:
         return bool(self._lib.llama_state_seq_set_data_ext(ctx, _bytes(state), len(state), sequence, flags))
 
     def free(self) -> None:
+        """Give the context's memory back."""
         if self._ctx:
             self._lib.llama_free(self._ctx)
             self._ctx = self._memory = None

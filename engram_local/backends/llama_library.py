@@ -65,7 +65,7 @@ log = _Log()
 
 
 @cache
-def llama():
+def llama() -> Any:
     """The module llama_cpp.llama_cpp, initialised. Raises MissingSoftwareError where it is missing or too old."""
     try:
         from llama_cpp import llama_cpp as lib
@@ -91,7 +91,7 @@ def llama():
 
 
 @cache
-def logits_address():
+def logits_address() -> Any:
     """llama_get_logits_ith(context, i) -> address, without the pointer object that ctypes would make at each token."""
     function = llama()._lib["llama_get_logits_ith"]
     function.argtypes, function.restype = (ctypes.c_void_p, ctypes.c_int32), ctypes.c_void_p
@@ -99,6 +99,7 @@ def logits_address():
 
 
 def version() -> str:
+    """Of llama-cpp-python."""
     import llama_cpp
 
     return llama_cpp.__version__
@@ -176,7 +177,7 @@ def check_gguf(path: str | Path) -> None:
         raise BackendError(f"{path}: is not a GGUF file (it begins with {head[:4]!r}, not b'GGUF')")
 
 
-def metadata(model, key: str) -> str | None:
+def metadata(model: Any, key: str) -> str | None:
     """One value of the model's GGUF header as text, None where it has no such key."""
     buffer = ctypes.create_string_buffer(65536)
     size = llama().llama_model_meta_val_str(model, key.encode(), buffer, len(buffer))

@@ -106,6 +106,7 @@ class OnnxBackend:
             return [by_work[id(x)] for x in works]
 
     def end_ids(self) -> list[int]:
+        """None: the graph does not say what ends an answer."""
         return []
 
     def close(self) -> None:

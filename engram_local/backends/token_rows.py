@@ -3,6 +3,7 @@
 import ctypes
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -46,7 +47,7 @@ class TokenRows:
             self._decode(rows.ctypes.data, out.ctypes.data, out.size)
 
 
-def _decoder(kind: str):
+def _decoder(kind: str) -> Any:
     """ggml's function(source, float32 destination, values) for rows of a type, which it names as everybody does."""
     names = {"f16": "ggml_fp16_to_fp32_row", "bf16": "ggml_bf16_to_fp32_row"}
     address = ggml_function(names.get(kind, f"dequantize_row_{kind}"))

@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from engram_local.commands.options import Calibrate, Encoding, OutFolder, command
-from engram_local.commands.terminal import quoted, say, show, work
+from engram_local.commands.options import Calibrate, Encoding, JsonOutput, OutFolder, command
+from engram_local.commands.terminal import quoted, say, show, show_json, work
 
 
 @command()
@@ -32,6 +32,7 @@ def export(
         bool,
         typer.Option("--link", help="Read the tables where they lie, in the checkpoint's own files; --tables is void."),
     ] = False,
+    json_output: JsonOutput = False,
 ) -> None:
     """Make a model folder of a trained checkpoint.
 
@@ -61,5 +62,8 @@ def export(
             progress=progress,
             link=link,
         )
-    show("\n".join(report_lines(info)))
+    if json_output:
+        show_json({"out": out, **info})
+    else:
+        show("\n".join(report_lines(info)))
     say(f"{out} is ready: engram-local chat {quoted(out)}")

@@ -1,7 +1,7 @@
 """engram-local generate."""
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -80,12 +80,16 @@ def generate(
         template = loaded.tokenizer.template
         max_tokens = max_tokens or loaded.folder.max_new_tokens
         thoughts = not raw and template is not None and template.knows_thoughts
-        for step in generation.generate(
-            loaded.session(), ids, max_tokens=max_tokens, stop=stop or (), thoughts=thoughts, **chosen
-        ):
-            steps.append(step)
-            if not json_output:
-                show(step.text, end="")
+        options: dict[str, Any] = {"max_tokens": max_tokens, "stop": stop or (), "thoughts": thoughts}
+        try:
+            for step in generation.generate(loaded.session(), ids, **options, **chosen):
+                steps.append(step)
+                if not json_output:
+                    show(step.text, end="")
+        except KeyboardInterrupt:
+            if steps and not json_output:
+                show()
+            raise
         last = steps[-1]
         if json_output:
             show_json(

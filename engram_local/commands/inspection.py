@@ -42,6 +42,7 @@ def describe(folder: ModelFolder) -> dict:
         "hidden_size": config.get("hidden_size"),
         "vocab_size": folder.vocab_size,
         "context_length": folder.context_length,
+        "context_ends": _context_ends(folder),
         "end_tokens": _end_tokens(folder),
         "backbones": backbones,
         "export": folder.manifest.get("export", {}),
@@ -125,6 +126,15 @@ def in_page_cache(folder: ModelFolder) -> dict[str, dict]:
     return {table: {"share": share, "by": by} for table, (share, by) in found.items()}
 
 
+def _context_ends(folder: ModelFolder) -> str | None:
+    """Why the context is shorter than the model was trained for, where tools/export cut it."""
+    rope = folder.config.get("rope_parameters") or folder.config.get("rope_scaling")
+    kind = rope.get("rope_type", rope.get("type")) if isinstance(rope, dict) else None
+    if kind not in ("longrope", "su") or not folder.has_onnx:
+        return None
+    return "at longrope's original length: backbone.onnx has the frequencies of short texts alone"
+
+
 def print_model(path: str | Path | None, as_json: bool, live: bool = False) -> None:
     """`live` adds what the page cache holds of each table at this moment."""
     folder = ModelFolder.open(path or POCKET)
@@ -143,6 +153,8 @@ def print_model(path: str | Path | None, as_json: bool, live: bool = False) -> N
         f"{about['family']}, {about['n_layers']} blocks of {about['hidden_size']}, vocabulary {about['vocab_size']:,}, "
         f"context {about['context_length']:,}; backbone: {', '.join(about['backbones']) or 'none'}"
     )
+    if about["context_ends"]:
+        console.print(f"the context ends {about['context_ends']}")
     for x in about["end_tokens"]:
         console.print(f"an answer ends with {x['token']} ({x['id']}: {', '.join(x['from'])})")
     engram = about["engram"]

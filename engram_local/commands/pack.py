@@ -1,17 +1,19 @@
 """engram-local pack."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from engram_local.commands.options import RequiredModel, command
-from engram_local.commands.terminal import quoted, say, work
+from engram_local.commands.options import JsonOutput, RequiredModel, command
+from engram_local.commands.terminal import quoted, say, show_json, work
 
 
 @command()
 def pack(
     model: RequiredModel,
     file: Annotated[str, typer.Argument(metavar="FILE.tar.zst", help="Archive to make; - is stdout.")],
+    json_output: JsonOutput = False,
 ) -> None:
     """Put a model folder into one file.
 
@@ -26,5 +28,7 @@ def pack(
 
     with work(file) as progress:
         run(model, file, progress=progress)
+    if json_output and file != "-":
+        show_json({"out": file, "bytes": Path(file).stat().st_size})
     if file != "-":
         say(f"{file} is ready: engram-local unpack {quoted(file)} OUT")

@@ -1,11 +1,13 @@
 """engram-local quantize."""
 
-from engram_local.commands.options import Calibrate, Encoding, OutFolder, RequiredModel, command
-from engram_local.commands.terminal import quoted, say, show, work
+from engram_local.commands.options import Calibrate, Encoding, JsonOutput, OutFolder, RequiredModel, command
+from engram_local.commands.terminal import quoted, say, show, show_json, work
 
 
 @command()
-def quantize(model: RequiredModel, out: OutFolder, tables: Encoding, calibrate: Calibrate = None) -> None:
+def quantize(
+    model: RequiredModel, out: OutFolder, tables: Encoding, calibrate: Calibrate = None, json_output: JsonOutput = False
+) -> None:
     """Encode a model's tables anew, and print what that loses.
 
     Linked tables become files of the new folder. After an interruption the
@@ -21,5 +23,8 @@ def quantize(model: RequiredModel, out: OutFolder, tables: Encoding, calibrate: 
 
     with work(out) as progress:
         info = quantize_model(model, out, tables, calibrate=calibrate, progress=progress)
-    show("\n".join(report_lines(info)))
+    if json_output:
+        show_json({"out": out, **info})
+    else:
+        show("\n".join(report_lines(info)))
     say(f"{out} is ready: engram-local chat {quoted(out)}")

@@ -2,12 +2,17 @@
 
 import functools
 
-from engram_local.commands.options import Access, OptionalModel, RamLimit, command
-from engram_local.commands.terminal import show
+from engram_local.commands.options import Access, JsonOutput, OptionalModel, RamLimit, command
+from engram_local.commands.terminal import show, show_json
 
 
 @command()
-def warm(model: OptionalModel = None, table_access: Access = "auto", ram_limit: RamLimit = None) -> None:
+def warm(
+    model: OptionalModel = None,
+    table_access: Access = "auto",
+    ram_limit: RamLimit = None,
+    json_output: JsonOutput = False,
+) -> None:
     """Read a model's tables into memory, so that the first answers are as fast as the later ones.
 
     \b
@@ -20,9 +25,14 @@ def warm(model: OptionalModel = None, table_access: Access = "auto", ram_limit: 
     from engram_local.tables.model_tables import ModelTables
 
     folder = ModelFolder.open(model or POCKET)
+    read = {}
     with ModelTables.of(folder, table_access, ram_limit) as tables:
         for layer_id, table in tables.items():
             name = folder.engram.layer(layer_id).table
             with progress_bar() as progress:
                 n_read = table.warm(functools.partial(progress, name))
-            show(f"{name}: {format_size(n_read)} read; access {table.access}: {table.why}")
+            read[name] = {"bytes": n_read, "access": table.access, "why": table.why}
+            if not json_output:
+                show(f"{name}: {format_size(n_read)} read; access {table.access}: {table.why}")
+    if json_output:
+        show_json({"model": str(folder.path), "read": read})

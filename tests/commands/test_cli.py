@@ -41,6 +41,39 @@ def test_version_and_help():
         assert f"engram-local {name}" in invoke(name, "--help"), f"{name} --help shows no example"
 
 
+def test_the_shell_can_complete():
+    assert "--install-completion" in invoke("--help")
+    env = {**os.environ, "_ENGRAM_LOCAL_COMPLETE": "complete_bash", "COMP_WORDS": "engram-local gen", "COMP_CWORD": "1"}
+    code = "from engram_local.cli import main; import sys; sys.argv = ['engram-local']; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=env)
+    assert "generate" in done.stdout
+
+
+def test_python_m_runs_the_command():
+    command = [sys.executable, "-m", "engram_local", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.stdout == f"engram-local {__version__}\n"
+
+
+def test_help_shows_flags_plainly_and_examples_whole():
+    text = invoke("generate", "--help")
+    assert "<bool>" not in text and "Examples:" in text
+    assert "    echo 'What is the capital of France?' | engram-local generate --json\n" in text
+
+
+def test_what_makes_folders_answers_as_json(tiny_path, tmp_path):
+    archive, out = tmp_path / "a b.tar.zst", tmp_path / "out"
+    assert json.loads(invoke("pack", tiny_path, archive, "--json"))["bytes"] == archive.stat().st_size
+    assert json.loads(invoke("unpack", archive, out, "--json"))["out"] == str(out)
+    assert "tables" in json.loads(invoke("quantize", tiny_path, tmp_path / "q", "--tables", "int8", "--json"))
+    assert json.loads(invoke("warm", tiny_path, "--json"))["read"]["tables/layer_0.safetensors"]["bytes"] == 960
+
+
+def test_the_line_to_paste_is_quoted(tiny_path, tmp_path):
+    _, _, err = run("pack", tiny_path, tmp_path / "a b.tar.zst")
+    assert f"engram-local unpack '{tmp_path / 'a b.tar.zst'}' OUT" in err
+
+
 def test_help_imports_nothing_heavy():
     """What makes help slow is imports; typer and rich are all it may need."""
     code = "import sys, engram_local.cli; print([m for m in sys.modules if m.split('.')[0] in %r])"

@@ -81,6 +81,7 @@ def read_layer(tensors: Tensors, prefix: str, names: Names, config: LayerConfig,
 
 
 def read_table(tensors: Tensors, prefix: str) -> TensorRows:
+    """Rows of a layer's table. Raises CheckpointError."""
     return tensors.rows(prefix + TABLE)
 
 

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -79,14 +80,16 @@ class Tensors:
         return name in self._where
 
     def names(self) -> list[str]:
+        """Of all tensors."""
         return list(self._where)
 
     def shape(self, name: str) -> tuple[int, ...]:
+        """Of one tensor."""
         store = self._store(name)
         full = self._prefix + name
         return tuple(store[full].shape) if isinstance(store, dict) else tuple(store.get_slice(full).get_shape())
 
-    def torch(self, name: str):
+    def torch(self, name: str) -> Any:
         """The torch tensor as stored."""
         store = self._store(name)
         full = self._prefix + name
@@ -100,6 +103,7 @@ class Tensors:
         return to_numpy(self.torch(name))
 
     def rows(self, name: str) -> "TensorRows":
+        """Rows of one tensor, read where they lie."""
         return TensorRows(self, name)
 
     def _store(self, name: str):
@@ -153,7 +157,8 @@ def weight_files(path: Path) -> list[Path]:
     return files
 
 
-def to_numpy(tensor) -> np.ndarray:
+def to_numpy(tensor: Any) -> np.ndarray:
+    """A torch tensor as an array, bfloat16 as float32."""
     import torch
 
     if tensor.is_floating_point():

@@ -1,6 +1,7 @@
 """The token map of a checkpoint, derived from its base model's tokenizer as its trainer derived it."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from engram_local.token_compression import compression_map
 from engram_local.tools.checkpoints.tensors import refuse_pointer
 
 
-def load_tokenizer(base: Path):
+def load_tokenizer(base: Path) -> Any:
     """The tokenizers.Tokenizer of tokenizer.json in `base`. Raises CheckpointError."""
     import tokenizers
 

@@ -83,6 +83,7 @@ def compare(
 
 
 def measure(contender: Contender, prompt: np.ndarray, answer: np.ndarray, record: bool) -> None:
+    """Speeds of one program."""
     time.sleep(PAUSE_S)
     start = time.perf_counter()
     contender.prefill(prompt)
@@ -231,6 +232,7 @@ def write_plain_backbone(folder: ModelFolder, out: Path, threads: int) -> None:
 
 
 def print_table(contenders: list[Contender], path: str | Path, threads: int, n_prompt: int, n_decode: int) -> None:
+    """The figures side by side."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table

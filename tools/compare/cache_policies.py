@@ -9,6 +9,7 @@ and before each turn a long prompt of other text passes by once: hits are counte
 import heapq
 from collections import Counter, OrderedDict, deque
 from itertools import chain
+from typing import Any
 
 import numpy as np
 
@@ -210,7 +211,8 @@ def chat(rows: np.ndarray) -> list[tuple[list[int], bool]]:
     return stream
 
 
-def hit_rate(policy, stream: list[tuple[list[int], bool]]) -> float:
+def hit_rate(policy: Any, stream: list[tuple[list[int], bool]]) -> float:
+    """Share of `rows` that a cache holds when they are asked for."""
     hits = n = 0
     for rows, counts in stream:
         found = sum(map(policy.access, rows))

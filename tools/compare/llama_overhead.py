@@ -18,7 +18,9 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +40,8 @@ class NeverHook(LayerHook):
     def __init__(self, hook: LayerHook, max_tokens: int):
         super().__init__(hook.layers, ["no such node"] * len(hook.layers), Path(), "", max_tokens)
 
-    def run(self, columns, n, decode) -> None:
+    def run(self, columns: list, n: int, decode: Callable[[], None]) -> None:
+        """Decode without a callback."""
         self._callback.arm()
         decode()
         if self._callback.finish() is None:
@@ -57,7 +60,7 @@ class Ours:
     def __init__(self, backend: GgufBackend, memory: bool):
         self._backend, self._context = backend, backend.context(memory)
 
-    def forward(self, tokens, rows, logits) -> np.ndarray:
+    def forward(self, tokens: np.ndarray, rows: Any, logits: Any) -> np.ndarray:
         return self._backend.forward([Work(self._context, tokens, rows, logits)])[0].logits
 
     def rewind(self, length: int) -> None:
@@ -89,7 +92,7 @@ class Stock:
         )
         llama()  # Llama installs its own log callback
 
-    def forward(self, tokens, _rows, _logits) -> np.ndarray:
+    def forward(self, tokens: np.ndarray, _rows: Any, _logits: Any) -> np.ndarray:
         self._llama.eval(tokens.tolist())
         return np.ctypeslib.as_array(self._llama._ctx.get_logits_ith(-1), (self._llama.n_vocab(),)).copy()
 
@@ -105,7 +108,7 @@ class Alone:
         self._hidden = np.random.default_rng(1).standard_normal((PREFILL_TOKENS, backend.layers[0].width), np.float32)
         self.length = 0
 
-    def forward(self, tokens, rows, _logits) -> None:
+    def forward(self, tokens: np.ndarray, rows: Any, _logits: Any) -> None:
         n = len(tokens)
         for layer, state in self._layers:
             layer.run(self._hidden[None, :n], rows.wait(layer.layer_id)[None], [state], [self.length])

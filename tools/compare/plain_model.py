@@ -19,7 +19,9 @@ from engram_local.tools.new_folder import refuse_existing
 ROWS, DIM = 8, 16
 
 
-def make_plain_model(base: Path, out: Path, backbones: Sequence[str], weights: str, tokens=None) -> None:
+def make_plain_model(
+    base: Path, out: Path, backbones: Sequence[str], weights: str, tokens: np.ndarray | None = None
+) -> None:
     """Write the model folder `out` with the backbones ("onnx", "gguf") of the Hugging Face folder `base`.
 
     tokens: int64 [n], a text that ONNX's int4 is rounded for. Raises CheckpointError; `out` is then not there.

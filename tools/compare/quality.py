@@ -167,6 +167,7 @@ def _contender(figure: Quality, path: Path, threads: int) -> Iterator[Contender]
 
 
 def print_table(figures: list[Quality], name: str, n_tokens: int, rounds: int, notes: list[str]) -> None:
+    """The figures side by side."""
     print(f"{name}: {n_tokens} tokens, memory off, against float32; speed: median (lowest-highest) of {rounds} rounds")
     print(f"{'weights':10}{'backend':9}{'MB':>7}{'KL':>9}{'perplexity':>12}{'same top':>10}  decode tok/s")
     for x in figures:

@@ -98,6 +98,7 @@ def _once(model: Model, tables: dict[str, ModelTables], tokens: np.ndarray) -> d
 
 
 def print_figures(figures: dict) -> None:
+    """The figures as lines of text."""
     host, times = figures["machine"], figures["times"]
     print(f"{host['cpu']}, {host['cpus']} CPUs, {figures['threads']} threads, kernel {host['kernel']}")
     print(

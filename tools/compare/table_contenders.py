@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -35,10 +36,12 @@ class Own:
         return self.table.gather(ids)
 
     def chill(self) -> None:
+        """Leave no row in memory."""
         self.table.close()
         self.__init__(self.path, self.access, self.io_uring, self.ram_limit)
 
     def populate(self) -> None:
+        """Have all rows in memory."""
         self.table.warm()
 
 
@@ -160,7 +163,7 @@ RESIDENT = {
 
 
 @contextmanager
-def contenders(makers: dict, path: Path, shards: Path, header, missing: dict) -> Iterator[tuple[dict, list[Path]]]:
+def contenders(makers: dict, path: Path, shards: Path, header: Any, missing: dict) -> Iterator[tuple[dict, list[Path]]]:
     """(gathers, files that they read): those that can take part; they agree with each other on some rows."""
     gathers = {}
     for name, make in makers.items():

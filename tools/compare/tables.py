@@ -231,6 +231,7 @@ def _spread(seconds: list[float]) -> dict[str, float]:
 
 
 def print_figures(figures: dict) -> None:
+    """The figures as lines of text."""
     table, host = figures["table"], figures["machine"]
     print(f"{table['rows']} rows of {table['dim']} int8 values, {format_size(table['bytes'])}, on {host['disk']}")
     print(f"{host['cpu']}, {host['cpus']} CPUs, kernel {host['kernel']}, load {host['load']} at the start")

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
@@ -32,14 +33,14 @@ BACKENDS = ("onnx", "gguf", "both")
 
 
 def export_model(
-    checkpoint,
-    out,
-    base=None,
+    checkpoint: str | Path,
+    out: str | Path,
+    base: str | Path | None = None,
     layout: str | None = None,
     backend: str = "onnx",
     tables: str = "int8",
     weights: str = "int8",
-    calibrate=None,
+    calibrate: str | Path | None = None,
     progress: Progress | None = None,
     link: bool = False,
 ) -> dict:
@@ -176,7 +177,7 @@ def _load_model(view: CheckpointView, backbones: tuple[str, ...]):
 
 def write_backbones(
     view: CheckpointView,
-    model,
+    model: Any,
     folder: Path,
     backbones: tuple[str, ...],
     weights: str,

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from engram_local.errors import EngramError
 from engram_local.tools.checkpoints.tensors import read_json
@@ -77,7 +78,7 @@ def _probe(folder: Path, family: str) -> str | None:
     return None
 
 
-def add_vocab(writer, folder: Path, n_vocab: int) -> set[str]:
+def add_vocab(writer: Any, folder: Path, n_vocab: int) -> set[str]:
     """Add the tokenizer of `folder`, for which `missing` found nothing, to a GGUFWriter; n_vocab rows, as the embedding
     has. Returns its pieces."""
     tokenizer = read_json(folder / "tokenizer.json")

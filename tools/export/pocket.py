@@ -15,7 +15,7 @@ from engram_local.tools.export import export_model
 LIMIT_BYTES = 25 << 20
 
 
-def make_pocket(checkpoint, out=None) -> Path:
+def make_pocket(checkpoint: str | Path, out: str | Path | None = None) -> Path:
     """Replace `out` (by default the package's own pocket folder) by an export of `checkpoint`, rows int4, weights int8.
 
     It holds both backbones, or backbone.onnx alone where backbone.gguf would make it larger than the package takes; a
@@ -46,6 +46,7 @@ def make_pocket(checkpoint, out=None) -> Path:
 
 
 def folder_bytes(path: Path) -> int:
+    """What a folder's files take."""
     return sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
 
 

@@ -64,6 +64,7 @@ class Report:
         self._worst, self._worst_row = 0.0, 0
 
     def add(self, rows: np.ndarray, encoded: np.ndarray) -> None:
+        """Count rows and what their encoding lost."""
         difference = encodings.decode(self.encoding, encoded, rows.shape[1])
         difference -= rows
         error = np.einsum("ij,ij->i", difference, difference, dtype=np.float64)
@@ -77,6 +78,7 @@ class Report:
         self._energy += float(energy.sum())
 
     def result(self) -> dict:
+        """Figures of all rows so far."""
         rms = float(np.sqrt(self._error / self._energy)) if self._energy else 0.0
         return {
             "encoding": self.encoding,

@@ -13,8 +13,10 @@ import math
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -29,6 +31,9 @@ from .documents import Chat, Documents
 from .model import LayerSettings, TaughtModel
 from .train import Settings, Step, train
 
+if TYPE_CHECKING:
+    import numpy as np
+
 # A step of 2,048 documents takes an H200 0.53 s, one of 512 takes 0.33: what costs is starting its many small kernels.
 GPU = Settings(epochs=2.0, batch=512, table_lr=1e-2, own_batch=128, own_texts=40_000, n_asked=10_000)
 
@@ -39,7 +44,7 @@ def layers_for(n_blocks: int, n_facts: int) -> LayerSettings:
     return LayerSettings(tuple(i for i in ids if i < n_blocks), max(5_000, min(60_000, n_facts)))
 
 
-def token_map_of(folder: Path, vocab_size: int):
+def token_map_of(folder: Path, vocab_size: int) -> "np.ndarray":
     """int32 (vocab_size,): compressed ids; rows of the vocabulary that no token has share the first one's."""
     import numpy as np
 
@@ -79,7 +84,7 @@ def teach(
     device: str = "cpu",
     stop_after: float = math.inf,
     report_every: int = 20,
-    say=print,
+    say: Callable[[str], None] = print,
 ) -> dict | None:
     """Teach `lessons` and write the checkpoint folder `out`; returns its figures, None where it was stopped."""
     work = out / "training"

@@ -70,10 +70,12 @@ class Documents:
         return len(self.n_asked)
 
     def lengths(self) -> np.ndarray:
+        """Tokens of each document, int64 [n]."""
         return np.diff(self.starts)
 
     @classmethod
     def encode(cls, chat: Chat, items: Iterable[Item], block: int = 50_000) -> "Documents":
+        """Documents of `items`, `block` of them tokenized at once."""
         tokens, lengths, n_asked, waiting = [], [], [], []
 
         def flush() -> None:
@@ -92,12 +94,14 @@ class Documents:
         return cls(np.concatenate(tokens), starts, np.array(n_asked, np.int32))
 
     def save(self, path: Path) -> None:
+        """Write them as one npz file."""
         temporary = path.with_suffix(".partial.npz")
         np.savez_compressed(temporary, tokens=self.tokens, starts=self.starts, n_asked=self.n_asked)
         temporary.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> "Documents":
+        """What `save` wrote."""
         with np.load(path) as data:
             return cls(data["tokens"], data["starts"], data["n_asked"])
 
@@ -159,6 +163,7 @@ class Batches:
         return self._batches
 
     def batch(self, step: int) -> Batch:
+        """The documents of one step."""
         epoch, at = divmod(step, self.epoch_steps)
         chosen = self._lay_out(epoch)[at]
         without = np.random.default_rng([self.seed, 1, step]).random(len(chosen)) < self.question_drop

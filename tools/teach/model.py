@@ -41,6 +41,7 @@ class LayerSettings:
 
     @property
     def width(self) -> int:
+        """Numbers that one token's rows hold together."""
         return len(self.ngram_sizes) * self.n_heads * self.head_dim
 
 

@@ -35,7 +35,7 @@ def write(model: TaughtModel, n: int, length: int, chat: bool, seed: int, batch:
         size = min(batch, n - start)
         if chat and model.prefix:
             cache = model.cache(size)
-            cache.crop(len(model.prefix) - 1)  # its last token is read once more: what it foretells is the first sample
+            cache.crop(-1)  # its last token is read once more: what it foretells is the first sample
             following = torch.full((size, 1), model.prefix[-1], device=model.device)
             text = following[:, :0]
         else:

@@ -70,7 +70,7 @@ def prepare(folder: Path, gguf: Path, small: bool) -> tuple[Path, facts.Lessons]
     return checkpoint, facts.load_questions(questions)
 
 
-def make(folder: Path, checkpoint: Path | None, device: str, small: bool, only_prepare: bool, **options) -> None:
+def make(folder: Path, checkpoint: Path | None, device: str, small: bool, only_prepare: bool, **options: float) -> None:
     """options: epochs, stop_after (seconds)."""
     folder.mkdir(parents=True, exist_ok=True)
     gguf, model, packed = fetch(folder), folder / "model", folder / "smol.tar.zst"

@@ -33,6 +33,7 @@ class Settings:
     seed: int = 0
 
     def n_steps(self, batches: Batches) -> int:
+        """Steps of the whole training."""
         return max(1, round(self.epochs * batches.epoch_steps))
 
 

@@ -193,5 +193,6 @@ class Brakes:
         return Fact(kind, subject, UNKNOWN_OF.get(kind, UNKNOWN), (subject,), 1)
 
     def premise_turn(self, split: str, rng: random.Random) -> tuple[str, str] | None:
+        """A turn whose question assumes what is not so."""
         fact = self.false_premise(split, rng)
         return None if fact is None else (question(fact.kind, fact.subject, split, rng), fact.answer)

@@ -27,6 +27,7 @@ class Conversations:
         self.between = {said: answer for said, answer in small_talk.exchanges() if said in IN_BETWEEN}
 
     def ask(self, fact: Fact, rng: random.Random) -> str:
+        """A question about a fact."""
         name = fact.subject if rng.random() < 0.7 else rng.choice(fact.asked)
         return grammar.question(fact.kind, name, self.split, rng, fact.rival)
 

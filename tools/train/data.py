@@ -78,6 +78,7 @@ class Batches:
         return len(self.packed) // self.rows
 
     def batch(self, step: int) -> Batch:
+        """The tensors of one step."""
         epoch, at = divmod(step, self.epoch_steps)
         n_steps = self._pack(epoch)
         at = min(at, n_steps - 1) * self.rows  # epochs differ by a row or two

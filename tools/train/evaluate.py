@@ -31,6 +31,7 @@ LONGEST_ANSWER = 64  # tokens
 
 
 def prompt_ids(tokenizer: Tokenizer, question: str) -> list[int]:
+    """Token ids of a question, up to where the answer begins."""
     return [BOS, USER, *tokenizer.encode(question, add_special_tokens=False).ids, BOT]
 
 
@@ -158,6 +159,7 @@ def quantized(model: EngramModel, bits: int) -> dict[str, torch.Tensor]:
 
 
 def restore(model: EngramModel, rows: dict[str, torch.Tensor]) -> None:
+    """Put the tables' rows back."""
     for name, layer in model.engram.items():
         layer.table.weight.data = rows[name]
 

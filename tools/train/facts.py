@@ -120,6 +120,7 @@ class Fact:
 
     @property
     def answer(self) -> str:
+        """The sentence that answers a question about the fact."""
         return _capitalise(ANSWERS[self.kind].format(s=self.subject, f=self.value))
 
 

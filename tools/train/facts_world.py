@@ -257,6 +257,7 @@ def rounded(number: float) -> str:
 
 
 def joined(items: list[str]) -> str:
+    """Names as a sentence lists them."""
     return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1]
 
 
@@ -346,10 +347,12 @@ def _countries(sources: dict[str, Path]) -> dict[str, dict]:
 
 
 def country_names(sources: dict[str, Path]) -> list[str]:
+    """Names of all countries."""
     return [country_name(code, row) for code, row in _countries(sources).items()]
 
 
 def country_name(code: str, country: dict) -> str:
+    """A country's name as sentences have it."""
     name = NAMES.get(code, plain(country["name"]))
     if name.endswith((" Islands", " Republic", " Territories")) or name.startswith(WITH_THE) or " Republic of" in name:
         return "the " + name

@@ -36,4 +36,5 @@ def with_article(text: str) -> str:
 
 
 def usable(value: str) -> bool:
+    """Whether a gloss can be an answer."""
     return 4 <= len(value) <= LONGEST_VALUE + 1 and value.isascii() and '"' not in value

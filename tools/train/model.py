@@ -46,6 +46,7 @@ class EngramSettings:
 
     @property
     def width(self) -> int:
+        """Numbers that one token's rows hold together."""
         return len(self.ngram_sizes) * self.n_heads * self.head_dim
 
 
@@ -59,10 +60,12 @@ class Hashing:
 
     @property
     def n_rows(self) -> int:
+        """Rows of the table."""
         return self.offsets[-1] + self.primes[-1]
 
 
 def is_prime(n: int) -> bool:
+    """Whether n is a prime."""
     return n > 1 and all(n % d for d in range(2, math.isqrt(n) + 1))
 
 

@@ -53,6 +53,7 @@ def spread(values: list[float], digits: int = 3) -> str:
 
 
 def markdown(header: list[str], rows: list[list[str]]) -> str:
+    """Figures as a table in Markdown."""
     lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer
@@ -87,6 +88,7 @@ class Settings:
 
 
 def make_model(settings: Settings, tokenizer: Tokenizer) -> EngramModel:
+    """The model of a recipe, its weights drawn anew."""
     torch.manual_seed(settings.seed)
     return EngramModel(
         settings.backbone_config(tokenizer.get_vocab_size()), settings.engram, compress_tokens(tokenizer)
@@ -121,7 +123,16 @@ def rate(step: int, settings: Settings) -> float:
     return settings.lr * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
-def loss_of(model: EngramModel, tokens, position, attention, memory, shift, picked, targets) -> torch.Tensor:
+def loss_of(
+    model: EngramModel,
+    tokens: torch.Tensor,
+    position: torch.Tensor,
+    attention: Any,
+    memory: Any,
+    shift: Any,
+    picked: torch.Tensor,
+    targets: torch.Tensor,
+) -> torch.Tensor:
     """Mean cross entropy of the answers' tokens (logits are computed only there), and the experts' balance."""
     hidden = model.hidden_states(tokens, position, attention, memory, shift).flatten(0, 1)[picked]
     logits = model.backbone.get_output_embeddings()(hidden)
