@@ -15,6 +15,7 @@ import numpy as np
 from engram_local import model_folder
 from engram_local.config import LayerConfig
 from engram_local.errors import EngramError, MissingSoftwareError
+from engram_local.graph_names import GGUF_LINK_FILE
 from engram_local.model_folder import ModelFolder, Progress, check_size, folder_files, read_manifest, sha256
 from engram_local.tables import file as table_file
 from engram_local.tables.table import read_layout
@@ -141,6 +142,13 @@ def _check_backbone(folder: ModelFolder, altered: set[str]) -> Iterator[Finding]
         if altered:
             yield Finding(None, f"backbone.{name}", f"not loaded, for {min(altered)} was altered")
             continue
+        if name == "gguf" and folder.lists(GGUF_LINK_FILE):
+            try:
+                text = f"lies in {', '.join(map(str, folder.gguf_files()))}: sizes agree, there are no checksums"
+            except EngramError as error:
+                yield Finding(False, GGUF_LINK_FILE, str(error))
+                continue
+            yield Finding(None, GGUF_LINK_FILE, text)
         call = f"from engram_local.verification import load_backbone; load_backbone({str(folder.path)!r}, {name!r})"
         environment = os.environ | {"PYTHONIOENCODING": "utf-8:backslashreplace"}
         done = subprocess.run([sys.executable, "-c", call], capture_output=True, encoding="utf-8", env=environment)

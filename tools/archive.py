@@ -16,6 +16,7 @@ from typing import BinaryIO
 import zstandard
 
 from engram_local.errors import ModelFolderError, UsageError
+from engram_local.graph_names import GGUF_LINK_FILE
 from engram_local.model_folder import MANIFEST, ModelFolder, check_manifest
 from engram_local.progress import Progress
 from engram_local.tools.new_folder import check_space, new_file, new_folder, refuse_existing
@@ -44,6 +45,10 @@ def pack(model: str | Path, file: str, progress: Progress | None = None) -> None
                 f"{folder.file(layer.table)}: points at rows outside the folder; engram-local quantize copies them "
                 "into a folder that can be packed"
             )
+    if folder.lists(GGUF_LINK_FILE):
+        raise ModelFolderError(
+            f"{folder.file(GGUF_LINK_FILE)}: points at a GGUF outside the folder; send the GGUF, and link it there"
+        )
     for name in files:
         if len(name.encode()) > MAX_NAME_BYTES:
             raise ModelFolderError(f"{folder.path / name}: the name is longer than {MAX_NAME_BYTES} bytes; shorten it")

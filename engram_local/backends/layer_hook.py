@@ -1,5 +1,6 @@
 """What llama.cpp's evaluation callback does: run the Engram layers on the nodes where they enter the graph."""
 
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,9 @@ class NodeHook:
         """nodes: in graph order; path, architecture: named in errors."""
         self.nodes = nodes
         self._path, self._architecture = path, architecture
-        self._callback = EvalCallback([x.encode() for x in nodes], self._on_node, ggml_functions())
+        hook = weakref.proxy(self)  # no circle: layers are large, and are freed with the last reference
+        names = [x.encode() for x in nodes]
+        self._callback = EvalCallback(names, lambda index: hook._on_node(index), ggml_functions())
         self._columns: list[Columns] = []
         self._n = 0  # tokens of each sequence
 

@@ -146,7 +146,22 @@ def test_the_commands(published, tmp_path):
     assert run("chat", out, "--max-tokens", 4, "--threads", 1, text="hello\nthe\n").count("\n") >= 2
     about = json.loads(run("inspect", out, "--json"))
     assert about["backbones"] == {"gguf": (published / "model.gguf").stat().st_size}
-    assert all(x.ok is not False for x in verify(out))
+    findings = list(verify(out))
+    assert all(x.ok is not False for x in findings)
+    assert any(x.ok is None and x.file == "backbone.link.json" and "no checksums" in x.text for x in findings)
+
+
+def test_quantize_encodes_the_table_and_nothing_else(path, tmp_path):
+    from engram_local.tools.archive import pack
+    from engram_local.tools.quantize import quantize_model
+
+    quantize_model(path, tmp_path / "model", "int8")
+    with engram_local.load(path, **EXACT) as before, engram_local.load(tmp_path / "model", **EXACT) as after:
+        assert after.tables[1].encoding == "int8"
+        assert 0 < np.abs(before.session().forward(IDS) - after.session().forward(IDS)).max() < 0.1
+    for folder, match in ((path, "rows outside the folder"), (tmp_path / "model", "a GGUF outside the folder")):
+        with pytest.raises(ModelFolderError, match=match):
+            pack(folder, str(tmp_path / "model.tar.zst"))
 
 
 # ---------------------------------------------------------------- what is refused
