@@ -4,6 +4,7 @@ bounds of time and size."""
 import functools
 import json
 import re
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
@@ -42,10 +43,9 @@ class ChatTemplate:
         try:
             if len(source) > MAX_SOURCE:
                 raise ValueError(f"{len(source)} characters are too many (limit {MAX_SOURCE})")
-            environment = _Environment()
+            environment = _environment()
             tree = environment.parse(source)
             _instrument(tree)
-            self._environment = environment
             self._template = environment.from_string(tree)
         except Exception as error:  # jinja2's own errors, and what Python says of nesting that is too deep
             raise self._failed(error) from error
@@ -81,7 +81,7 @@ class ChatTemplate:
         return self._takes_system
 
     def _render(self, messages: list[Message], add_generation_prompt: bool, variables: dict[str, Any]) -> str:
-        self._environment.begin()
+        _environment().begin()
         try:
             given = {"tools": None, "documents": None} | self.variables | variables
             return self._template.render(given, messages=messages, add_generation_prompt=add_generation_prompt)
@@ -127,7 +127,7 @@ class _Environment(ImmutableSandboxedEnvironment):
         super().__init__(
             trim_blocks=True, lstrip_blocks=True, extensions=extensions, optimized=False, finalize=self.output
         )
-        self.deadline, self.written = 0.0, 0
+        self._render = threading.local()  # of the thread that renders: when it must end, and what it has written
         self.filters["tojson"] = _tojson
         self.filters = {name: self._bounded(function) for name, function in self.filters.items()}
         self.filters |= {"engram_turns": self.turns, "engram_sized": self.sized}
@@ -136,10 +136,10 @@ class _Environment(ImmutableSandboxedEnvironment):
 
     def begin(self) -> None:
         """A template begins to render."""
-        self.deadline, self.written = time.monotonic() + MAX_SECONDS, 0
+        self._render.deadline, self._render.written = time.monotonic() + MAX_SECONDS, 0
 
     def tick(self) -> None:
-        if time.monotonic() > self.deadline:
+        if time.monotonic() > self._render.deadline:
             raise _Bound(f"it takes longer than {MAX_SECONDS:.0f} seconds")
 
     def output(self, value: Any) -> Any:
@@ -148,8 +148,8 @@ class _Environment(ImmutableSandboxedEnvironment):
         return value
 
     def count(self, n: int) -> None:
-        self.written += n
-        if self.written > MAX_OUTPUT:
+        self._render.written += n
+        if self._render.written > MAX_OUTPUT:
             raise _Bound(f"it writes more than {MAX_OUTPUT} characters")
 
     def turns(self, iterable: Iterable, n_literal: int) -> Iterator:
@@ -192,6 +192,12 @@ class _Environment(ImmutableSandboxedEnvironment):
             return self.sized(function(*args, **kwargs))
 
         return run
+
+
+@functools.cache
+def _environment() -> _Environment:
+    """One for all templates: it holds nothing of theirs, and is large."""
+    return _Environment()
 
 
 def _instrument(tree: nodes.Template) -> None:
