@@ -36,7 +36,7 @@ def read_backbone_link(path: Path) -> list[Path]:
 
 def _checked(path: Path, entry: Any) -> Path:
     name, size = (entry.get("file"), entry.get("bytes")) if isinstance(entry, dict) else (None, None)
-    if not isinstance(name, str) or not name or "\0" in name or type(size) is not int:
+    if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) < 800 or type(size) is not int:
         raise ModelFolderError(f"{path}: {str(entry)[:80]} does not name a file; link the model again")
     file = path.parent / name
     try:

@@ -34,7 +34,7 @@ def change(path, name, **settings):
 def found(path):
     write_manifest(path)
     folder = ModelFolder.open(path)
-    return end_tokens(folder, open_tokenizer(folder), gguf=False)
+    return end_tokens(folder, open_tokenizer(folder), [])
 
 
 def test_all_sources_are_named(copy):
@@ -76,8 +76,13 @@ def test_a_token_that_begins_answers_ends_none(pocket, monkeypatch):
 
 def test_a_gguf_says_its_own():
     pytest.importorskip("llama_cpp")
+    from engram_local.backends.gguf_tokenizer import read_end_ids
+
     folder = ModelFolder.open(POCKET)
-    assert "backbone.gguf" in end_tokens(folder, open_tokenizer(folder), gguf=True)[4]
+    of_backbone = read_end_ids(folder.gguf_files())
+    assert "backbone.gguf" in end_tokens(folder, open_tokenizer(folder), of_backbone)[4]
+    with engram_local.load(backend="gguf", threads=1) as model:
+        assert model.backend.end_ids() == of_backbone
 
 
 def test_numbers_that_are_none(copy):

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from engram_local import config, model_folder
+from engram_local.backbone_link import FORMAT as BACKBONE_FORMAT
+from engram_local.backbone_link import read_backbone_link
 from engram_local.hashing import NgramHasher
 from engram_local.tables import file as table_file
 from engram_local.tables.links import FORMAT as LINK_FORMAT
@@ -41,6 +43,13 @@ def linked_safetensors(data: bytes) -> None:
 
 def linked_gguf(data: bytes) -> None:
     _linked("other.gguf", "t", data)
+
+
+def backbone(data: bytes) -> None:
+    """A backbone.link.json beside a good file."""
+    path = HERE / "backbone.link.json"
+    path.write_bytes(data)
+    read_backbone_link(path)
 
 
 def token_map(data: bytes) -> None:
@@ -158,8 +167,10 @@ SEEDS = {
     link: _link_text("good_other.safetensors", len(_safetensors()), "t").encode(),
     linked_safetensors: _safetensors(),
     linked_gguf: _gguf(),
+    backbone: json.dumps({"format": BACKBONE_FORMAT, "files": [{"file": "good", "bytes": 4}] * 3}).encode(),
     token_map: _token_map(),
     manifest: _manifest(),
     engram_block: json.dumps(_block()).encode(),
 }
 (HERE / "good_other.safetensors").write_bytes(_safetensors())
+(HERE / "good").write_bytes(b"GGUF")
