@@ -94,6 +94,10 @@ class MomentsByName(Model):
         return super().make_packed_matmul(q_matmul, k_matmul, v_matmul, basename, root_input, **kwargs)
 
     def make_mlp_proj_fused(self, layer_id, mlp, root_input):
+        gate = getattr(mlp, "gate_proj", None)
+        if gate is None or len(gate.weight) != self.intermediate_size:  # no gate, or a dense block among mixtures
+            self.make_mlp_proj(layer_id, mlp, root_input)
+            return
         self._origins[f"/model/layers.{layer_id}/mlp/gate_up_proj/MatMul"] = mlp.gate_proj.weight
         super().make_mlp_proj_fused(layer_id, mlp, root_input)
 
