@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -21,7 +22,7 @@ class LayerState:
 
     def __init__(self, layer: "EngramLayer"):
         self.n_state = layer.n_state
-        self.conv = np.zeros((layer.n_state, layer.channels), np.float32) if layer.n_state else None
+        self.conv: Any = np.zeros((layer.n_state, layer.channels), np.float32) if layer.n_state else None
 
     def before(self, position: int) -> np.ndarray:
         """The state that a convolution at `position` begins with, float32 [n_state, C]; a view."""

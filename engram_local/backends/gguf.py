@@ -156,7 +156,7 @@ class GgufBackend:
             self._take_back()
             check_batch(self, self.path, batch, lambda context: context.closed)
             self._make_room(batch)
-            steps = [_Step(work, work.context._sequence, len(work.token_ids)) for work in batch]
+            steps = [_Step(work, _sequence_of(work), len(work.token_ids)) for work in batch]
             self._close_up(steps)
             begun: list[_Step] = []
             try:
@@ -215,7 +215,7 @@ class GgufBackend:
 
     def _make_room(self, batch: Sequence[Work]) -> None:
         """Give each sequence of the batch an id, and cells for its tokens."""
-        new = [x.context._sequence for x in batch if x.context._sequence.pool is None]
+        new = [x for x in map(_sequence_of, batch) if x.pool is None]
         for i, sequence in enumerate(new):
             pool = next((x for x in self._pools if x.free_ids()), None)
             if pool is None:
@@ -229,7 +229,7 @@ class GgufBackend:
             sequence.pool, sequence.id = pool, pool.free_ids()[0]
             pool.sequences[sequence.id] = sequence
         for work in batch:
-            sequence = work.context._sequence
+            sequence = _sequence_of(work)
             pool, needed = sequence.pool, sequence.length + len(work.token_ids)
             if needed > pool.llama.capacity:
                 capacity = max(needed, 2 * pool.llama.capacity, FIRST_CAPACITY, self._least_capacity)
@@ -280,8 +280,9 @@ class GgufBackend:
         read that failed in the middle of it would cost the state."""
         if self._is_recurrent:
             for step in steps:
-                for layer_id in self._layer_ids if step.work.rows is not None else ():
-                    step.work.rows.wait(layer_id)
+                if step.work.rows is not None:
+                    for layer_id in self._layer_ids:
+                        step.work.rows.wait(layer_id)
                 self._checkpoint(step.sequence, step.n)
 
     def _evaluate(self, steps: list["_Step"]) -> None:
@@ -372,7 +373,7 @@ class _Sequence:
     """What the backend holds for a context; outlives it until the backend's next turn."""
 
     states: list[LayerState]
-    pool: "_Pool | None" = None  # before the first tokens
+    pool: Any = None  # _Pool; None before the first tokens
     id: int = 0  # in its pool
     length: int = 0
     decodes: bool = False  # whether the last step was a single token
@@ -385,7 +386,7 @@ class _Step:
     work: Work
     sequence: _Sequence
     n: int  # tokens
-    output: Output | None = None
+    output: Any = None  # Output, once the step is evaluated
 
 
 class GgufContext:
@@ -415,8 +416,13 @@ class GgufContext:
             self._closed = True
             self._backend.leave(self._sequence)
 
-    def __del__(self):
+    def __del__(self) -> None:
         self.close()
+
+
+def _sequence_of(work: Work) -> _Sequence:
+    context: Any = work.context
+    return context._sequence
 
 
 def _check_choice(option: str, value: Any, known: dict[str, int]) -> None:

@@ -95,8 +95,9 @@ class LayerHook(NodeHook):
         self._callback.read(flat)
         hidden = flat.reshape(len(self._columns), n, layer.width)
         on = [i for i, x in enumerate(self._columns) if x.rows is not None]
-        chosen = [self._columns[i] for i in on]
+        chosen: list[Any] = [self._columns[i] for i in on]
         rows = [x.rows.wait(layer.layer_id) for x in chosen]
+        opened: Any
         out, opened = layer.run(
             hidden if len(on) == len(hidden) else hidden[on],
             rows[0][None] if len(rows) == 1 else np.stack(rows),

@@ -141,7 +141,12 @@ class _Batch:
         self.wanted = np.zeros(size, np.int8)
         self._one = np.ones(size, np.int32)  # sequences of a token
         self._addresses = self.sequences.ctypes.data + 4 * np.arange(size, dtype=np.uintp)
-        arrays = {"token": self.tokens, "pos": self.positions, "n_seq_id": self._one, "seq_id": self._addresses}
+        arrays: dict[str, np.ndarray] = {
+            "token": self.tokens,
+            "pos": self.positions,
+            "n_seq_id": self._one,
+            "seq_id": self._addresses,
+        }
         self._token_rows, self._n_sections = token_rows, n_sections
         if token_rows is not None:
             del arrays["token"]

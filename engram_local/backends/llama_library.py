@@ -38,12 +38,13 @@ LEVEL_ERROR, LEVEL_CONTINUE = 4, 5  # ggml_log_level
 class _Log:
     """Takes llama.cpp's log lines: printed where `verbose`, and the errors kept, for they say why a load failed."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.verbose = False
+        self.pointer: Any = None  # what llama.cpp calls
         self.errors: list[str] = []
         self.level = 0
 
-    def __call__(self, level: int, text: bytes, _user_data) -> None:
+    def __call__(self, level: int, text: bytes, _user_data: Any) -> None:
         line = text.decode("utf-8", "replace")
         self.level = self.level if level == LEVEL_CONTINUE else level
         if self.verbose:
