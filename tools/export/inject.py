@@ -5,7 +5,9 @@ import onnx_ir as ir
 
 from engram_local import graph_names
 from engram_local.config import LayerConfig
-from engram_local.tools.export.layer import LayerValues, branch, name_gate, name_output
+from engram_local.tools.export.layer import BATCH, LayerValues, branch, name_gate, name_output
+
+SHOWN = ("shown_batch", "shown_sequence")  # what tells of the gates is empty where no sequence has memory
 
 
 class Switch:
@@ -13,9 +15,7 @@ class Switch:
 
     def __init__(self, enabled: ir.Value, graph: ir.Graph):
         tape = ir.tape.Tape()
-        number = tape.op("Cast", [enabled], {"to": ir.DataType.INT32}, name="engram.enabled/Cast")
-        most = tape.op("ReduceMax", [number], {"keepdims": 0}, name="engram.enabled/ReduceMax")
-        self.any = tape.op("Cast", [most], {"to": ir.DataType.BOOL}, name="engram.enabled/Any")
+        self.any = tape.op("ReduceMax", [enabled], {"keepdims": 0}, name="engram.enabled/Any")
         shape = tape.initializer(ir.tensor(np.array([-1, 1, 1]), name="engram.enabled.shape"))
         self.mask = tape.op("Reshape", [enabled, shape], name="engram.enabled/Mask")
         for node in tape.nodes:
@@ -77,6 +77,6 @@ def layer_node(
             graph.register_initializer(value)
     outputs = [out]
     if config.conv is not None:
-        outputs.append(name_output(ir.Value(), graph_names.present_conv(config.layer_id), config.streams * d))
-    outputs += name_gate(config, ir.Value(), ir.Value(), d)
+        outputs.append(name_output(ir.Value(), graph_names.present_conv(config.layer_id), *BATCH, config.streams * d))
+    outputs += name_gate(config, ir.Value(), ir.Value(), d, SHOWN)
     return ir.node("If", [switch.any], branches, outputs=outputs, name=f"/{prefix}/If")

@@ -133,18 +133,20 @@ def layer_inputs(config: LayerConfig, d: int) -> tuple[ir.Value, ir.Value | None
     return rows, graph_value(graph_names.past_conv(config.layer_id), past)
 
 
-def name_output(value: ir.Value, name: str, *dims: int) -> ir.Value:
-    """Make a value an output of a graph, float32 [B, S, *dims]."""
-    value.name, value.type, value.shape = name, ir.TensorType(ir.DataType.FLOAT), ir.Shape([*BATCH, *dims])
+def name_output(value: ir.Value, name: str, *dims: int | str) -> ir.Value:
+    """Make a value an output of a graph, float32 [*dims]."""
+    value.name, value.type, value.shape = name, ir.TensorType(ir.DataType.FLOAT), ir.Shape(dims)
     return value
 
 
-def name_gate(config: LayerConfig, gated: ir.Value, value: ir.Value, d: int) -> list[ir.Value]:
+def name_gate(
+    config: LayerConfig, gated: ir.Value, value: ir.Value, d: int, batch: tuple[str, str] = BATCH
+) -> list[ir.Value]:
     """The two outputs that tell how far the gate opened. ONNX Runtime computes every output of a graph, fetched or not,
     and these are computed anyway: nodes that made the gate of them would cost time where nobody asks for it."""
     return [
-        name_output(gated, graph_names.gated(config.layer_id), config.streams, d),
-        name_output(value, graph_names.value(config.layer_id), d),
+        name_output(gated, graph_names.gated(config.layer_id), *batch, config.streams, d),
+        name_output(value, graph_names.value(config.layer_id), *batch, d),
     ]
 
 
@@ -164,7 +166,7 @@ def save_layer(path: Path, config: LayerConfig, weights: LayerWeights, bits: int
     values.hidden.name, values.hidden.type, values.hidden.shape = graph_names.HIDDEN_OUT, hidden.type, hidden.shape
     outputs = [values.hidden]
     if values.conv is not None:
-        outputs.append(name_output(values.conv, graph_names.present_conv(config.layer_id), config.streams * d))
+        outputs.append(name_output(values.conv, graph_names.present_conv(config.layer_id), *BATCH, config.streams * d))
     outputs += name_gate(config, values.gated, values.value, d)
     graph = ir.Graph(
         inputs=[v for v in (hidden, rows, past) if v is not None],
