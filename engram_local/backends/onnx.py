@@ -9,9 +9,8 @@ present_engram_conv_{id} float32 [B, S, C], the convolution's inputs at these S 
 [B, S, streams, d] and engram_value_{id} [B, S, d], which tell how far the gate opened (empty without memory).
 """
 
-import mmap
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass, field
 from threading import RLock
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -20,6 +19,7 @@ import onnxruntime as ort
 
 from engram_local import graph_names
 from engram_local.backends.base import Logits, Output, Rows, Work, check_batch, check_rewind, gate_of
+from engram_local.backends.onnx_graph import check_graph, one_line, open_session
 from engram_local.backends.onnx_slots import Slots
 from engram_local.errors import BackendError, UsageError
 from engram_local.graph_names import ONNX_FILE
@@ -57,8 +57,8 @@ class OnnxBackend:
         self.layers = folder.engram.layers
         self.vocab_size = folder.vocab_size
         self.context_length = context_length
-        self.session: Any = _open_session(self.path, threads, spinning, verbose)
-        inputs, outputs, self.kv_names = self._check_graph()
+        self.session: Any = open_session(self.path, threads, spinning, verbose)
+        inputs, outputs, self.kv_names = check_graph(self.session, self.path, self.layers, self.vocab_size)
         self.convs = [
             Conv(x.layer_id, x.conv.n_state, inputs[graph_names.past_conv(x.layer_id)].shape[2])
             for x in self.layers
@@ -126,25 +126,29 @@ class OnnxBackend:
     def _steps(self, works: list["OwnWork"], first: int) -> list[Output]:
         """One token of each sequence."""
         step = self.slots.bindings.get((first, len(works))) or self.bind_steps(first, len(works))
-        tokens, mask, enabled, logits = step.fixed  # the mask is as wide as the buffers: its ones say how much counts
-        outputs = []
-        for i, work in enumerate(works):
-            context, begin = work.context, work.context.length
-            tokens[i, 0] = work.token_ids[0]
-            enabled[i] = context.memory
-            mask[i, step.seen[i] : begin + 1] = 1
-            mask[i, begin + 1 : step.seen[i]] = 0
-            step.seen[i] = begin + 1
+        for row, work in zip(step.rows, works, strict=True):
+            context = work.context
+            begin = context.length
+            row.token[0] = work.token_ids[0]
+            row.enabled[0] = context.memory
+            if row.seen <= begin:
+                row.mask[row.seen : begin + 1] = 1
+            else:
+                row.mask[begin + 1 : row.seen] = 0
+            row.seen = begin + 1
             if work.rows is not None:
-                for layer_id, rows in step.rows:
-                    rows[i] = work.rows.wait(layer_id)
-            for past, buffer in zip(step.past, context.conv, strict=False):
-                past[i] = buffer[begin : begin + past.shape[1]]
+                for layer_id, rows in row.looked_up:
+                    rows[:] = work.rows.wait(layer_id)
+                for (past, _, n_state), buffer in zip(row.convs, context.conv, strict=True):
+                    past[:] = buffer[begin : begin + n_state]
         step.run(self)
-        for i, work in enumerate(works):
-            for past, present, buffer in zip(step.past, step.present, work.context.conv, strict=False):
-                buffer[work.context.length + past.shape[1]] = present[i, 0]
-            outputs.append(Output(None if work.logits == "none" else logits[i].copy()))
+        outputs = []
+        for row, work in zip(step.rows, works, strict=True):
+            if work.rows is not None:
+                begin = work.context.length
+                for (_, present, n_state), buffer in zip(row.convs, work.context.conv, strict=True):
+                    buffer[begin + n_state] = present
+            outputs.append(Output(None if work.logits == "none" else row.logits.copy()))
         return outputs
 
     def _chunks(self, works: list["OwnWork"], first: int) -> list[Output]:
@@ -203,87 +207,31 @@ class OnnxBackend:
         """A binding for single tokens of `count` sequences, kept, because binding ten names costs a small model a fifth
         of its step."""
         step = self._bind_kv(first, count)
-        step.seen = [0] * count  # ones in each row of the mask
-        step.bind(graph_names.INPUT_IDS, np.zeros((count, 1), np.int64))
-        step.bind(graph_names.ATTENTION_MASK, np.zeros((count, self.slots.capacity), np.int64))
+        tokens, enabled = np.zeros((count, 1), np.int64), np.zeros(count, np.bool_)
+        mask = np.zeros((count, self.slots.capacity), np.int64)  # as wide as the buffers: its ones say how much counts
+        logits = np.empty((count, 1, self.vocab_size), np.float32)
+        step.bind(graph_names.INPUT_IDS, tokens)
+        step.bind(graph_names.ENABLED, enabled)
+        step.bind(graph_names.ATTENTION_MASK, mask)
         step.bind(graph_names.LOGITS_ROWS, np.zeros(1, np.int64))
-        step.bind(graph_names.ENABLED, np.zeros(count, np.bool_))
-        step.bind(graph_names.LOGITS, np.empty((count, 1, self.vocab_size), np.float32), output=True)
+        step.bind(graph_names.LOGITS, logits, output=True)
+        step.rows = [_Row(tokens[i], enabled[i : i + 1], mask[i], logits[i]) for i in range(count)]
         for layer in self.layers:
             rows = np.zeros((count, 1, layer.row_width), np.float32)
             step.bind(graph_names.rows(layer.layer_id), rows)
-            step.rows.append((layer.layer_id, rows))
-        for i, n_state, channels in self.convs:
+            for i, row in enumerate(step.rows):
+                row.looked_up.append((layer.layer_id, rows[i]))
+        for layer_id, n_state, channels in self.convs:
             past, present = (np.zeros((count, x, channels), np.float32) for x in (n_state, 1))
-            step.bind(graph_names.past_conv(i), past)
-            step.bind(graph_names.present_conv(i), present, output=True)
-            step.past.append(past)
-            step.present.append(present)
-        names = graph_names.INPUT_IDS, graph_names.ATTENTION_MASK, graph_names.ENABLED, graph_names.LOGITS
-        step.fixed = tuple(step.arrays[x] for x in names)
+            step.bind(graph_names.past_conv(layer_id), past)
+            step.bind(graph_names.present_conv(layer_id), present, output=True)
+            for i, row in enumerate(step.rows):
+                row.convs.append((past[i], present[i, 0], n_state))
         kept = self.slots.bindings
         if len(kept) >= MAX_BINDINGS:
             del kept[next(iter(kept))]
         kept[first, count] = step
         return step
-
-    def _check_graph(self) -> tuple[dict[str, Any], dict[str, Any], list[tuple[str, str]]]:
-        """Every input and output that a step binds is there, shaped as config.json says, and no other input is. Returns
-        inputs and outputs by name and the (past, present) names of keys and values."""
-        found_inputs = {x.name: x for x in self.session.get_inputs()}
-        found_outputs = {x.name: x for x in self.session.get_outputs()}
-        kv_names = [
-            (graph_names.past_kv(i, part), graph_names.present_kv(i, part))
-            for i in range(graph_names.count_blocks(found_inputs))
-            for part in ("key", "value")
-        ]
-        floating = "tensor(float)"
-        inputs: dict[str, tuple[str, tuple[int | None, ...]]] = {
-            graph_names.INPUT_IDS: ("tensor(int64)", (None, None)),
-            graph_names.ATTENTION_MASK: ("tensor(int64)", (None, None)),
-            graph_names.LOGITS_ROWS: ("tensor(int64)", (None,)),
-            graph_names.ENABLED: ("tensor(bool)", (None,)),
-        }
-        outputs: dict[str, tuple[str, tuple[int | None, ...]]] = {
-            graph_names.LOGITS: (floating, (None, None, self.vocab_size))
-        }
-        for past, present in kv_names:
-            inputs[past] = outputs[present] = (floating, (None, None, None, None))
-        for layer in self.layers:
-            inputs[graph_names.rows(layer.layer_id)] = (floating, (None, None, layer.row_width))
-            outputs[graph_names.gated(layer.layer_id)] = (floating, (None, None, layer.streams, None))
-            outputs[graph_names.value(layer.layer_id)] = (floating, (None, None, None))
-            if layer.conv:
-                inputs[graph_names.past_conv(layer.layer_id)] = (floating, (None, layer.conv.n_state, None))
-                outputs[graph_names.present_conv(layer.layer_id)] = (floating, (None, None, None))
-        for kind, expected, found in (("input", inputs, found_inputs), ("output", outputs, found_outputs)):
-            for name, (dtype, shape) in expected.items():
-                if name not in found:
-                    raise BackendError(f"{self.path}: the graph has no {kind} {name}; export the model again")
-                value = found[name]
-                if name != graph_names.LOGITS_ROWS and isinstance(value.shape[0], int):
-                    raise BackendError(
-                        f"{self.path}: {kind} {name} is {value.shape}, for one sequence alone; export the model again"
-                    )
-                fits = len(value.shape) == len(shape) and all(
-                    want is None or not isinstance(have, int) or want == have
-                    for want, have in zip(shape, value.shape, strict=True)
-                )
-                if value.type != dtype or not fits:
-                    raise BackendError(
-                        f"{self.path}: {kind} {name} is {value.type} {value.shape}, "
-                        f"config.json wants {dtype} {list(shape)}; export the model again"
-                    )
-        for name in [x for x, _ in kv_names] + [graph_names.past_conv(x.layer_id) for x in self.layers if x.conv]:
-            sizes = found_inputs[name].shape
-            if not isinstance(sizes[1 if len(sizes) == 4 else 2], int):  # heads, or channels
-                raise BackendError(f"{self.path}: input {name} has the open shape {sizes}; export the model again")
-        unknown = sorted(set(found_inputs) - set(inputs))
-        if unknown:
-            raise BackendError(
-                f"{self.path}: the graph wants an input that no step feeds: {unknown[0]}; export it again"
-            )
-        return found_inputs, found_outputs, kv_names
 
 
 class OnnxContext:
@@ -344,17 +292,28 @@ def _groups(batch: Sequence[OwnWork]) -> list[list[OwnWork]]:
     return list(groups.values())
 
 
+@dataclass(slots=True)
+class _Row:
+    """One sequence's part of the arrays that are bound for single tokens."""
+
+    token: np.ndarray  # [1]
+    enabled: np.ndarray  # [1]
+    mask: np.ndarray  # [capacity]
+    logits: np.ndarray  # [1, vocab]
+    seen: int = 0  # ones in the mask
+    looked_up: list[tuple[int, np.ndarray]] = field(default_factory=list)  # (layer id, [1, E])
+    convs: list[tuple[np.ndarray, np.ndarray, int]] = field(
+        default_factory=list
+    )  # past [n_state, C], present [C], n_state
+
+
 class _Binding:
     """ONNX Runtime's IOBinding on NumPy arrays, which it keeps alive."""
 
     def __init__(self, session: ort.InferenceSession):
         self.binding = session.io_binding()
         self.arrays: dict[str, np.ndarray] = {}
-        self.fixed: tuple[np.ndarray, ...] = ()
-        self.seen: list[int] = []
-        self.rows: list[tuple[int, np.ndarray]] = []  # (layer id, [B, 1, E])
-        self.past: list[np.ndarray] = []  # [B, n_state, C], one a layer with a convolution
-        self.present: list[np.ndarray] = []  # [B, 1, C]
+        self.rows: list[_Row] = []  # of a binding for single tokens, one a sequence
 
     def bind(self, name: str, array: np.ndarray, output: bool = False) -> None:
         self.arrays[name] = array
@@ -365,36 +324,4 @@ class _Binding:
         try:
             backend.session.run_with_iobinding(self.binding)
         except Exception as error:  # ONNX Runtime's own exceptions share no base but this
-            raise BackendError(f"{backend.path}: ONNX Runtime failed: {_first_line(error)}") from error
-
-
-def _open_session(path: Path, threads: int, spinning: bool, verbose: bool) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 2 if verbose else 4  # errors are raised as well
-    options.enable_mem_pattern = False  # plans are kept per input shape, and the mask's shape is new at every token
-    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
-    try:
-        content = _lend_linked_data(options, path.with_name(graph_names.ONNX_DATA_FILE))
-        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        session.linked_data = content  # which it reads as long as it lives
-        return session
-    except Exception as error:  # ONNX Runtime's own exceptions share no base but this
-        raise BackendError(f"{path}: ONNX Runtime {ort.__version__} cannot load it: {_first_line(error)}") from error
-
-
-def _lend_linked_data(options: ort.SessionOptions, data: Path) -> mmap.mmap | None:
-    """ONNX Runtime refuses weights behind a link, which is right for a path that a graph names. A link that lies in the
-    folder is the user's own (symbolic in a Hugging Face cache, hard where uv or pipx installs from theirs): its file is
-    handed over under the link's name."""
-    if not data.is_symlink() and (not data.is_file() or data.stat().st_nlink == 1):
-        return None
-    with open(data, "rb") as file:
-        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    options.add_external_initializers_from_files_in_memory([data.name], [content], [len(content)])
-    return content
-
-
-def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+            raise BackendError(f"{backend.path}: ONNX Runtime failed: {one_line(error)}") from error

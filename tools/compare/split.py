@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from engram_local.backends.onnx import _open_session
+from engram_local.backends.onnx_graph import open_session
 from engram_local.model import Model
 from engram_local.tables.budget import LEAST_READ_BYTES
 from engram_local.tables.model_tables import ModelTables, heads_of
@@ -41,7 +41,7 @@ def _time_graphs(model: Model) -> tuple[float, float]:
         for name, outputs in (("first", {cut}), ("second", {"logits"})):
             paths.append(Path(model.backend.path).with_name(f"{name}_piece.onnx"))
             onnx.save(piece(graph, outputs, cut if name == "second" else None, hidden.shape[2]), paths[-1])
-            session = _open_session(paths[-1], model.threads, True, False)
+            session = open_session(paths[-1], model.threads)
             binding = session.io_binding()
             for bind, values in (
                 (binding.bind_input, session.get_inputs()),
