@@ -21,6 +21,7 @@ from engram_local.lookup import Lookup, RowSource, start_reads, step_together
 if TYPE_CHECKING:
     from engram_local.model import Model
 
+WANTED = get_args(Logits)
 FIRST_COLD_CHUNK = 32  # tokens: nothing computes yet while the rows of a prompt's first chunk are read
 
 
@@ -42,7 +43,8 @@ class Session:
         for the model's tables."""
         self.model = model
         self.memory = memory
-        self.context = model.backend.context(memory)
+        self._backend = model.backend
+        self.context = self._backend.context(memory)
         # How far each layer's gate opened in the last forward that asked: {layer_id: float32 [n, streams]}
         self.gates: dict[int, np.ndarray] = {}
         self._lookup = Lookup(model.hasher, model.tables if rows is None else rows) if memory else None
@@ -83,12 +85,14 @@ class Session:
                     how far each layer's gate opened at these tokens.
         Returns:    float32 [1, vocab] ("last"), [n, vocab] ("all"), None ("none"). Owned by the caller.
         Raises:     TokenRangeError, ContextOverflowError, UsageError: nothing has been evaluated then. TableError,
-                    BackendError: the context is as long as the chunks that were finished.
+                    BackendError: the context is as long as the chunks that were finished, or shorter where a recurrent
+                    backbone had to go back to an earlier state; `length` says it.
         """
         with self._guard:
-            job = _Job(self, self._check(token_ids, logits), logits, gates)
-            if len(job.tokens) == 1:
-                return self._forward_one(job)
+            tokens = self._check(token_ids, logits)
+            if len(tokens) == 1 and not gates and (self._lookup is None or self._lookup.resident):
+                return self._step(tokens, logits)
+            job = _Job(self, tokens, logits, gates)
             _run([job])
             return job.result()
 
@@ -136,12 +140,13 @@ class Session:
 
     def _check(self, token_ids: Any, logits: Logits) -> np.ndarray:
         tokens = integers(token_ids, "token ids", 1, TokenRangeError)
-        length, vocab_size = self.context.length, self.model.backend.vocab_size
-        if logits not in get_args(Logits):
-            raise UsageError(f"logits is {str(logits)[:40]!r}; choose one of {', '.join(get_args(Logits))}")
+        length, vocab_size = self.context.length, self._backend.vocab_size
+        if logits not in WANTED:
+            raise UsageError(f"logits is {str(logits)[:40]!r}; choose one of {', '.join(WANTED)}")
         if not len(tokens):
             raise UsageError("no tokens to evaluate; give at least one (the prompt is empty)")
-        if tokens.min() < 0 or tokens.max() >= vocab_size:
+        low, high = (tokens[0], tokens[0]) if len(tokens) == 1 else (tokens.min(), tokens.max())
+        if low < 0 or high >= vocab_size:
             i = int(np.flatnonzero((tokens < 0) | (tokens >= vocab_size))[0])
             raise TokenRangeError(
                 f"token id {tokens[i]} at position {length + i} is outside the vocabulary of "
@@ -156,7 +161,7 @@ class Session:
 
     def _chunks(self, n_sharing: int) -> tuple[int, int]:
         """(first, most) tokens of a chunk where n_sharing sequences' rows are read together."""
-        most = self.model.backend.max_chunk
+        most = self._backend.max_chunk
         if self._lookup is None:
             return most, most
         most = min(most, max(1, self._lookup.source.max_tokens // n_sharing))
@@ -169,19 +174,16 @@ class Session:
             self._tokens = np.resize(self._tokens, max(end, 2 * len(self._tokens)))
         self._tokens[begin:end] = tokens
 
-    def _forward_one(self, job: "_Job") -> np.ndarray | None:
-        """A single token of a single sequence, with as little around it as can be."""
-        lookup = self._lookup
-        if lookup is not None and not lookup.resident:
-            _run([job])
-            return job.result()
+    def _step(self, tokens: np.ndarray, logits: Logits) -> np.ndarray | None:
+        """A single token whose rows are in memory, with as little around it as can be. Twin: _run."""
         started = time.perf_counter()
-        self._append(job.tokens)
-        rows = lookup.step(self.context.length, int(job.tokens[0])) if lookup is not None else None
-        job.outputs = self.model.backend.forward([Work(self.context, job.tokens, rows, job.logits, job.gates)])
+        self._append(tokens)
+        lookup = self._lookup
+        rows = lookup.step(self.context.length, tokens.item()) if lookup is not None else None
+        output = self._backend.forward([Work(self.context, tokens, rows, logits)])[0]
         self._n_evaluated += 1
         self._forward_s += time.perf_counter() - started
-        return job.result()
+        return output.logits
 
 
 @dataclass
@@ -245,7 +247,7 @@ def _run(jobs: list[_Job]) -> None:
         job.cut(*job.session._chunks(n_sharing))
         job.session._append(job.tokens)
     begins = [job.session.context.length for job in jobs]
-    backend = jobs[0].session.model.backend
+    backend = jobs[0].session._backend
     rows = _first_rows(jobs, begins)
     for i in range(max(len(job.chunks) for job in jobs)):
         active = [n for n, job in enumerate(jobs) if i < len(job.chunks)]

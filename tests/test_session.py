@@ -83,7 +83,8 @@ def test_memory_off_equals_a_graph_without_the_layer(tiny, tmp_path):
     kv = np.zeros((1, HEADS, n, HEAD_DIM), np.float32)
     feeds = {
         "input_ids": TOKENS[None],
-        "attention_mask": np.ones((1, n), np.int64),
+        "seqlens_k": np.array([n - 1], np.int32),
+        "total_sequence_length": np.array(n, np.int32),
         "logits_rows": np.arange(n),
         "past_key_values.0.key": kv,
         "past_key_values.0.value": kv,

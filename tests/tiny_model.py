@@ -83,8 +83,6 @@ def _graph(rng: np.random.Generator, engram: bool, drop_input: str | None) -> on
         weight("head", HIDDEN, VOCAB),
         const("cos", np.cos(angles), np.float32),
         const("sin", np.sin(angles), np.float32),
-        const("one", [1]),
-        const("i1", 1),
         const("two", [2]),
         const("mask_shape", [-1, 1, 1]),
     ]
@@ -140,12 +138,6 @@ def _graph(rng: np.random.Generator, engram: bool, drop_input: str | None) -> on
         node("Reshape", ["engram_enabled", "mask_shape"], ["mask"]),
         switch,
         *(node("MatMul", ["layered", f"w{x}"], [x]) for x in "qkv"),
-        node("ReduceSum", ["attention_mask", "one"], ["n_seen"], keepdims=1),
-        node("Sub", ["n_seen", "i1"], ["last"]),
-        node("Cast", ["last"], ["seqlens_k"], to=TensorProto.INT32),
-        node("Shape", ["attention_mask"], ["seen_shape"]),
-        node("Gather", ["seen_shape", "i1"], ["total"]),
-        node("Cast", ["total"], ["total_length"], to=TensorProto.INT32),
         node(
             "GroupQueryAttention",
             [
@@ -155,7 +147,7 @@ def _graph(rng: np.random.Generator, engram: bool, drop_input: str | None) -> on
                 "past_key_values.0.key",
                 "past_key_values.0.value",
                 "seqlens_k",
-                "total_length",
+                "total_sequence_length",
                 "cos",
                 "sin",
             ],
@@ -174,7 +166,8 @@ def _graph(rng: np.random.Generator, engram: bool, drop_input: str | None) -> on
     kv = ["B", HEADS, "P", HEAD_DIM]
     inputs = [
         info("input_ids", i64, ["B", "S"]),
-        info("attention_mask", i64, ["B", "T"]),
+        info("seqlens_k", TensorProto.INT32, ["B"]),
+        info("total_sequence_length", TensorProto.INT32, []),
         info("logits_rows", i64, ["n"]),
         info("past_key_values.0.key", f32, kv),
         info("past_key_values.0.value", f32, kv),

@@ -1,8 +1,7 @@
 """What a session asks of a backbone. A backend sees token ids and float32 rows; never text, files of rows or hashes."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -39,8 +38,7 @@ class Context(Protocol):
     def close(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(NamedTuple):
     """One sequence's part of a step."""
 
     context: Context
@@ -50,8 +48,7 @@ class Work:
     gates: bool = False  # whether to hand out how far each layer's gate opened
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(NamedTuple):
     """What one `Work` brought; owned by the caller."""
 
     logits: np.ndarray | None  # float32 [1, vocab] ("last"), [n, vocab] ("all"), None ("none")

@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from engram_local import graph_names
 from engram_local.backends import llama_nodes
 from engram_local.backends.base import Output, Work, check_batch, check_rewind
@@ -240,9 +238,9 @@ class GgufBackend:
     def _close_up(self, steps: list["_Step"]) -> None:
         """Where the same sequences step together again and others lie between them, move them together: only
         neighbours share a llama_decode."""
-        together = {x.sequence for x in steps}
+        together = {x.sequence for x in steps} if len(steps) > 1 else set()
         again, self._together = together == self._together, together
-        if not again or len(steps) == 1:
+        if not again:
             return
         for pool in {x.pool for x in together}:
             ids = sorted(x.id for x in together if x.pool is pool)
@@ -289,19 +287,18 @@ class GgufBackend:
         """One llama_decode; lengths are the caller's to count."""
         n, native = steps[0].n, steps[0].sequence.pool.llama
         native.fill([(x.sequence.id, x.sequence.length, x.work.token_ids, x.work.logits) for x in steps])
-        opened: list[dict[int, np.ndarray]] = [{} for _ in steps]
-        if self._hook.always or any(x.work.rows is not None for x in steps):
-            columns = [
-                Columns(x.sequence.length, x.sequence.states, x.work.rows, gates if x.work.gates else None)
-                for x, gates in zip(steps, opened, strict=True)
-            ]
+        columns = [
+            Columns(x.sequence.length, x.sequence.states, x.work.rows, {} if x.work.gates else None) for x in steps
+        ]
+        if self._hook.always or any([x.rows is not None for x in columns]):
             self._hook.run(columns, n, native.decode)
         else:
             native.decode()
         for i, step in enumerate(steps):
-            first, count = {"all": (i * n, n), "last": (i * n + n - 1, 1), "none": (0, 0)}[step.work.logits]
-            logits = native.logits(first, count, self.vocab_size) if count else None
-            step.output = Output(logits, opened[i] if step.work.gates else None)
+            wanted, last = step.work.logits, i * n + n - 1
+            first = i * n if wanted == "all" else last
+            logits = None if wanted == "none" else native.logits(first, last + 1 - first, self.vocab_size)
+            step.output = Output(logits, columns[i].opened)
 
     def _checkpoint(self, sequence: "_Sequence", n: int) -> None:
         """Keep the state where a turn begins, and at intervals of a long prompt."""

@@ -39,7 +39,7 @@ class NodeHook:
         hook = weakref.proxy(self)  # no circle: layers are large, and are freed with the last reference
         names = [x.encode() for x in nodes]
         self._callback = EvalCallback(names, lambda index: hook._on_node(index), ggml_functions())
-        self._columns: list[Columns] = []
+        self._columns: list[Any] = []  # Columns
         self._n = 0  # tokens of each sequence
 
     def context_params(self) -> dict[str, Any]:
@@ -88,30 +88,34 @@ class LayerHook(NodeHook):
 
     def _on_node(self, index: int) -> None:
         """Called by llama.cpp, in the middle of its decode, when layer `index`'s input has been computed."""
-        layer, n = self.layers[index], self._n
+        layer, columns = self.layers[index], self._columns
         self._check_size(index, layer.width)
-        n_columns = len(self._columns) * n
-        flat = self._hidden[:n_columns]
+        flat = self._hidden[: len(columns) * self._n]
         self._callback.read(flat)
-        hidden = flat.reshape(len(self._columns), n, layer.width)
-        on = [i for i, x in enumerate(self._columns) if x.rows is not None]
-        chosen: list[Any] = [self._columns[i] for i in on]
-        rows = [x.rows.wait(layer.layer_id) for x in chosen]
-        opened: Any
+        hidden = flat.reshape(len(columns), self._n, layer.width)
+        on = [i for i, x in enumerate(columns) if x.rows is not None]
+        if len(on) == len(columns):
+            hidden = self._run_layer(index, hidden, columns)
+        else:
+            hidden[on] = self._run_layer(index, hidden[on], [columns[i] for i in on])
+        self._callback.write(hidden.reshape(flat.shape))
+
+    def _run_layer(self, index: int, hidden: np.ndarray, columns: list[Any]) -> np.ndarray:
+        """What leaves layer `index`, float32 [B, n, width], for sequences that all have rows."""
+        layer = self.layers[index]
+        rows = [x.rows.wait(layer.layer_id) for x in columns]
         out, opened = layer.run(
-            hidden if len(on) == len(hidden) else hidden[on],
+            hidden,
             rows[0][None] if len(rows) == 1 else np.stack(rows),
-            [x.states[index] for x in chosen],
-            [x.position for x in chosen],
-            any(x.opened is not None for x in chosen),
+            [x.states[index] for x in columns],
+            [x.position for x in columns],
+            any([x.opened is not None for x in columns]),
         )
-        if len(on) < len(hidden):
-            hidden[on] = out
-            out = hidden
-        self._callback.write(out.reshape(n_columns, layer.width))
-        for i, x in enumerate(chosen):
-            if x.opened is not None:
-                x.opened[layer.layer_id] = opened[i]
+        if opened is not None:
+            for x, of_sequence in zip(columns, opened, strict=True):
+                if x.opened is not None:
+                    x.opened[layer.layer_id] = of_sequence
+        return out
 
 
 class RowsHook(NodeHook):

@@ -161,7 +161,7 @@ class _Batch:
         for sequence, position, token_ids, logits in parts:
             end = begin + len(token_ids)
             self.tokens[begin:end] = token_ids
-            self.positions[begin:end] = np.arange(position, position + end - begin)
+            self.positions[begin:end] = position if end - begin == 1 else np.arange(position, position + end - begin)
             self.sequences[begin:end] = sequence
             self.wanted[begin:end] = logits == "all"
             self.wanted[end - 1] = logits != "none"

@@ -1,21 +1,20 @@
 """backbone.onnx in plain ONNX Runtime. Sequences that decode at the same time run as one batch.
 
-Inputs of the graph: input_ids int64 [B, S]; attention_mask int64 [B, T], ones for the tokens that a sequence has with
-these; logits_rows int64 [n], the positions of this chunk whose logits are wanted; past_key_values.{i}.key/.value
-float32 [B, n_kv_heads, capacity, head_dim]; engram_enabled bool [B]; for each Engram layer engram_rows_{id} float32
-[B, S, E] and, where it has a convolution, past_engram_conv_{id} float32 [B, n_state, C]. Outputs: logits float32
+Inputs of the graph: input_ids int64 [B, S]; seqlens_k int32 [B], the tokens that a sequence has with these, less one;
+total_sequence_length int32 [], those of the longest; logits_rows int64 [n], the positions of this chunk whose logits
+are wanted; past_key_values.{i}.key/.value float32 [B, n_kv_heads, capacity, head_dim]; engram_enabled bool [B]; for
+each Engram layer engram_rows_{id} float32 [B, S, E] and, where it has a convolution, past_engram_conv_{id} float32
+[B, n_state, C]. Outputs: logits float32
 [B, n, vocab]; present.{i}.key/.value, the same memory as past, so that decoding copies nothing;
 present_engram_conv_{id} float32 [B, S, C], the convolution's inputs at these S tokens; engram_gated_{id} float32
 [B, S, streams, d] and engram_value_{id} [B, S, d], which tell how far the gate opened (empty without memory).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from threading import RLock
 from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
-import onnxruntime as ort
 
 from engram_local import graph_names
 from engram_local.backends.base import Logits, Output, Rows, Work, check_batch, check_rewind, gate_of
@@ -26,7 +25,7 @@ from engram_local.graph_names import ONNX_FILE
 from engram_local.model_folder import ModelFolder
 
 MAX_CHUNK = 128  # small enough that reads of the next chunk hide behind this one, and no slower otherwise
-MAX_BINDINGS = 16  # batches of decoding that are kept bound; each holds logits and a mask
+MAX_BINDINGS = 16  # batches of decoding that are kept bound; each holds logits
 
 
 class Conv(NamedTuple):
@@ -117,8 +116,8 @@ class OnnxBackend:
 
     def _run(self, works: list["OwnWork"], first: int) -> list[Output]:
         """One group of `_groups`; the contexts' slots are `first` and those behind it, in order."""
-        steps = len(works[0].token_ids) == 1 and not any(x.gates for x in works)
-        outputs = (self._steps if steps else self._chunks)(works, first)
+        single = len(works[0].token_ids) == 1 and not any([x.gates for x in works])
+        outputs = (self._steps if single else self._chunks)(works, first)
         for work in works:  # the next group may move them
             work.context.held = work.context.length + len(work.token_ids)
         return outputs
@@ -126,29 +125,25 @@ class OnnxBackend:
     def _steps(self, works: list["OwnWork"], first: int) -> list[Output]:
         """One token of each sequence."""
         step = self.slots.bindings.get((first, len(works))) or self.bind_steps(first, len(works))
-        for row, work in zip(step.rows, works, strict=True):
+        step.total[()] = max([x.context.length for x in works]) + 1
+        for i, work in enumerate(works):
             context = work.context
             begin = context.length
-            row.token[0] = work.token_ids[0]
-            row.enabled[0] = context.memory
-            if row.seen <= begin:
-                row.mask[row.seen : begin + 1] = 1
-            else:
-                row.mask[begin + 1 : row.seen] = 0
-            row.seen = begin + 1
+            step.tokens[i] = work.token_ids
+            step.last[i] = begin
+            step.enabled[i] = context.memory
             if work.rows is not None:
-                for layer_id, rows in row.looked_up:
-                    rows[:] = work.rows.wait(layer_id)
-                for (past, _, n_state), buffer in zip(row.convs, context.conv, strict=True):
-                    past[:] = buffer[begin : begin + n_state]
+                for layer_id, rows in step.rows:
+                    rows[i] = work.rows.wait(layer_id)
+                for (past, _, n_state), buffer in zip(step.convs, context.conv, strict=False):
+                    past[i] = buffer[begin : begin + n_state]
         step.run(self)
         outputs = []
-        for row, work in zip(step.rows, works, strict=True):
+        for i, work in enumerate(works):
             if work.rows is not None:
-                begin = work.context.length
-                for (_, present, n_state), buffer in zip(row.convs, work.context.conv, strict=True):
-                    buffer[begin + n_state] = present
-            outputs.append(Output(None if work.logits == "none" else row.logits.copy()))
+                for (_, present, n_state), buffer in zip(step.convs, work.context.conv, strict=False):
+                    buffer[work.context.length + n_state] = present[i, 0]
+            outputs.append(Output(None if work.logits == "none" else step.logits[i].copy()))
         return outputs
 
     def _chunks(self, works: list["OwnWork"], first: int) -> list[Output]:
@@ -157,10 +152,10 @@ class OnnxBackend:
         begins = [x.context.length for x in works]
         wanted = np.arange(n) if any(x.logits == "all" for x in works) else np.array([n - 1])
         logits = np.empty((b, len(wanted), self.vocab_size), np.float32)
-        chunk = self._bind_kv(first, b)
+        chunk = _Binding(self, first, b)
         chunk.bind(graph_names.INPUT_IDS, np.stack([np.asarray(x.token_ids, np.int64) for x in works]))
-        seen = np.arange(max(begins) + n) < np.array(begins)[:, None] + n
-        chunk.bind(graph_names.ATTENTION_MASK, seen.astype(np.int64))
+        chunk.bind(graph_names.LAST_POSITIONS, np.array(begins, np.int32) + np.int32(n - 1))
+        chunk.bind(graph_names.TOTAL_LENGTH, np.array(max(begins) + n, np.int32))
         chunk.bind(graph_names.LOGITS_ROWS, wanted)
         chunk.bind(graph_names.LOGITS, logits, output=True)
         chunk.bind(graph_names.ENABLED, np.array([x.context.memory for x in works]))
@@ -195,43 +190,13 @@ class OnnxBackend:
             outputs.append(Output(of_work, opened if work.gates else None))
         return outputs
 
-    def _bind_kv(self, first: int, count: int) -> "_Binding":
-        binding = _Binding(self.session)
-        for past, present in self.kv_names:
-            buffer = self.slots.arrays[past][first : first + count]
-            binding.bind(past, buffer)
-            binding.bind(present, buffer, output=True)
-        return binding
-
-    def bind_steps(self, first: int, count: int) -> "_Binding":
-        """A binding for single tokens of `count` sequences, kept, because binding ten names costs a small model a fifth
-        of its step."""
-        step = self._bind_kv(first, count)
-        tokens, enabled = np.zeros((count, 1), np.int64), np.zeros(count, np.bool_)
-        mask = np.zeros((count, self.slots.capacity), np.int64)  # as wide as the buffers: its ones say how much counts
-        logits = np.empty((count, 1, self.vocab_size), np.float32)
-        step.bind(graph_names.INPUT_IDS, tokens)
-        step.bind(graph_names.ENABLED, enabled)
-        step.bind(graph_names.ATTENTION_MASK, mask)
-        step.bind(graph_names.LOGITS_ROWS, np.zeros(1, np.int64))
-        step.bind(graph_names.LOGITS, logits, output=True)
-        step.rows = [_Row(tokens[i], enabled[i : i + 1], mask[i], logits[i]) for i in range(count)]
-        for layer in self.layers:
-            rows = np.zeros((count, 1, layer.row_width), np.float32)
-            step.bind(graph_names.rows(layer.layer_id), rows)
-            for i, row in enumerate(step.rows):
-                row.looked_up.append((layer.layer_id, rows[i]))
-        for layer_id, n_state, channels in self.convs:
-            past, present = (np.zeros((count, x, channels), np.float32) for x in (n_state, 1))
-            step.bind(graph_names.past_conv(layer_id), past)
-            step.bind(graph_names.present_conv(layer_id), present, output=True)
-            for i, row in enumerate(step.rows):
-                row.convs.append((past[i], present[i, 0], n_state))
+    def bind_steps(self, first: int, count: int) -> "_Steps":
+        """What single tokens of the sequences in slots [first, first + count) are bound to."""
         kept = self.slots.bindings
         if len(kept) >= MAX_BINDINGS:
             del kept[next(iter(kept))]
-        kept[first, count] = step
-        return step
+        steps = kept[first, count] = _Steps(self, first, count)
+        return steps
 
 
 class OnnxContext:
@@ -292,36 +257,55 @@ def _groups(batch: Sequence[OwnWork]) -> list[list[OwnWork]]:
     return list(groups.values())
 
 
-@dataclass(slots=True)
-class _Row:
-    """One sequence's part of the arrays that are bound for single tokens."""
-
-    token: np.ndarray  # [1]
-    enabled: np.ndarray  # [1]
-    mask: np.ndarray  # [capacity]
-    logits: np.ndarray  # [1, vocab]
-    seen: int = 0  # ones in the mask
-    looked_up: list[tuple[int, np.ndarray]] = field(default_factory=list)  # (layer id, [1, E])
-    convs: list[tuple[np.ndarray, np.ndarray, int]] = field(
-        default_factory=list
-    )  # past [n_state, C], present [C], n_state
-
-
 class _Binding:
     """ONNX Runtime's IOBinding on NumPy arrays, which it keeps alive."""
 
-    def __init__(self, session: ort.InferenceSession):
-        self.binding = session.io_binding()
+    def __init__(self, backend: OnnxBackend, first: int, count: int):
+        """With the keys and values of slots [first, first + count)."""
+        self.binding = backend.session.io_binding()
         self.arrays: dict[str, np.ndarray] = {}
-        self.rows: list[_Row] = []  # of a binding for single tokens, one a sequence
+        for past, present in backend.kv_names:
+            buffer = backend.slots.arrays[past][first : first + count]
+            self.bind(past, buffer)
+            self.bind(present, buffer, output=True)
 
-    def bind(self, name: str, array: np.ndarray, output: bool = False) -> None:
+    def bind(self, name: str, array: np.ndarray, output: bool = False) -> np.ndarray:
+        """Returns the array, which is kept."""
         self.arrays[name] = array
         bind = self.binding.bind_output if output else self.binding.bind_input
         bind(name, "cpu", 0, array.dtype.type, array.shape, array.__array_interface__["data"][0])
+        return array
 
     def run(self, backend: OnnxBackend) -> None:
         try:
             backend.session.run_with_iobinding(self.binding)
         except Exception as error:  # ONNX Runtime's own exceptions share no base but this
             raise BackendError(f"{backend.path}: ONNX Runtime failed: {one_line(error)}") from error
+
+
+class _Steps(_Binding):
+    """The arrays for one token of each of `count` sequences. They are kept, because binding ten names costs a small
+    model a fifth of its step."""
+
+    def __init__(self, backend: OnnxBackend, first: int, count: int):
+        super().__init__(backend, first, count)
+
+        def inputs(name: str, *shape: int, dtype: type = np.float32) -> np.ndarray:
+            return self.bind(name, np.zeros(shape, dtype))
+
+        def outputs(name: str, n: int) -> np.ndarray:
+            return self.bind(name, np.zeros((count, 1, n), np.float32), output=True)
+
+        self.tokens = inputs(graph_names.INPUT_IDS, count, 1, dtype=np.int64)
+        self.enabled = inputs(graph_names.ENABLED, count, dtype=np.bool_)
+        self.last = inputs(graph_names.LAST_POSITIONS, count, dtype=np.int32)
+        self.total = inputs(graph_names.TOTAL_LENGTH, dtype=np.int32)
+        inputs(graph_names.LOGITS_ROWS, 1, dtype=np.int64)
+        self.logits = outputs(graph_names.LOGITS, backend.vocab_size)
+        self.rows = [  # (layer id, [count, 1, E])
+            (x.layer_id, inputs(graph_names.rows(x.layer_id), count, 1, x.row_width)) for x in backend.layers
+        ]
+        self.convs = [  # past [count, n_state, C], present [count, 1, C], n_state
+            (inputs(graph_names.past_conv(i), count, n, c), outputs(graph_names.present_conv(i), c), n)
+            for i, n, c in backend.convs
+        ]

@@ -61,7 +61,8 @@ def check_graph(
     floating = "tensor(float)"
     inputs: dict[str, tuple[str, tuple[int | None, ...]]] = {
         graph_names.INPUT_IDS: ("tensor(int64)", (None, None)),
-        graph_names.ATTENTION_MASK: ("tensor(int64)", (None, None)),
+        graph_names.LAST_POSITIONS: ("tensor(int32)", (None,)),
+        graph_names.TOTAL_LENGTH: ("tensor(int32)", ()),
         graph_names.LOGITS_ROWS: ("tensor(int64)", (None,)),
         graph_names.ENABLED: ("tensor(bool)", (None,)),
     }
@@ -80,7 +81,7 @@ def check_graph(
             if name not in found:
                 raise BackendError(f"{path}: the graph has no {kind} {name}; export the model again")
             value = found[name]
-            if name != graph_names.LOGITS_ROWS and isinstance(value.shape[0], int):
+            if shape and name != graph_names.LOGITS_ROWS and isinstance(value.shape[0], int):
                 raise BackendError(
                     f"{path}: {kind} {name} is {value.shape}, for one sequence alone; export the model again"
                 )

@@ -1,7 +1,5 @@
 """Several sequences in one step of the GGUF backend: a batch is its members alone, and nobody disturbs anybody."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -114,7 +112,7 @@ def test_random_companies(model):
 
 def test_gates_are_handed_out_where_they_are_asked_for(model):
     on, off, asked = Member(model, True, 1), Member(model, False, 2), Member(model, True, 3)
-    works = [on.work(4), off.work(4), replace(asked.work(4), gates=True)]
+    works = [on.work(4), off.work(4), asked.work(4)._replace(gates=True)]
     first, second, third = model.backend.forward(works)
     assert first.gates is None
     assert second.gates is None
@@ -123,7 +121,7 @@ def test_gates_are_handed_out_where_they_are_asked_for(model):
         assert gate.shape == (4, 1)
         assert ((gate > 0) & (gate < 1)).all()
     alone = Member(model, True, 3)
-    again = model.backend.forward([replace(alone.work(4), gates=True)])[0].gates
+    again = model.backend.forward([alone.work(4)._replace(gates=True)])[0].gates
     assert all(np.abs(again[i] - third.gates[i]).max() < 1e-5 for i in again)
 
 

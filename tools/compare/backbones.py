@@ -20,7 +20,7 @@ import numpy as np
 from engram_local import __version__
 from engram_local.commands.bench_model import spread, write_file
 from engram_local.errors import EngramError
-from engram_local.graph_names import GGUF_FILE, LOGITS_ROWS, ONNX_FILE
+from engram_local.graph_names import GGUF_FILE, LAST_POSITIONS, LOGITS_ROWS, ONNX_FILE, TOTAL_LENGTH
 from engram_local.model import load
 from engram_local.model_folder import ModelFolder
 from engram_local.sizes import format_size
@@ -173,7 +173,7 @@ def _onnxruntime_genai(folder: ModelFolder, threads: int, n_context: int) -> Ite
 def write_plain_backbone(folder: ModelFolder, out: Path, threads: int) -> None:
     """backbone.onnx as onnxruntime-genai takes it: without the Engram layers, and with the last logits alone."""
     import onnx
-    from onnx import helper, numpy_helper
+    from onnx import TensorProto, helper, numpy_helper
 
     source = folder.file(ONNX_FILE)
     model = onnx.load(source, load_external_data=False)
@@ -184,9 +184,22 @@ def write_plain_backbone(folder: ModelFolder, out: Path, threads: int) -> None:
         (off,) = [a.g for a in node.attribute if a.name == "else_branch"]
         (copy,) = [x for x in off.node if off.output[0].name in x.output]
         node.CopyFrom(helper.make_node("Identity", [copy.input[0]], [node.output[0]]))
-    ours = [x for x in graph.input if "engram_" in x.name or x.name == LOGITS_ROWS]
+    ours = [x for x in graph.input if "engram_" in x.name or x.name in (LOGITS_ROWS, LAST_POSITIONS, TOTAL_LENGTH)]
     for value in ours:
         graph.input.remove(value)
+    graph.input.append(helper.make_tensor_value_info("attention_mask", TensorProto.INT64, ["batch_size", "total"]))
+    lengths = [  # it feeds a mask
+        helper.make_node("ReduceSum", ["attention_mask", "mask.one"], ["mask.seen"], keepdims=0),
+        helper.make_node("Sub", ["mask.seen", "mask.one"], ["mask.last"]),
+        helper.make_node("Cast", ["mask.last"], [LAST_POSITIONS], to=TensorProto.INT32),
+        helper.make_node("Shape", ["attention_mask"], ["mask.shape"]),
+        helper.make_node("Gather", ["mask.shape", "mask.axis"], ["mask.total"]),
+        helper.make_node("Cast", ["mask.total"], [TOTAL_LENGTH], to=TensorProto.INT32),
+    ]
+    for i, node in enumerate(lengths):
+        graph.node.insert(i, node)
+    graph.initializer.append(numpy_helper.from_array(np.array([1]), "mask.one"))
+    graph.initializer.append(numpy_helper.from_array(np.array(1), "mask.axis"))
     for value in [x for x in graph.output if "engram_" in x.name]:
         graph.output.remove(value)
     graph.initializer.append(numpy_helper.from_array(np.array([-1]), LOGITS_ROWS))

@@ -28,7 +28,7 @@ def _time_graphs(model: Model) -> tuple[float, float]:
     context = model.backend.context(True)
     step = model.backend.bind_steps(context.slot, 1)
     arrays = step.arrays
-    arrays["attention_mask"][0, :1] = arrays["engram_enabled"][:] = 1
+    arrays["total_sequence_length"][()] = arrays["engram_enabled"][:] = 1
 
     def whole() -> None:
         step.run(model.backend)

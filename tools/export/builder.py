@@ -19,7 +19,7 @@ from engram_local.config import LayerConfig
 from engram_local.errors import CheckpointError
 from engram_local.tools.checkpoints.view import LayerWeights
 from engram_local.tools.export.families import FAMILIES, WINDOWED, GemmaModel
-from engram_local.tools.export.inject import Switch, layer_node
+from engram_local.tools.export.inject import Switch, feed_lengths, layer_node
 from engram_local.tools.export.inputs import InputMoments, MomentsByName
 from engram_local.tools.export.layer import WEIGHT_BITS, LayerGraph, branch, layer_inputs
 from engram_local.tools.export.nbits import quantize_graph
@@ -176,5 +176,6 @@ def build(
         quantize_graph(built.model.graph, bits, built.kept_matmuls, built.moments)
     logits = next(x for x in built.model.graph.outputs if x.name == graph_names.LOGITS)
     logits.shape = ir.Shape(["batch_size", graph_names.LOGITS_ROWS, built.vocab_size])
+    feed_lengths(built.model.graph)
     built.model.graph.sort()
     return built.model

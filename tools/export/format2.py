@@ -17,7 +17,7 @@ from engram_local import graph_names
 from engram_local.config import EngramConfig, LayerConfig
 from engram_local.errors import ConfigError, EngramError, ModelFolderError
 from engram_local.model_folder import read_json, read_manifest, save_manifest, sha256
-from engram_local.tools.export.inject import Switch, layer_node
+from engram_local.tools.export.inject import Switch, feed_lengths, layer_node
 from engram_local.tools.export.layer import BATCH, LayerValues, name_gate
 
 
@@ -67,8 +67,9 @@ def add_batch(graph: ir.Graph, layer: LayerConfig) -> None:
 
 
 def add_switches(graph: ir.Graph, layers: tuple[LayerConfig, ...]) -> None:
-    """The same for a backbone's graph, and each layer's If by `Switch`."""
+    """The same for a backbone's graph, each layer's If by `Switch`, and lengths for the mask."""
     _name_batch(graph)
+    feed_lengths(graph)
     switch = Switch(next(x for x in graph.inputs if x.name == graph_names.ENABLED), graph)
     graph.insert_before(graph[0], switch.nodes)
     for layer in layers:

@@ -5,9 +5,26 @@ import onnx_ir as ir
 
 from engram_local import graph_names
 from engram_local.config import LayerConfig
-from engram_local.tools.export.layer import BATCH, LayerValues, branch, name_gate, name_output
+from engram_local.tools.export.layer import BATCH, LayerValues, branch, graph_value, name_gate, name_output
 
 SHOWN = ("shown_batch", "shown_sequence")  # what tells of the gates is empty where no sequence has memory
+
+
+def feed_lengths(graph: ir.Graph) -> None:
+    """Have a backbone's graph take the two numbers that GroupQueryAttention wants in place of a mask, out of which six
+    nodes would make them at every step."""
+    attention = [x for x in graph.all_nodes() if x.op_type == "GroupQueryAttention"]
+    for i, name, shape in ((5, graph_names.LAST_POSITIONS, [BATCH[0]]), (6, graph_names.TOTAL_LENGTH, [])):
+        given = graph_value(name, shape, ir.DataType.INT32)
+        for node in attention:
+            node.replace_input_with(i, given)
+        graph.inputs.append(given)
+    mask = next(x for x in graph.inputs if x.name == "attention_mask")
+    unused = [x.node for x in mask.uses()]
+    for node in unused:  # grows on the way
+        unused += [x.node for value in node.outputs for x in value.uses()]
+    graph.remove(unused, safe=True)
+    graph.inputs.remove(mask)
 
 
 class Switch:
