@@ -387,6 +387,12 @@ def uses_io_uring():
     return bool(el_reader_uses_uring())
 
 
+def explain_bus_errors():
+    """From now on a file that is cut while other software has it mapped ends the process with a line that names it and
+    code 1, where the system's default would end it without a word. For programs, not for libraries."""
+    el_guard_explain()
+
+
 def reader_stats():
     """Direct reads of this process so far: rows asked for, unique ones, requests to the disk, their bytes."""
     return el_reader_get_stats()

@@ -5,12 +5,14 @@
 #include <string.h>
 
 #include "decode.h"
+#include "fault.h"
 
 #ifdef _WIN32
 // A mapped file cannot be cut short on Windows.
 #define GUARDED(failed, body) \
     do body while (0)
 void el_guard_install(void) {}
+void el_guard_explain(void) {}
 #else
 #include <pthread.h>
 #include <setjmp.h>
@@ -26,12 +28,14 @@ void el_guard_install(void) {}
 #endif
 static _Thread_local sigjmp_buf *volatile guard FAST_TLS;
 static struct sigaction previous;
+static volatile sig_atomic_t explains;
 
 static void on_sigbus(int signal, siginfo_t *info, void *context) {
     if (guard) siglongjmp(*guard, 1);
     if (previous.sa_flags & SA_SIGINFO) {
         previous.sa_sigaction(signal, info, context);
     } else if (previous.sa_handler == SIG_IGN || previous.sa_handler == SIG_DFL) {
+        if (explains) el_explain_fault(info->si_addr);
         // A synchronous fault comes back as soon as we return: let the default action have it.
         struct sigaction standard = {.sa_handler = SIG_DFL};
         sigaction(SIGBUS, &standard, NULL);
@@ -52,6 +56,8 @@ void el_guard_install(void) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, install);
 }
+
+void el_guard_explain(void) { explains = 1; }
 
 // Runs `body`; a SIGBUS inside it runs `failed` instead of the rest.
 #define GUARDED(failed, body)                 \

@@ -41,4 +41,7 @@ void el_multiply(float *values, int64_t n, float factor);
 // handler that was there before.
 void el_guard_install(void);
 
+// From now on a fault elsewhere, which would end the process without a word, ends it with el_explain_fault.
+void el_guard_explain(void);
+
 #endif

@@ -72,6 +72,7 @@ cdef extern from "gather.h":
         int status, error, file
         int64_t position
     void el_guard_install() nogil
+    void el_guard_explain() nogil
     int64_t el_first_outside(const int64_t *ids, int64_t n, int64_t n_rows) nogil
     el_result el_gather_table(const el_table *table, const int64_t *ids, int64_t n, float *out) nogil
 

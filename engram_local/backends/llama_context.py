@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from engram_local.backends.llama_library import llama, log, logits_address
+from engram_local.backends.llama_library import llama, log, logits_address, note_threads
 from engram_local.backends.token_rows import TokenRows
 from engram_local.errors import BackendError
 
@@ -58,6 +58,7 @@ class LlamaContext:
         # One decode is one ubatch is one graph, so a node's columns are exactly the tokens of this call.
         params.n_batch = params.n_ubatch = self._max_tokens
         log.clear()
+        note_threads()
         ctx = lib.llama_init_from_model(self._model, params)
         if not (ctx and all(self._move(old, ctx, i) for i in held)):
             if ctx:

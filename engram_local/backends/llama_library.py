@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from engram_local.errors import BackendError, MissingSoftwareError
+from engram_local.errors import BackendError, MissingSoftwareError, UsageError
 from engram_local.tables.headers import LfsPointerError, refuse_lfs_pointer
 
 REQUIREMENT = "llama-cpp-python>=0.3.36"
@@ -63,6 +63,7 @@ class _Log:
 
 
 log = _Log()
+_computed_in: set[int] = set()  # processes in which llama.cpp has made threads
 
 
 @cache
@@ -131,6 +132,11 @@ def _ggml_handles() -> list[ctypes.CDLL]:
     return handles
 
 
+def note_threads() -> None:
+    """llama.cpp is about to compute in this process; its threads are in none that is forked from it."""
+    _computed_in.add(os.getpid())
+
+
 def load_model(
     path: str | Path | Sequence[Path],
     *,
@@ -139,11 +145,16 @@ def load_model(
     lazy: bool = False,
     verbose: bool = False,
 ) -> Any:
-    """A llama_model pointer, to be freed with llama_model_free. Raises BackendError with llama.cpp's own reason.
+    """A llama_model pointer, to be freed with llama_model_free. Raises BackendError with llama.cpp's own reason,
+    UsageError in a process forked from one in which llama.cpp computed: it would wait for threads without end.
 
     path: a file, or the parts of one in order; lazy: tables that the backbone has of its own are not read ahead.
     """
     paths = [Path(path)] if isinstance(path, (str, Path)) else list(path)
+    if _computed_in and os.getpid() not in _computed_in and not vocab_only:
+        raise UsageError(
+            f"{paths[0]}: llama.cpp computed before fork(), and hangs in this process; load it in a spawned one"
+        )
     for part in paths:
         check_gguf(part)
     lib = llama()

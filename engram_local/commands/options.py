@@ -161,8 +161,10 @@ class LoadOptions:
 
     def load(self, model: str | None) -> "Model":
         """Load `model`, None being the pocket model; with `verbose` say what was chosen."""
+        from engram_local._native import explain_bus_errors
         from engram_local.model import load
 
+        explain_bus_errors()
         loaded = load(
             model,
             backend=self.backend,

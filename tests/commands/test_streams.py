@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 
 from engram_local.commands.terminal import typed
 from engram_local.foreign_text import clean, cleaned
-from engram_local.model_folder import write_manifest
+from engram_local.model_folder import POCKET, write_manifest
 
 FRANCE, GOLD = "What is the capital of France?", "What is the atomic number of gold?"
 COMMAND = [sys.executable, "-m", "engram_local.cli"]
@@ -178,6 +179,27 @@ def test_a_line_that_fails_fails_alone(tmp_path):
 def test_a_long_stdin_is_refused_early():
     code, _, err = run("generate", text="word " * 4_000_000)
     assert code == 1 and err.count(b"\n") == 1 and b"shorten the prompt" in err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a file in use cannot be cut there")
+def test_a_backbone_cut_while_in_use_ends_in_one_line(tmp_path):
+    pytest.importorskip("llama_cpp")
+    folder = tmp_path / "model"
+    shutil.copytree(POCKET, folder)
+    process = subprocess.Popen(
+        [*COMMAND, "chat", folder, "--backend", "gguf"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    process.stdin.write(FRANCE + "\n")
+    process.stdin.flush()
+    assert "Paris" in process.stdout.readline()
+    os.truncate(folder / "backbone.gguf", 600_000)
+    _, err = process.communicate(GOLD + "\n", timeout=60)
+    assert (process.returncode, err.count("\n")) == (1, 1), err
+    assert err.startswith(f"engram-local: {folder / 'backbone.gguf' if sys.platform == 'linux' else 'a file'} was cut")
 
 
 def test_ctrl_c_while_it_loads_is_one_line():

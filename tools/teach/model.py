@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from transformers import DynamicCache
 
@@ -194,7 +194,8 @@ class TaughtModel(nn.Module):
         reads."""
         tensors = {f"engram.{k}": v.to(torch.float16) for k, v in self.layers.state_dict().items()}
         tensors["engram.token_map"] = self.token_map.to(torch.int32)
-        save_file({k: v.cpu().contiguous() for k, v in tensors.items()}, folder / WEIGHTS, {"format": "pt"})
+        content = save({k: v.cpu().contiguous() for k, v in tensors.items()}, {"format": "pt"})
+        (folder / WEIGHTS).write_bytes(content)  # save_file would hide it from others
         block = {
             **asdict(self.settings),
             "kernel_size": 0,  # no convolution

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from tokenizers import Regex, Tokenizer, normalizers
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM
@@ -317,7 +317,7 @@ class EngramModel(nn.Module):
         weight_map = {}
         for i, shard in enumerate(shards, 1):
             name = f"model-{i:05}-of-{len(shards):05}.safetensors"
-            save_file(shard, folder / name, metadata={"format": "pt"})
+            (folder / name).write_bytes(save(shard, metadata={"format": "pt"}))  # save_file would hide it from others
             weight_map |= dict.fromkeys(shard, name)
         total = sum(t.nbytes for shard in shards for t in shard.values())
         index = {"metadata": {"total_size": total}, "weight_map": weight_map}
