@@ -64,6 +64,7 @@ class Conversation:
         self.memory = memory
         self.max_tokens = max_tokens or model.folder.max_new_tokens
         self.stop: tuple[str, ...] = ()
+        self.lookup = False  # see generation.generate
         self.sampling = sampling
         self.session = model.session(memory)
         self.system_messages: list[Message] = [{"role": "system", "content": system}] if system else []
@@ -116,7 +117,13 @@ class Conversation:
         thoughts = self.template.knows_thoughts
         try:
             for step in generate(
-                self.session, prompt, max_tokens=self.max_tokens, stop=self.stop, thoughts=thoughts, **sampling
+                self.session,
+                prompt,
+                max_tokens=self.max_tokens,
+                stop=self.stop,
+                thoughts=thoughts,
+                lookup=self.lookup,
+                **sampling,
             ):
                 answer, thought = answer + step.text, thought + step.thought
                 self.last_step = step

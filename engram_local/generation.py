@@ -10,6 +10,7 @@ import numpy as np
 from engram_local.arguments import integer, texts
 from engram_local.chat_template import Message
 from engram_local.errors import ContextOverflowError, UsageError
+from engram_local.prompt_lookup import PromptLookup
 from engram_local.sampling import Sampler, SamplingParams
 from engram_local.session import Session
 from engram_local.thinking import ThoughtFilter, opens_with_thought
@@ -47,6 +48,7 @@ class Step:
     decode_tok_s: float  # 0 until a second token is there
     finish_reason: str | None = None
     thought: str = ""  # as `text`, of what the model thinks aloud; only where thoughts are parted from the answer
+    n_drafted: int = 0  # of the generated tokens, those that a draft had right
 
 
 class Decoder:
@@ -70,7 +72,7 @@ class Decoder:
         """Parameters: prompt: the token ids that the answer follows, for the repetition penalty; limit: most tokens of
         the answer, from 1; end_ids: tokens that end it and have no text; stop: texts that end it and are not part of
         it; thoughts: part what is thought from what is said. Raises UsageError for a wrong `stop`."""
-        self.n_prompt, self.n_reused, self.n_generated = len(prompt), 0, 0
+        self.n_prompt, self.n_reused, self.n_generated, self.n_drafted = len(prompt), 0, 0, 0
         self.limit, self.end_ids = limit, end_ids
         self._sampler = Sampler(params)
         self._detokenizer, self._stopper = Detokenizer(tokenizer), _Stopper(texts(stop, "stop"))
@@ -127,6 +129,7 @@ class Decoder:
             decode_tok_s,
             reason,
             thought,
+            self.n_drafted,
         )
 
 
@@ -171,13 +174,17 @@ def generate(
     stop: str | Sequence[str] = (),
     ignore_eos: bool = False,
     thoughts: bool = False,
+    lookup: bool = False,
     **sampling: Any,
 ) -> Generator[Step, None, None]:
     """Continue `token_ids`, the whole context; what the session shares with it is not evaluated again.
 
     Parameters: max_tokens: None goes on to the context's end; stop: texts that end the answer and are not part of it;
                 ignore_eos: go on behind end tokens (for measurements); thoughts: part what the model thinks aloud from
-                what it says (Step.thought); sampling: the fields of SamplingParams.
+                what it says (Step.thought); lookup: compute what followed the same words before together with the
+                next token (prompt_lookup.py), which is faster where an answer quotes; each token is still drawn from
+                its own logits, so the same seed gives the same tokens as far as the backend's kernels give one token
+                the numbers of several. Backbones that cannot go back ignore it; sampling: the fields of SamplingParams.
     Raises:     ContextOverflowError where the prompt leaves no room for a token; UsageError for an empty prompt.
     """
     params = SamplingParams(**sampling)
@@ -193,20 +200,48 @@ def generate(
     end_ids = frozenset() if ignore_eos else model.eos_ids
     decoder = Decoder(model.tokenizer, token_ids, limit, params, end_ids=end_ids, stop=stop, thoughts=thoughts)
 
+    drafts = PromptLookup(model.backend.draft_length) if lookup and model.backend.draft_length else None
+
     decoder.begin()
     decoder.n_reused = session.keep_prefix(token_ids[:-1])
     logits = session.forward(token_ids[decoder.n_reused :])
+    if drafts:
+        drafts.extend(token_ids)
+    draft: list[int] = []
     while True:
-        assert logits is not None  # they were asked for
-        token = decoder.sample(logits[0, : model.n_tokens])
-        if decoder.goes_on(token):
-            session.read_ahead([token])
-        step = decoder.accept(token)
-        yield step
-        if step.finish_reason:
+        steps, n_before, coming = [], session.length - len(draft), list[int]()
+        for i, row in enumerate(logits):
+            token = decoder.sample(row[: model.n_tokens])
+            is_right = i < len(draft) and token == draft[i]
+            decoder.n_drafted += is_right
+            if not is_right and decoder.goes_on(token):
+                if draft:
+                    session.rewind(n_before + i)
+                coming = [token, *_next_draft(drafts, token, len(draft), i, limit - decoder.n_generated - 2)]
+                session.read_ahead(coming)
+            elif drafts:
+                drafts.extend([token])
+            steps.append(decoder.accept(token))
+            if steps[-1].finish_reason or not is_right:
+                break
+            decoder.begin()
+        yield from steps
+        if steps[-1].finish_reason:
+            session.rewind(min(session.length, n_before + len(steps) - 1))
             return
+        draft = coming[1:]
         decoder.begin()
-        logits = session.forward([token])
+        logits = session.forward(coming, "all" if draft else "last")
+
+
+def _next_draft(drafts: PromptLookup | None, token: int, n_drafted: int, n_right: int, most: int) -> list[int]:
+    """What may follow `token`, which came instead of the last draft's token `n_right`, or behind all of them."""
+    if drafts is None:
+        return []
+    drafts.extend([token])
+    if n_drafted:
+        drafts.learn(n_drafted, n_right)
+    return drafts.draft(most)
 
 
 class _Stopper:

@@ -62,6 +62,7 @@ class Backend(Protocol):
     vocab_size: int
     context_length: int
     max_chunk: int  # tokens that one `Work` may hold
+    draft_length: int  # tokens worth computing with the next one where they are likely; 0 where a rewind computes anew
 
     def context(self, memory: bool) -> Context: ...
 

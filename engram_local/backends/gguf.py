@@ -111,6 +111,7 @@ class GgufBackend:
         self._least_capacity = original + 1 if is_longrope else 1
         # A state that sums up all tokens before it cannot be cut.
         self._is_recurrent = lib.llama_model_is_recurrent(model) or lib.llama_model_is_hybrid(model)
+        self.draft_length = 0 if self._is_recurrent else 7
         n_blocks = lib.llama_model_n_layer(model)
         self._layer_ids = [x.layer_id for x in folder.engram.layers]
         self.layers: list[EngramLayer] = []

@@ -41,6 +41,7 @@ class OnnxBackend:
 
     name = "onnx"
     max_chunk = MAX_CHUNK
+    draft_length = 7
 
     def __init__(
         self,

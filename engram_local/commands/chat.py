@@ -7,6 +7,7 @@ import typer
 from engram_local import __version__
 from engram_local.commands.options import (
     LoadOptions,
+    Lookup,
     MaxTokens,
     OptionalModel,
     SamplingOptions,
@@ -29,6 +30,7 @@ def chat(
         str | None, typer.Option("--load", help="Go on with a conversation that /save wrote.", metavar="FILE")
     ] = None,
     max_tokens: MaxTokens = None,
+    lookup: Lookup = False,
     *,
     sampling: SamplingOptions,
     loading: LoadOptions,
@@ -61,7 +63,7 @@ def chat(
             **sampling.for_model(loaded),
         )
         say_of_system(loaded, system)
-        conversation.stop = tuple(stop or ())
+        conversation.stop, conversation.lookup = tuple(stop or ()), lookup
         if load_file is not None:
             conversation.load(load_file)
         title = f"engram-local {__version__}: {loaded.folder.path.name}, {loaded.backend.name}"

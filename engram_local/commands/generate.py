@@ -7,6 +7,7 @@ import typer
 
 from engram_local.commands.options import (
     LoadOptions,
+    Lookup,
     MaxTokens,
     OptionalModel,
     SamplingOptions,
@@ -44,6 +45,7 @@ def generate(
         bool, typer.Option("--json", help="Print one JSON object with text, tokens, speeds.")
     ] = False,
     max_tokens: MaxTokens = None,
+    lookup: Lookup = False,
     *,
     sampling: SamplingOptions,
     loading: LoadOptions,
@@ -80,7 +82,7 @@ def generate(
         template = loaded.tokenizer.template
         max_tokens = max_tokens or loaded.folder.max_new_tokens
         thoughts = not raw and template is not None and template.knows_thoughts
-        options: dict[str, Any] = {"max_tokens": max_tokens, "stop": stop or (), "thoughts": thoughts}
+        options: dict[str, Any] = {"max_tokens": max_tokens, "stop": stop or (), "thoughts": thoughts, "lookup": lookup}
         try:
             for step in generation.generate(loaded.session(), ids, **options, **chosen):
                 steps.append(step)
@@ -100,6 +102,7 @@ def generate(
                     "finish_reason": last.finish_reason,
                     "n_prompt": last.n_prompt,
                     "n_generated": last.n_generated,
+                    "n_drafted": last.n_drafted,
                     "prompt_tok_s": round(last.prompt_tok_s, 2),
                     "decode_tok_s": round(last.decode_tok_s, 2),
                     "memory": not loading.no_memory,

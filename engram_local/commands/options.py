@@ -59,6 +59,12 @@ MaxTokens = Annotated[
         show_envvar=False,
     ),
 ]
+Lookup = Annotated[
+    bool,
+    typer.Option(
+        "--lookup", help="Draft what followed the same words before: faster where an answer quotes what it was given."
+    ),
+]
 JsonOutput = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Encoding = Annotated[
     Literal["int8", "int4", "fp8", "float16", "float32"],

@@ -1,4 +1,4 @@
-"""python -m engram_local.tools.compare [tables|ram-limit|cache|quality]: side-by-side measurements, with other
+"""python -m engram_local.tools.compare [tables|ram-limit|cache|quality|lookup]: side-by-side measurements, with other
 software where there is some."""
 
 import argparse
@@ -36,6 +36,12 @@ def main(argv: list[str] | None = None) -> int:
     quality.add_argument("--threads", type=int, help="of the backbone; by default one per core")
     quality.add_argument("--json", metavar="FILE", dest="json_file", help="write the figures there")
     quality.add_argument("--plot", metavar="FILE", dest="plot_file", help="draw them there (png, svg, pdf)")
+    lookup = what.add_parser("lookup", help="decoding with drafts out of the context beside decoding without")
+    lookup.add_argument("folder", nargs="?", help="model folder (SmolLM2-135M-Instruct, fetched by pip)")
+    lookup.add_argument("--weights", default="int8", help="of that model (int8)")
+    lookup.add_argument("--rounds", type=int, default=4, help="interleaved rounds (4)")
+    lookup.add_argument("--threads", type=int, help="of the backbone; by default one per core")
+    lookup.add_argument("--json", metavar="FILE", dest="json_file", help="write the figures there")
     argv = sys.argv[1:] if argv is None else argv
     arguments = vars(parser.parse_args(argv or ["tables"]))
     try:
@@ -46,6 +52,8 @@ def main(argv: list[str] | None = None) -> int:
                 from engram_local.tools.compare.ram_limit import run
             case "quality":
                 from engram_local.tools.compare.quality import run
+            case "lookup":
+                from engram_local.tools.compare.prompt_lookup import run
             case _:
                 from engram_local.tools.compare.cache_policies import run
         run(**arguments)
