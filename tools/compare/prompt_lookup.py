@@ -16,7 +16,6 @@ from engram_local.machine import physical_cores
 from engram_local.model import Model, load
 from engram_local.tools.compare.plain_model import make_plain_model
 from engram_local.tools.compare.real_model import fetch_real_model
-from engram_local.tools.compare.table_text import documentation
 
 FREE = (
     "Write a short story about a lighthouse keeper.",
@@ -24,7 +23,17 @@ FREE = (
     "Give me advice on learning to play the guitar.",
     "Describe a walk through a forest in autumn.",
 )
-PASSAGE = 400  # characters
+PASSAGES = (
+    "The lake lies in a valley between two ridges, nine hundred metres above the sea. In winter it freezes from the "
+    "northern shore, where the water is shallow, and by January people cross it on foot to reach the mill.",
+    "The ferry leaves the harbour at seven in the morning and returns at nine in the evening. Bicycles travel free of "
+    "charge, dogs need a ticket, and cars must be booked two days before, by telephone or at the counter.",
+    "Copper was melted here long before iron. The furnaces stood on the hill, where the wind was strong, and were "
+    "built of clay and straw. Each of them was used once and broken open with a hammer to take out the metal.",
+    "To keep the dough soft, warm the milk before you add the yeast, and let it stand for ten minutes. Then knead it "
+    "until it no longer sticks to the table, cover it with a cloth, and wait for an hour in a warm place.",
+)
+REPEAT = "Repeat this text word for word and write nothing else:\n\n"
 MOST = 128  # tokens of an answer
 
 
@@ -51,9 +60,7 @@ def run(folder: str | None, weights: str, rounds: int, threads: int | None, json
 
 def prompts_by_kind() -> dict[str, list[str]]:
     """{"quoting", "free": messages}."""
-    passages = [text[-PASSAGE:].strip() for text in documentation()[: len(FREE)]]
-    quoting = [f"Repeat this text word for word and write nothing else:\n\n{x}" for x in passages]
-    return {"quoting": quoting, "free": list(FREE)}
+    return {"quoting": [REPEAT + x for x in PASSAGES], "free": list(FREE)}
 
 
 def measure(model: Model, kind: str, prompts: list[str], rounds: int) -> dict:
@@ -66,7 +73,7 @@ def measure(model: Model, kind: str, prompts: list[str], rounds: int) -> dict:
             for lookup in (False, True) if i % 2 else (True, False):
                 with model.session() as session:
                     ids = model.prompt_ids(prompt)
-                    steps = list(generate(session, ids, max_tokens=MOST, ignore_eos=True, lookup=lookup))
+                    steps = list(generate(session, ids, max_tokens=MOST, lookup=lookup))
                 both[lookup], tokens[lookup] = steps[-1], [x.token_id for x in steps]
             ratios.append(both[True].decode_tok_s / both[False].decode_tok_s)
             n_drafted, n_tokens = n_drafted + both[True].n_drafted, n_tokens + both[True].n_generated
