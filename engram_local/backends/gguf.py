@@ -211,6 +211,7 @@ class GgufBackend:
             if not pool.sequences and (pool is not self._pools[0] or pool.llama.capacity > FIRST_CAPACITY):
                 pool.llama.free()  # the room that many or long sequences took
                 self._pools.remove(pool)
+                self._native.contexts.remove(pool.llama)
 
     def _make_room(self, batch: Sequence[Work]) -> None:
         """Give each sequence of the batch an id, and cells for its tokens."""
