@@ -7,7 +7,7 @@ native call for the next token of one sequence or of several; all others are rea
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -164,4 +164,15 @@ class _Part:
         start = time.perf_counter()
         rows = self.rows.wait(layer_id)
         self.lookup.seconds += time.perf_counter() - start
+        if self.lookup.tables is None:
+            self._check(rows, layer_id)
         return rows[self.first : self.last]
+
+    def _check(self, rows: Any, layer_id: int) -> None:
+        width = self.lookup.hasher.config.layer(layer_id).row_width
+        fits = isinstance(rows, np.ndarray) and rows.dtype == np.float32 and rows.ndim == 2
+        if not fits or len(rows) < self.last or rows.shape[1] != width:
+            found = f"{rows.dtype} {list(rows.shape)}" if isinstance(rows, np.ndarray) else type(rows).__name__
+            raise UsageError(
+                f"the session's own rows of layer {layer_id} are {found}; give float32 [{self.last} or more, {width}]"
+            )

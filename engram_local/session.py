@@ -6,7 +6,7 @@ step of the backend.
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args, overload
@@ -217,7 +217,7 @@ class _Job:
         return parts[-1] if self.logits == "last" or len(parts) == 1 else np.concatenate(parts)
 
 
-def forward_together(parts: Sequence[tuple[Session, Any, Logits]]) -> list[np.ndarray | None]:
+def forward_together(parts: Iterable[tuple[Session, Any, Logits]]) -> list[np.ndarray | None]:
     """`Session.forward` of several sequences of one model at once: what each would give alone.
 
     parts: (session, token_ids, logits), sessions distinct, in any mix of lengths, memory on and off. The rows of all
@@ -225,6 +225,10 @@ def forward_together(parts: Sequence[tuple[Session, Any, Logits]]) -> list[np.nd
     Raises as Session.forward does, before anything has been evaluated; TableError, BackendError: each context is as
     long as the chunks that were finished.
     """
+    parts = list(parts)
+    for part in parts:
+        if not isinstance(part, Sequence) or len(part) != 3 or not isinstance(part[0], Session):
+            raise UsageError(f"a part is {str(part)[:40]!r}; give (session, token_ids, logits)")
     sessions = [session for session, _, _ in parts]
     if len({id(x) for x in sessions}) < len(sessions):
         raise UsageError("a session is there twice; give its tokens at once")

@@ -283,3 +283,70 @@ def test_a_forked_child_is_told_and_ends(paths, path):
     command = [sys.executable, "-c", PROGRAM, str(path), name]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+class OwnRows:
+    """A row source whose rows are what `wait` gives."""
+
+    max_tokens = 1000
+
+    def __init__(self, wait):
+        self.wait = wait
+
+    def start(self, row_ids):
+        self.n_tokens = {i: len(x) for i, x in row_ids.items()}
+        return self
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda model, other: model.session(),
+        lambda model, other: other.forward([1]),
+        lambda model, other: forward_together([(other, [1], "last")]),
+        lambda model, other: other.rewind(1),
+    ],
+    ids=["session", "forward", "forward_together", "rewind"],
+)
+@pytest.mark.parametrize("n_tokens", [1, 3])
+def test_whoever_brings_rows_cannot_use_the_model_that_waits(model, use, n_tokens):
+    other = model.session(memory=False)
+    other.forward([1, 2])
+    session = model.session(rows=OwnRows(lambda layer_id: use(model, other)))
+    calls = (session.forward, lambda tokens: forward_together([(session, tokens, "last")]))
+    for call in calls:
+        with pytest.raises(UsageError, match="in the middle of a step"):
+            call([3] * n_tokens)
+    assert (session.length, other.length) == (0, 2)
+    other.forward([3])  # and the step is over
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_rows_of_another_shape_are_refused(model, together):
+    layer = model.config.layers[0]
+    width = layer.row_width
+    for rows in (
+        None,
+        "rows",
+        [[0.0] * width] * 3,
+        np.zeros((3, width), np.float64),
+        np.zeros((3, width + 1), np.float32),
+        np.zeros((1, width), np.float32),
+        np.float32(0),
+    ):
+        session, off = model.session(rows=OwnRows(lambda _, rows=rows: rows)), model.session(memory=False)
+        parts = [(session, [1, 2, 3], "last"), (off, [1, 2, 3], "last")]
+        with pytest.raises(
+            UsageError, match=rf"rows of layer {layer.layer_id} are .*give float32 \[3 or more, {width}\]"
+        ):
+            forward_together(parts) if together else session.forward([1, 2, 3])
+        assert (session.length, off.length) == (0, 0)
+
+
+def test_parts_that_are_none(model):
+    session = model.session()
+    for part in (None, 5, (session, [1]), (None, [1], "last"), session):
+        with pytest.raises(UsageError, match="give \\(session, token_ids, logits\\)"):
+            forward_together([part])
+    (found,) = forward_together(zip([session], [[1, 2]], ["all"], strict=True))
+    assert found.shape == (2, model.backend.vocab_size) and session.length == 2

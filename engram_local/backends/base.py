@@ -1,5 +1,6 @@
 """What a session asks of a backbone. A backend sees token ids and float32 rows; never text, files of rows or hashes."""
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -79,6 +80,25 @@ class Backend(Protocol):
     def close(self) -> None:
         """Free the model, and first the contexts that still use it. Closing again does nothing."""
         ...
+
+
+class Turn:
+    """Held while a backend computes a step, and waits for rows. Whoever brings those cannot use the backend meanwhile:
+    it would wait for itself, or move what the step writes to."""
+
+    def __init__(self) -> None:
+        self._thread: int | None = None
+
+    def check(self) -> None:
+        """Raises UsageError within this thread's own step."""
+        if self._thread == threading.get_ident():
+            raise UsageError("the model waits for rows in the middle of a step; do not use it where they come from")
+
+    def __enter__(self) -> None:
+        self._thread = threading.get_ident()
+
+    def __exit__(self, *_: object) -> None:
+        self._thread = None
 
 
 def gate_of(gated: np.ndarray, value: np.ndarray) -> np.ndarray:

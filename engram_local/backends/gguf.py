@@ -15,7 +15,7 @@ from typing import Any
 
 from engram_local import graph_names
 from engram_local.backends import llama_nodes
-from engram_local.backends.base import Output, Work, check_batch, check_rewind
+from engram_local.backends.base import Output, Turn, Work, check_batch, check_rewind
 from engram_local.backends.engram_layer import EngramLayer, LayerState
 from engram_local.backends.gguf_tokenizer import model_end_ids
 from engram_local.backends.layer_hook import Columns, LayerHook, NodeHook, RowsHook
@@ -68,7 +68,7 @@ class GgufBackend:
         _check_choice("flash_attention", flash_attention, FLASH_ATTENTION)
         files, is_native = folder.gguf_files(), folder.engram.fuse == "native"
         self.path = files[0]
-        self._lock = threading.Lock()
+        self._lock, self._turn = threading.Lock(), Turn()
         self._n_sequences = n_sequences
         self._pools: list[_Pool] = []
         self._left: deque[_Sequence] = deque()  # of contexts that were closed: their ids can be given away
@@ -143,6 +143,7 @@ class GgufBackend:
         return self._native.model is None
 
     def context(self, memory: bool) -> "GgufContext":
+        self._turn.check()
         if self.closed:
             raise UsageError(f"{self.path}: the model is closed; load it again")
         return GgufContext(self, memory)
@@ -151,7 +152,8 @@ class GgufBackend:
         """See backends/base.py. Sequences of equally many tokens share a llama_decode where their ids follow one
         another. A recurrent backbone's context may be shorter after an error: see `rewind`."""
         self._check_process()
-        with self._lock:
+        self._turn.check()
+        with self._lock, self._turn:
             self._take_back()
             check_batch(self, self.path, batch, lambda context: context.closed)
             self._make_room(batch)
@@ -178,6 +180,7 @@ class GgufBackend:
 
     def close(self) -> None:
         """Free the model, when the step that another thread is in has ended; contexts of it raise UsageError then."""
+        self._turn.check()
         with self._lock:
             self._finalizer()
             self._pools, self._checkpoints, self._together = [], StateCheckpoints(0), set()
@@ -211,6 +214,7 @@ class GgufBackend:
             if not pool.sequences and (pool is not self._pools[0] or pool.llama.capacity > FIRST_CAPACITY):
                 pool.llama.free()  # the room that many or long sequences took
                 self._pools.remove(pool)
+                self._native.contexts.remove(pool.llama)
 
     def _make_room(self, batch: Sequence[Work]) -> None:
         """Give each sequence of the batch an id, and cells for its tokens."""
@@ -316,6 +320,7 @@ class GgufBackend:
     def rewind(self, context: "GgufContext", length: int) -> int:
         """See Context.rewind. A recurrent backbone goes back to its last checkpoint, at worst to the beginning."""
         self._check_process()
+        self._turn.check()
         with self._lock:
             self._take_back()
             check_rewind(self.path, context, length, context.closed)

@@ -111,6 +111,8 @@ class LlamaContext:
     def exchange(self, a: int, b: int) -> None:
         """Let two sequences take each other's ids. Raises BackendError; both are empty then."""
         states = {b: self._get(self._ctx, a, 0), a: self._get(self._ctx, b, 0)}
+        for sequence in states:
+            self.cut(sequence, 0)  # an empty state, set, leaves the cells that are there
         if not all(x is not None and self._set(self._ctx, i, x, 0) for i, x in states.items()):
             for sequence in states:
                 self.cut(sequence, 0)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol, cast
 import numpy as np
 
 from engram_local import graph_names
-from engram_local.backends.base import Logits, Output, Rows, Work, check_batch, check_rewind, gate_of
+from engram_local.backends.base import Logits, Output, Rows, Turn, Work, check_batch, check_rewind, gate_of
 from engram_local.backends.onnx_graph import check_graph, one_line, open_session
 from engram_local.backends.onnx_slots import Slots
 from engram_local.errors import BackendError, UsageError
@@ -71,6 +71,7 @@ class OnnxBackend:
             shapes[past] = (heads, head_dim if isinstance(head_dim, int) else folder.head_dim)
         self.slots = Slots(shapes, context_length)
         self.lock = RLock()  # a slot that moves while it is written to would lose what is written
+        self.turn = Turn()
 
     @property
     def state_bytes(self) -> int:
@@ -78,6 +79,7 @@ class OnnxBackend:
         return self.slots.n_bytes
 
     def context(self, memory: bool) -> "OnnxContext":
+        self.turn.check()
         with self.lock:
             if self.session is None:
                 raise UsageError(f"{self.path}: the model is closed; load it again")
@@ -85,7 +87,8 @@ class OnnxBackend:
 
     def forward(self, batch: Sequence[Work]) -> list[Output]:
         """See backends/base.py."""
-        with self.lock:
+        self.turn.check()
+        with self.lock, self.turn:
             check_batch(self, self.path, batch, lambda context: context.slot is None)
             works = cast(Sequence[OwnWork], batch)
             for work in works:
@@ -226,6 +229,7 @@ class OnnxContext:
         self.room = slots.capacity
 
     def rewind(self, length: int) -> int:
+        self.backend.turn.check()
         check_rewind(self.backend.path, self, length, self.slot is None)
         self.length = self.held = length
         return length

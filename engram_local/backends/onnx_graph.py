@@ -18,7 +18,7 @@ def open_session(path: Path, threads: int, spinning: bool = True, verbose: bool 
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 2 if verbose else 4  # errors are raised as well
-    options.enable_mem_pattern = False  # plans are kept per input shape, and the mask's shape is new at every token
+    options.enable_mem_pattern = False  # plans are kept per input shape, and chunks and batches come in any size
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
     try:
         content = _lend_linked_data(options, path.with_name(graph_names.ONNX_DATA_FILE))

@@ -141,6 +141,25 @@ def test_sequences_that_stay_together_are_moved_together(model):
         step(wide, dict.fromkeys((e, d, c, b, a), 2))
 
 
+@pytest.mark.parametrize("leaves", ["closed", "rewound"])
+def test_a_move_into_an_empty_place_leaves_an_empty_place(model, leaves):
+    with engram_local.load(model.folder.path, **EXACT, n_sequences=6) as wide:
+        members = [Member(wide, bool(i % 2), i) for i in range(6)]
+        step(wide, {x: 4 + i for i, x in enumerate(members)})
+        a, b, c, d, e, f = members
+        for x in (b, d, f):
+            x.rewind(0)
+            if leaves == "closed":
+                x.context.close()
+        for _ in range(2):
+            wide.backend.forward([x.work(1) for x in (a, c, e)])
+        ids = sorted(x.context._sequence.id for x in (a, c, e))
+        assert ids == list(range(ids[0], ids[0] + 3))
+        again = (b, d, f) if leaves == "rewound" else tuple(Member(wide, bool(i % 2), i) for i in (7, 8, 9))
+        step(wide, {x: 3 + i for i, x in enumerate(again)})
+        step(wide, dict.fromkeys((*again, a, c, e), 1))
+
+
 def test_one_context_for_sequences_that_are_announced(tmp_path):
     folder = ModelFolder.open(make_tiny_gguf(tmp_path / "model"))
     backend = gguf.GgufBackend(folder, threads=1, context_length=256, n_sequences=4)

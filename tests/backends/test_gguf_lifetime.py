@@ -115,6 +115,7 @@ def test_rooms_are_given_back(backend):
     for context in contexts[1:]:
         context.close()
     assert [x.llama.n_sequences for x in backend._pools] == [1]
+    assert backend._native.contexts == [x.llama for x in backend._pools]
     assert np.array_equal(
         backend.forward([Work(first, IDS[5:9], None)])[0].logits[0].argmax(),
         stock_logits(backend.path, IDS[:9])[-1].argmax(),
