@@ -1,5 +1,6 @@
 """The engram-local command: its verbs are in commands/, and whatever fails is one line here."""
 
+import errno
 import os
 import sys
 from typing import Annotated, Any
@@ -83,7 +84,9 @@ def _report(error: Exception) -> int:
     elif isinstance(error, MemoryError):
         say("engram-local: out of memory; try --context with fewer tokens, --ram-limit, or smaller weights")
     elif isinstance(error, OSError):
-        say(f"engram-local: {text}")
+        full = error.errno == errno.ENOSPC and not error.filename
+        where = "the output cannot be written: " if full else ""
+        say(f"engram-local: {where}{text}")
     elif isinstance(error, ImportError):
         say(f"engram-local: {text}; install what is missing (pip install 'engram_local[export,gguf,plot]')")
     else:

@@ -61,8 +61,10 @@ class Session:
 
     @property
     def tokens(self) -> np.ndarray:
-        """The context's token ids, int64 [length]; a view, valid until the next forward."""
-        return self._tokens[: self.length]
+        """The context's token ids, int64 [length]; a read-only view, valid until the next forward."""
+        tokens = self._tokens[: self.length]
+        tokens.flags.writeable = False
+        return tokens
 
     @property
     def context_length(self) -> int:

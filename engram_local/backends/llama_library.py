@@ -32,11 +32,11 @@ CONTEXT_FIELDS = (
     "op_offload",
 )
 LAZY_ON = 2  # llama_lazy_mode
-LEVEL_ERROR, LEVEL_CONTINUE = 4, 5  # ggml_log_level
+LEVEL_WARNING, LEVEL_ERROR, LEVEL_CONTINUE = 3, 4, 5  # ggml_log_level
 
 
 class _Log:
-    """Takes llama.cpp's log lines: printed where `verbose`, and the errors kept, for they say why a load failed."""
+    """Takes llama.cpp's log: warnings are printed where `verbose`, errors kept, for they say why a load failed."""
 
     def __init__(self) -> None:
         self.verbose = False
@@ -47,7 +47,7 @@ class _Log:
     def __call__(self, level: int, text: bytes, _user_data: Any) -> None:
         line = text.decode("utf-8", "replace")
         self.level = self.level if level == LEVEL_CONTINUE else level
-        if self.verbose:
+        if self.verbose and self.level >= LEVEL_WARNING:
             import sys
 
             print(line, end="", file=sys.stderr, flush=True)

@@ -133,7 +133,11 @@ def test_a_full_disk_behind_stdout_is_one_line(arguments):
             [*COMMAND, *arguments], stdout=full, stderr=subprocess.PIPE, input=FRANCE.encode(), timeout=60
         )
     assert done.returncode == 1
-    assert done.stderr.count(b"\n") == 1 and b"No space left" in done.stderr
+    assert (
+        done.stderr.count(b"\n") == 1
+        and b"output cannot be written: " in done.stderr
+        and b"No space left" in done.stderr
+    )
 
 
 def test_a_models_words_do_not_steer_the_terminal(tiny_copy):
