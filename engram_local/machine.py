@@ -1,4 +1,4 @@
-"""What this machine grants this process: memory and cores."""
+"""What this machine grants this process: memory, cores, and a folder to remember things in."""
 
 import os
 import re
@@ -108,3 +108,9 @@ def _quota_of(group: Path, version: int) -> float | None:
     except (OSError, ValueError):  # no such file, or "max"
         return None
     return quota / period if quota > 0 and period > 0 else None
+
+
+def state_folder() -> Path:
+    """Where this package keeps what it remembers of a user's machine; perhaps not there yet."""
+    base = os.environ.get("XDG_STATE_HOME") or (os.environ.get("LOCALAPPDATA") if os.name == "nt" else None)
+    return (Path(base) if base else Path.home() / ".local" / "state") / "engram_local"

@@ -46,14 +46,16 @@ def load(
     Raises:     EngramError (ModelFolderError, ConfigError, TableError, BackendError): one line saying what to do.
     """
     folder = ModelFolder.open(path if path is not None else POCKET)
-    name = choose_backend(folder, backend)
     limit = folder.context_length
     if context_length is not None and not 1 <= integer(context_length, "context_length") <= limit:
         raise ContextOverflowError(f"context_length is {context_length}; this model takes 1 to {limit} tokens")
-    return Model(
+    threads = physical_cores() if threads is None else integer(threads, "threads", 1)
+    least = min(limit, 512)
+    name, why = choose_backend(folder, backend, threads=min(threads, usable_cpus()), context_length=least)
+    model = Model(
         folder,
         name,
-        threads=physical_cores() if threads is None else integer(threads, "threads", 1),
+        threads=threads,
         memory=memory,
         table_access=table_access,
         ram_limit=ram_limit,
@@ -61,13 +63,15 @@ def load(
         verbose=verbose,
         backend_options=backend_options,
     )
+    model.why_backend = why
+    return model
 
 
 class Model:
     """Everything of a model that sessions share. Close it, or use it as a context manager; a closed one raises
     UsageError from every method, and so does one that was loaded before fork() in the child.
 
-    notes: what took effect in another way than it was asked for, a line each.
+    notes: what took effect in another way than it was asked for, a line each; why_backend: why this runtime was taken.
     """
 
     def __init__(
@@ -92,6 +96,7 @@ class Model:
         self.folder = folder
         self.config = folder.engram
         self.notes: list[str] = []
+        self.why_backend = "it was asked for"
         self.threads = min(threads, usable_cpus())
         if self.threads < threads:
             self.notes.append(f"{threads} threads were asked for, {self.threads} are used: one for each CPU there is")

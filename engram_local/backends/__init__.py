@@ -3,6 +3,7 @@
 from typing import Any
 
 from engram_local.backends.base import Backend
+from engram_local.backends.timed_choice import faster
 from engram_local.errors import BackendError, ModelFolderError, UsageError
 from engram_local.model_folder import ModelFolder
 
@@ -13,20 +14,24 @@ OWN_OPTIONS = {
 }
 
 
-def choose_backend(folder: ModelFolder, backend: str) -> str:
-    """Resolve "auto": ONNX where the folder has it, else GGUF. Raises BackendError for what it does not hold."""
+def choose_backend(folder: ModelFolder, backend: str, **options: Any) -> tuple[str, str]:
+    """("onnx" or "gguf", why). "auto" is what the folder holds, and of two the faster one here (timed_choice.py);
+    `options`: of open_backend. Raises BackendError for what the folder does not hold."""
     held = [name for name, has in (("onnx", folder.has_onnx), ("gguf", folder.has_gguf)) if has]
     if not held:
         raise ModelFolderError(f"{folder.path}: holds neither backbone.onnx nor backbone.gguf; export the model again")
     if backend == "auto":
-        return held[0]
+        if len(held) == 1:
+            return held[0], "the folder holds no other"
+        common = {x: y for x, y in options.items() if x in COMMON_OPTIONS}
+        return faster(folder, options["threads"], lambda name: open_backend(name, folder, **common))
     if backend not in ("onnx", "gguf"):
         raise UsageError(f"no backend {backend!r}; choose auto, onnx or gguf")
     if backend not in held:
         raise BackendError(
             f"{folder.path}: has no backbone.{backend}; use --backend {held[0]}, or export with --backend both"
         )
-    return backend
+    return backend, "it was asked for"
 
 
 def open_backend(name: str, folder: ModelFolder, **options: Any) -> Backend:

@@ -1,11 +1,9 @@
 """engram-local chat for people: line editing by prompt_toolkit, colours by rich."""
 
-import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engram_local.commands.chat_commands import COMMANDS, Quit, ask, command_of, message_of, obey
@@ -14,6 +12,7 @@ from engram_local.commands.screen import ScreenWriter
 from engram_local.conversation import Conversation, Steps
 from engram_local.errors import EngramError
 from engram_local.foreign_text import clean
+from engram_local.machine import state_folder
 
 if TYPE_CHECKING:
     from prompt_toolkit.completion import Completer
@@ -169,8 +168,7 @@ def _history() -> "History":
     """Earlier messages, kept in the user's state folder where it can be written."""
     from prompt_toolkit.history import FileHistory, InMemoryHistory
 
-    base = os.environ.get("XDG_STATE_HOME") or (os.environ.get("LOCALAPPDATA") if os.name == "nt" else None)
-    folder = (Path(base) if base else Path.home() / ".local" / "state") / "engram_local"
+    folder = state_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "history").touch(mode=0o600)

@@ -141,7 +141,8 @@ class LoadOptions:
     """How a model is loaded: the keywords of engram_local.load, as they are typed."""
 
     backend: Annotated[
-        Literal["auto", "onnx", "gguf"], typer.Option(help="What runs the backbone.", metavar="auto|onnx|gguf")
+        Literal["auto", "onnx", "gguf"],
+        typer.Option(help="What runs the backbone; auto: the faster one.", metavar="auto|onnx|gguf"),
     ] = "auto"
     threads: Annotated[
         int | None,
@@ -185,7 +186,7 @@ class LoadOptions:
         for note in loaded.notes:
             say(note)
         if self.verbose:
-            say(f"{loaded.folder.path}: backend {loaded.backend.name}, {loaded.threads} threads")
+            say(f"{loaded.folder.path}: backend {loaded.backend.name} ({loaded.why_backend}), {loaded.threads} threads")
             for layer_id, table in loaded.tables.items():
                 say(f"table of layer {layer_id}: access {table.access}: {table.why}")
         return loaded

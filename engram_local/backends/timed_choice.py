@@ -1,0 +1,88 @@
+"""Which of a folder's two backbones decodes faster on this machine: timed once, kept in the user's state folder."""
+
+import hashlib
+import json
+import os
+import platform
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from engram_local.backends.base import Backend, Work
+from engram_local.errors import EngramError
+from engram_local.graph_names import ONNX_DATA_FILE, ONNX_FILE
+from engram_local.machine import state_folder
+from engram_local.model_folder import ModelFolder
+
+WORTH_TIMING = 256 << 20  # bytes of backbone.onnx; a smaller one has answered before both are timed
+PROMPT, ANSWER = 16, 12  # tokens
+FILE = "backends.json"
+
+
+def faster(folder: ModelFolder, threads: int, open_one: Callable[[str], Backend]) -> tuple[str, str]:
+    """("onnx" or "gguf", why). `open_one` loads a backbone of the folder by that name. What was timed before, with the
+    same files, software and threads on this machine, is not timed again."""
+    try:
+        engine = version("llama-cpp-python")
+    except PackageNotFoundError:
+        return "onnx", "llama-cpp-python is not installed"
+    files = {x: y for x, y in folder.manifest["files"].items() if x.startswith("backbone.")}
+    if sum(files[x]["bytes"] for x in (ONNX_FILE, ONNX_DATA_FILE) if x in files) < WORTH_TIMING:
+        return "onnx", "it starts sooner, and the backbone is small"
+    what = [
+        sorted((x, y["sha256"]) for x, y in files.items()),
+        threads,
+        platform.node(),
+        version("onnxruntime"),
+        engine,
+    ]
+    key = hashlib.sha256(json.dumps(what).encode()).hexdigest()[:32]
+    known = _read()
+    times = known.get(key)
+    if not (isinstance(times, dict) and times.keys() == {"onnx", "gguf"}):
+        times = {name: _time(name, open_one) for name in ("onnx", "gguf")}
+        _write({**known, key: times})
+    name = min(times, key=lambda x: times[x])
+    shown = ", ".join(f"{x} {'fails' if y == np.inf else f'{y:.3g} ms'}" for x, y in times.items())
+    return name, f"a token was timed on this machine: {shown}"
+
+
+def _time(name: str, open_one: Callable[[str], Backend]) -> float:
+    """Milliseconds that a token of an answer takes, memory off; infinite where the backbone cannot be loaded."""
+    try:
+        backend = open_one(name)
+    except EngramError:
+        return float("inf")
+    try:
+        context, tokens = backend.context(False), np.arange(PROMPT) % backend.vocab_size
+        backend.forward([Work(context, tokens[: backend.max_chunk], None)])
+        times = []
+        for _ in range(ANSWER):
+            started = time.perf_counter()
+            backend.forward([Work(context, tokens[:1], None)])
+            times.append(1e3 * (time.perf_counter() - started))
+        return round(median(times), 3)
+    finally:
+        backend.close()
+
+
+def _read() -> dict[str, Any]:
+    with suppress(OSError, ValueError, RecursionError):
+        known = json.loads((state_folder() / FILE).read_text())
+        return known if isinstance(known, dict) else {}
+    return {}
+
+
+def _write(known: dict[str, Any]) -> None:
+    """Nothing is lost where it cannot be written: it is timed again."""
+    with suppress(OSError):
+        folder = state_folder()
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = folder / f"{FILE}.{os.getpid()}.partial"
+        partial.write_text(json.dumps(known, indent=1) + "\n")
+        os.replace(partial, folder / FILE)
