@@ -60,6 +60,9 @@ def main() -> None:
     interrupted."""
     try:
         open_streams()
+        if sys.argv[1:] == ["--version"]:  # typer would load pydantic to tell it
+            print(f"engram-local {__version__}")
+            return
         try:
             named = os.environ.get(variable("config")) or config_file().exists()
             app(default_map=read_settings(options_of_verbs()) if named else None)
