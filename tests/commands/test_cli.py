@@ -112,7 +112,7 @@ def test_raw_continues_the_text(pocket):
 def test_verbose_says_what_was_chosen_on_stderr():
     code, out, err = run("generate", "--prompt", FRANCE, "--verbose", "--threads", "1")
     assert code == 0 and "Paris" in out
-    assert "backend onnx, 1 threads" in err and ": access " in err and "tok/s" in err
+    assert "backend onnx (" in err and "1 threads" in err and ": access " in err and "tok/s" in err
 
 
 def test_chat_in_plain_mode():

@@ -23,8 +23,14 @@ def feed_lengths(graph: ir.Graph) -> None:
     unused = [x.node for x in mask.uses()]
     for node in unused:  # grows on the way
         unused += [x.node for value in node.outputs for x in value.uses()]
+    constants = {x for node in unused for x in node.inputs if x is not None and x is not mask}
     graph.remove(unused, safe=True)
     graph.inputs.remove(mask)
+    for value in constants:
+        if value.is_initializer() and not value.uses():
+            del graph.initializers[value.name]
+        elif value.producer() and value.producer().graph is graph and not value.uses():
+            graph.remove(value.producer(), safe=True)
 
 
 class Switch:
