@@ -15,6 +15,7 @@ from engram_local import _native
 from engram_local.backends.base import Rows
 from engram_local.errors import UsageError
 from engram_local.hashing import DEAD, NgramHasher
+from engram_local.substitution import Substitution
 from engram_local.tables.model_tables import ModelTables
 from engram_local.tables.table import Table
 
@@ -54,8 +55,8 @@ class StepLookup:
 class Lookup:
     """The rows of one sequence, whose tokens its owner counts. Not for several threads at once."""
 
-    def __init__(self, hasher: NgramHasher, source: RowSource):
-        self.hasher, self.source = hasher, source
+    def __init__(self, hasher: NgramHasher, source: RowSource, substitution: Substitution | None = None):
+        self.hasher, self.source, self.substitution = hasher, source, substitution
         self.tables = source if isinstance(source, ModelTables) else None
         self.seconds = 0.0  # of hashing, starting reads and waiting for rows
         self._layer_ids = [layer.layer_id for layer in hasher.config.layers]
@@ -67,8 +68,8 @@ class Lookup:
 
     @property
     def resident(self) -> bool:
-        """Whether rows are there at once, so that reading ahead gains nothing."""
-        return self.tables is not None and self.tables.resident
+        """Whether a token's rows come of one native call, so that reading ahead gains nothing."""
+        return self.tables is not None and self.tables.resident and self.substitution is None
 
     def write(self, begin: int, tokens: np.ndarray) -> None:
         """Put the ids of int64 tokens [n] at positions [begin, begin + n)."""
@@ -105,6 +106,10 @@ class Lookup:
 
     def row_ids(self, begin: int, end: int) -> dict[int, np.ndarray]:
         """{layer_id: int64 [n, n_heads]} of positions [begin, end), whose ids have been written."""
+        if self.substitution is not None:
+            first = max(0, begin - self.substitution.longest + 1)
+            ids, n_before = self._ids[first : end + self._max_lag], begin - first + self._max_lag
+            return {i: self.substitution.row_ids(i, ids, n_before) for i in self._layer_ids}
         ids = self._ids[begin : end + self._max_lag]
         return {i: self.hasher.row_ids_of(ids, i, self._max_lag) for i in self._layer_ids}
 

@@ -3,7 +3,7 @@
 import ctypes
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
@@ -20,6 +20,7 @@ from engram_local.machine import physical_cores, usable_cpus
 from engram_local.model_folder import POCKET, ModelFolder
 from engram_local.sampling import own_settings
 from engram_local.session import Session
+from engram_local.substitution import Substitution
 from engram_local.tables.model_tables import ModelTables
 from engram_local.tokenization import Tokenizer, open_tokenizer
 
@@ -151,12 +152,19 @@ class Model:
             raise UsageError("the model is closed; load it again")
         return self._backend, self._tables
 
-    def session(self, memory: bool | None = None, rows: RowSource | None = None) -> Session:
-        """A new, empty context. `memory` None takes what the model was loaded with; `rows` stands in for the tables."""
+    def session(
+        self,
+        memory: bool | None = None,
+        rows: RowSource | None = None,
+        pretend: Mapping[str, str] | None = None,
+    ) -> Session:
+        """A new, empty context. `memory` None takes what the model was loaded with; `rows` stands in for the tables;
+        `pretend` {"France": "Japan"} lets the n-grams of one name read the rows of the other (`substitution`)."""
         self.check_open()
+        substitution = self.substitution(pretend) if pretend else None
         with self._lock:
             self.check_open()
-            session = Session(self, self.memory if memory is None else memory, rows)
+            session = Session(self, self.memory if memory is None else memory, rows, substitution)
             self._sessions.add(session)
         return session
 
@@ -166,19 +174,20 @@ class Model:
         *,
         raw: bool = False,
         memory: bool | None = None,
+        pretend: Mapping[str, str] | None = None,
         **options: Any,
     ) -> Iterator[str]:
         """Stream the answer's text in pieces.
 
         Parameters: prompt: a text (one user message; with raw=True or where the model has no chat template, the text to
-                    continue) or a conversation of {"role", "content"} objects; options: of generation.generate
-                    (max_tokens, stop, temperature, top_k, top_p, min_p, repetition_penalty, seed); by default the
+                    continue) or a conversation of {"role", "content"} objects; pretend: see `session`; options: of
+                    generation.generate (max_tokens, stop, temperature, top_k, top_p, min_p, repetition_penalty, seed); by default the
                     model's own.
         Example:    print("".join(model.generate("What is the capital of France?")))
         """
         from engram_local.generation import generate
 
-        session = self.session(memory)
+        session = self.session(memory, pretend=pretend)
         try:
             options = {"max_tokens": self.folder.max_new_tokens} | self.sampling(**options)
             for step in generate(session, self.prompt_ids(prompt, raw), **options):
@@ -193,6 +202,28 @@ class Model:
 
         self.check_open()
         return prompt_ids(self.tokenizer, prompt, raw, self.context_length, **variables)
+
+    def substitution(self, pretend: Mapping[str, str]) -> Substitution:
+        """{name: other name} as a session takes it: inside a sentence, and at its beginning where both have equally
+        many tokens there too. Raises UsageError where they have not inside of one."""
+        names = []
+        for name, other in pretend.items():
+            if not isinstance(name, str) or not isinstance(other, str) or not name.strip() or not other.strip():
+                raise UsageError(f"pretend is {name!r}: {other!r}; give two names, as in {{'France': 'Japan'}}")
+            first = [self.tokenizer.encode(x.strip(), add_special_tokens=False) for x in (name, other)]
+            inside = [self._inside(x.strip()) for x in (name, other)]
+            if len(inside[0]) != len(inside[1]):
+                raise UsageError(
+                    f"{name.strip()} has {len(inside[0])} tokens and {other.strip()} {len(inside[1])}: "
+                    "a name can be read as another that has equally many"
+                )
+            names += [x for x in (inside, first) if len(x[0]) == len(x[1])]
+        return Substitution(self.hasher, [(name, other) for name, other in names])
+
+    def _inside(self, name: str) -> list[int]:
+        """A name's tokens where a word stands before it."""
+        before, both = (self.tokenizer.encode(x, add_special_tokens=False) for x in ("of", f"of {name}"))
+        return both[len(before) :]
 
     def sampling(self, **given: Any) -> dict[str, Any]:
         """Fields of SamplingParams: those given and not None, else the model's own (generation_config.json). Raises

@@ -17,6 +17,7 @@ from engram_local.arguments import integer, integers
 from engram_local.backends.base import Context, Logits, Output, Rows, Work
 from engram_local.errors import ContextOverflowError, TokenRangeError, UsageError
 from engram_local.lookup import Lookup, RowSource, start_reads, step_together
+from engram_local.substitution import Substitution
 
 if TYPE_CHECKING:
     from engram_local.model import Model
@@ -38,16 +39,24 @@ class Session:
     """A sequence of tokens and everything the model knows about it. One thread at a time may use it: UsageError
     otherwise, and from every method once it or its model is closed."""
 
-    def __init__(self, model: "Model", memory: bool, rows: RowSource | None = None):
+    def __init__(
+        self,
+        model: "Model",
+        memory: bool,
+        rows: RowSource | None = None,
+        substitution: Substitution | None = None,
+    ):
         """Use Model.session. With `memory` False the Engram layers are left out of this whole context; `rows` stands in
-        for the model's tables."""
+        for the model's tables; `substitution`: names that are read as others."""
         self.model = model
         self.memory = memory
         self._backend = model.backend
         self.context = self._backend.context(memory)
         # How far each layer's gate opened in the last forward that asked: {layer_id: float32 [n, streams]}
         self.gates: dict[int, np.ndarray] = {}
-        self._lookup = Lookup(model.hasher, model.tables if rows is None else rows) if memory else None
+        source = model.tables if rows is None else rows
+        self.substitution = substitution
+        self._lookup = Lookup(model.hasher, source, substitution) if memory else None
         self._tokens = np.empty(256, np.int64)
         self._n_evaluated = 0
         self._forward_s = 0.0
