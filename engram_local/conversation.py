@@ -2,17 +2,19 @@
 
 import json
 import os
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from engram_local.arguments import integer, texts
 from engram_local.chat_template import Message
 from engram_local.errors import ContextOverflowError, UsageError
+from engram_local.gates import TokenGates, read_gates
 from engram_local.generation import Step, check_length, generate
 from engram_local.model import Model
 from engram_local.model_folder import read_json
 from engram_local.sampling import SamplingParams
+from engram_local.session import Session
 
 Steps = Generator[Step, None, None]  # an answer to be streamed; closing it ends it
 
@@ -66,12 +68,16 @@ class Conversation:
         self.stop: tuple[str, ...] = ()
         self.lookup = False  # see generation.generate
         self.sampling = sampling
+        self.pretended: dict[str, str] = {}  # names whose n-grams read the rows of others
         self.session = model.session(memory)
+        self._contrast: Session | None = None  # with the memory the other way round
         self.system_messages: list[Message] = [{"role": "system", "content": system}] if system else []
         self.messages = list(self.system_messages)
         self.n_dropped = 0  # turns that the latest `reply` had no room for
         self.n_replies = 0
         self.last_step: Step | None = None  # of the latest reply
+        self._last_prompt: list[int] = []  # token ids of the latest reply's prompt, and of the reply
+        self._last_tokens: list[int] = []
         self._encoded: tuple[Any, list[int]] = (None, [])
 
     def reply(self, text: str) -> Steps:
@@ -108,25 +114,45 @@ class Conversation:
             raise ContextOverflowError(f"this message takes {n_tokens} tokens, the context has {longest}; shorten it")
         return kept
 
-    def _answer(self, messages: list[Message]) -> Steps:
+    def contrast(self) -> Steps:
+        """The answer to the last message with the memory the other way round; it does not become part of the
+        conversation."""
+        messages = self.messages[: self._last_question() + 1]
+        if self._contrast is None:
+            self._contrast = self.model.session(not self.memory, pretend=self.pretended)
+        yield from self._generate(self._contrast, self._encode(messages), max(0, self.n_replies - 1))
+
+    def gates(self) -> list[TokenGates]:
+        """What the latest reply's tokens looked up, and how far the gates opened; empty where there was no memory.
+
+        Evaluates the reply once more. Raises UsageError where no reply is in the session.
+        """
+        if not self._last_tokens:
+            raise UsageError("there is no answer whose gates could be read")
+        self.session.keep_prefix(self._last_prompt)
+        if n := len(self._last_prompt) - self.session.length:
+            self.session.forward(self._last_prompt[-n:], "none")
+        return read_gates(self.session, self._last_tokens)
+
+    def _generate(self, session: Session, prompt: list[int], n: int) -> Steps:
+        """The n-th answer of the chat."""
         sampling = dict(self.sampling)
         if sampling.get("seed") is not None:  # the same chat gives the same answers, a regenerated answer is another
-            sampling["seed"] += self.n_replies
+            sampling["seed"] += n
+        thoughts = self.template.knows_thoughts
+        options: dict[str, Any] = {"max_tokens": self.max_tokens, "stop": self.stop, "lookup": self.lookup}
+        return generate(session, prompt, thoughts=thoughts, **options, **sampling)
+
+    def _answer(self, messages: list[Message]) -> Steps:
         prompt = self._encode(messages)
         answer, thought, failed = "", "", False
-        thoughts = self.template.knows_thoughts
+        self._last_prompt, self._last_tokens = prompt, []
         try:
-            for step in generate(
-                self.session,
-                prompt,
-                max_tokens=self.max_tokens,
-                stop=self.stop,
-                thoughts=thoughts,
-                lookup=self.lookup,
-                **sampling,
-            ):
+            for step in self._generate(self.session, prompt, self.n_replies):
                 answer, thought = answer + step.text, thought + step.thought
                 self.last_step = step
+                if step.token_id not in self.model.eos_ids:
+                    self._last_tokens.append(step.token_id)
                 yield step
         except Exception:
             failed = True
@@ -181,6 +207,13 @@ class Conversation:
             self.memory = memory
             self._restart()
 
+    def pretend(self, names: Mapping[str, str]) -> None:
+        """Let the n-grams of names read the rows of others ({} ends it); the next answer evaluates the conversation
+        again. Raises UsageError where two names have not equally many tokens; nothing has changed then."""
+        self.model.substitution(names)
+        self.pretended = dict(names)
+        self._restart()
+
     def set_thinking(self, on: bool) -> None:
         """Let the model think before it answers, or not. Raises UsageError where its template has no such switch."""
         if not self.template.switches_thoughts:
@@ -225,8 +258,11 @@ class Conversation:
         self._restart()
 
     def _restart(self) -> None:
-        self.session.close()
-        self.session = self.model.session(self.memory)
+        for session in (self.session, self._contrast):
+            if session is not None:
+                session.close()
+        self.session, self._contrast = self.model.session(self.memory, pretend=self.pretended), None
+        self._last_tokens = []
 
     def _encode(self, messages: list[Message]) -> list[int]:
         """Token ids of the prompt; those of the latest messages are kept, for they are asked for again."""

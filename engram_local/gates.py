@@ -44,5 +44,7 @@ def read_gates(session: Session, token_ids: Sequence[int]) -> list[TokenGates]:
             text = tokens[max(0, first - substitution.longest + 1) : position + 1]
             ngram = substitution.tokens_seen(text)[-len(ngram) :]
         opened = {layer_id: float(of_layer[i]) for layer_id, of_layer in gates.items()}
-        found.append(TokenGates(int(tokens[position]), decode([tokens[position]], False), decode(ngram, False), opened))
+        found.append(
+            TokenGates(int(tokens[position]), decode([tokens[position]], False), decode(ngram.tolist(), False), opened)
+        )
     return found

@@ -181,8 +181,8 @@ class Model:
 
         Parameters: prompt: a text (one user message; with raw=True or where the model has no chat template, the text to
                     continue) or a conversation of {"role", "content"} objects; pretend: see `session`; options: of
-                    generation.generate (max_tokens, stop, temperature, top_k, top_p, min_p, repetition_penalty, seed); by default the
-                    model's own.
+                    generation.generate (max_tokens, stop, temperature, top_k, top_p, min_p, repetition_penalty,
+                    seed); by default the model's own.
         Example:    print("".join(model.generate("What is the capital of France?")))
         """
         from engram_local.generation import generate

@@ -11,6 +11,7 @@ from engram_local.commands.options import (
     MaxTokens,
     OptionalModel,
     SamplingOptions,
+    ShowTimings,
     Stop,
     System,
     TemplateArgs,
@@ -31,6 +32,8 @@ def chat(
     ] = None,
     max_tokens: MaxTokens = None,
     lookup: Lookup = False,
+    both: Annotated[bool, typer.Option("--both", help="Each answer with the memory and without.")] = False,
+    timings: ShowTimings = False,
     *,
     sampling: SamplingOptions,
     loading: LoadOptions,
@@ -47,8 +50,10 @@ def chat(
     Examples:
       engram-local chat
       engram-local chat my-model --no-memory
+      engram-local chat --both
       printf 'What is the capital of France?\\n' | engram-local chat
     """
+    from engram_local.commands.chat_commands import View
     from engram_local.commands.chat_terminal import run_chat
     from engram_local.conversation import Conversation
 
@@ -67,5 +72,5 @@ def chat(
         if load_file is not None:
             conversation.load(load_file)
         title = f"engram-local {__version__}: {loaded.folder.path.name}, {loaded.backend.name}"
-        if not run_chat(conversation, title):
+        if not run_chat(conversation, title, View(both=both, timings=timings)):
             raise typer.Exit(1)

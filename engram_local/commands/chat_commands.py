@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from engram_local.conversation import Conversation, Steps
@@ -16,6 +17,9 @@ from engram_local.sizes import format_size
 HELP = """\
 /help              this list
 /memory on|off     with or without the Engram tables; the conversation stays
+/both on|off       each answer with the memory and without
+/gate on|off       how far the gates opened at each token, and which n-gram it looked up
+/pretend A = B     the n-grams of the name A read the rows of B; alone: the list; /pretend off ends it
 /think on|off      whether the model thinks before it answers, where it can
 /regenerate        answer the last message again
 /undo              take the last turn back
@@ -24,6 +28,7 @@ HELP = """\
 /set NAME VALUE    temperature, top_k, max_tokens, stop, ...; /set alone lists them
 /reset             forget the conversation
 /stats             speed, context and table reads
+/timings on|off    a line behind each answer: tokens, speed, rows read, cache hits
 /save FILE         write the conversation as JSON
 /load FILE         go on with one that /save wrote
 /copy              the last answer into the clipboard
@@ -35,7 +40,24 @@ COMMANDS = [line.split()[0] for line in HELP.splitlines() if line.startswith("/"
 IN_TERMINALS = ("/edit", "/save", "/load", "/copy", "/plain")  # they touch files, or the screen
 CLIPBOARDS = (["wl-copy"], ["xclip", "-selection", "clipboard"], ["xsel", "-b"], ["pbcopy"], ["clip.exe"])
 
+SWITCHES = {
+    "/both": ("both", "Each answer is given with memory and without.", "One answer is given."),
+    "/gate": ("gate", "Gates are shown.", "Gates are not shown."),
+    "/timings": ("timings", "Timings are shown.", "Timings are not shown."),
+    "/plain": ("plain", "Answers are shown as they come.", "Answers are shown wrapped."),
+}
+
 Say = Callable[[str], None]
+
+
+@dataclass
+class View:
+    """What is shown beside an answer, and how."""
+
+    both: bool = False  # the answer with the memory the other way round
+    gate: bool = False  # what its tokens looked up
+    timings: bool = False
+    plain: bool = False  # the answer as it comes, nothing wrapped
 
 
 class Quit(Exception):
@@ -53,8 +75,9 @@ def message_of(text: str) -> str:
     return text.removeprefix("/") if text.startswith("//") else text
 
 
-def obey(conversation: Conversation, text: str, say: Say) -> Steps | None:
-    """Obey a command. Returns an answer to stream (/regenerate, /edit), or None. Raises Quit, UsageError."""
+def obey(conversation: Conversation, text: str, say: Say, view: View | None = None) -> Steps | None:
+    """Obey a command; `view` is what it may switch. Returns an answer to stream (/regenerate, /edit), or None. Raises
+    Quit, UsageError."""
     name, argument = command_of(text), text.partition(" ")[2].strip()
     if name is None:
         raise UsageError(f"{text.split()[0]} is no command; /help lists them, and // sends what begins with /")
@@ -66,6 +89,12 @@ def obey(conversation: Conversation, text: str, say: Say) -> Steps | None:
         edited = _edited(conversation.last_question())
         conversation.undo()
         return ask(conversation, edited, say)
+    if name in SWITCHES:
+        field, *sayings = SWITCHES[name]
+        on = _switch(name, argument)
+        setattr(view or View(), field, on)
+        say(sayings[not on])
+        return None
     _SAYING[name](conversation, argument, say)
     return None
 
@@ -94,6 +123,22 @@ def _memory(conversation: Conversation, argument: str, say: Say) -> None:
     if argument:
         conversation.set_memory(_switch("/memory", argument))
     say(f"Memory is {'on' if conversation.memory else 'off'}.")
+
+
+def _pretend(conversation: Conversation, argument: str, say: Say) -> None:
+    name, equals, other = (x.strip() for x in argument.partition("="))
+    if equals and name and other:
+        conversation.pretend(conversation.pretended | {name: other})
+    elif argument.lower() == "off":
+        conversation.pretend({})
+    elif argument:
+        raise UsageError("write /pretend France = Japan, or /pretend off")
+    for name, other in conversation.pretended.items():
+        say(f"{name} is read as {other}.")
+    if not conversation.pretended:
+        say("Every name is read as itself.")
+    elif not conversation.memory:
+        say("Memory is off, so nothing is read; /memory on.")
 
 
 def _think(conversation: Conversation, argument: str, say: Say) -> None:
@@ -156,6 +201,7 @@ _SAYING: dict[str, Callable[[Conversation, str, Say], None]] = {
     "/help": _help,
     "/reset": _reset,
     "/memory": _memory,
+    "/pretend": _pretend,
     "/think": _think,
     "/undo": _undo,
     "/system": _system,

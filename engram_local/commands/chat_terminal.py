@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from engram_local.commands.chat_commands import COMMANDS, Quit, ask, command_of, message_of, obey
+from engram_local.commands.chat_commands import COMMANDS, SWITCHES, Quit, View, ask, message_of, obey
 from engram_local.commands.chat_plain import run_plain
+from engram_local.commands.gate_view import coloured_table, heat
 from engram_local.commands.screen import ScreenWriter
+from engram_local.commands.timings import Timings
 from engram_local.conversation import Conversation, Steps
 from engram_local.errors import EngramError
 from engram_local.foreign_text import clean
@@ -20,13 +22,13 @@ if TYPE_CHECKING:
     from prompt_toolkit.key_binding import KeyBindings
 
 
-def run_chat(conversation: Conversation, title: str = "") -> bool:
+def run_chat(conversation: Conversation, title: str = "", view: View | None = None) -> bool:
     """Chat on the terminal; where stdin or stdout is none, one message a line in and one reply a line out. Returns
     whether no line failed there."""
     if sys.stdin.isatty() and sys.stdout.isatty():
-        _Terminal(conversation, title).run()
+        _Terminal(conversation, title, view).run()
         return True
-    return run_plain(conversation)
+    return run_plain(conversation, view)
 
 
 @contextmanager
@@ -50,7 +52,7 @@ def interruptible() -> Iterator[Callable[[], bool]]:
 class _Terminal:
     """A conversation on the screen."""
 
-    def __init__(self, conversation: Conversation, title: str):
+    def __init__(self, conversation: Conversation, title: str, view: View | None = None):
         from prompt_toolkit import PromptSession
         from prompt_toolkit.formatted_text import HTML
         from rich.console import Console
@@ -67,7 +69,7 @@ class _Terminal:
             complete_while_typing=False,
             enable_suspend=True,
         )
-        self.plain = False  # whether answers are shown as they come
+        self.view = view or View()
 
     def run(self) -> None:
         self.console.print(self.title, style="bold")
@@ -87,28 +89,36 @@ class _Terminal:
         """Obey or answer one message."""
         if not text:
             return
-        if command_of(text) == "/plain":
-            self.plain = text.split()[-1].lower() == "on"
-            self.say(f"Answers are shown {'as they come' if self.plain else 'wrapped'}.")
-            return
         if text.startswith("/") and not text.startswith("//"):
-            steps = obey(self.conversation, text, self.say)
+            steps = obey(self.conversation, text, self.say, self.view)
         else:
             steps = ask(self.conversation, message_of(text), self.say)
-        if steps is not None:
-            self.show(steps)
+        if steps is None:
+            return
+        memory, n_replies = self.conversation.memory, self.conversation.n_replies
+        self.show(steps, memory)
+        if self.conversation.n_replies == n_replies:
+            return
+        if self.view.gate and memory:
+            found = self.conversation.gates()
+            in_colour = self.console.color_system and not self.console.no_color
+            for line in heat(found) if in_colour else coloured_table(found):
+                self.console.print(line)
+        if self.view.both:
+            self.show(self.conversation.contrast(), not memory)
 
     def say(self, text: str) -> None:
         """A line of the chat itself."""
         self.console.print(clean(text), style="dim")
 
-    def show(self, steps: Steps) -> None:
-        """Stream an answer, then its speed."""
-        memory = self.conversation.memory
+    def show(self, steps: Steps, memory: bool = True) -> None:
+        """Stream an answer, made with memory or without, then its speed."""
         label, style = ("engram ", "bold cyan") if memory else ("memory off ", "bold yellow")
         self.console.print(label, style=style, end="")
         last, stopped, thinking = None, False, False
         screen = ScreenWriter(self._write, lambda: self.console.width, len(label))
+        timings = Timings(self.conversation.model)
+        steps = timings.watch(steps)
         with interruptible() as asked_to_stop:
             try:
                 for step in steps:
@@ -119,7 +129,7 @@ class _Terminal:
                     if step.text and thinking:
                         self.console.print("\n")
                         thinking = False
-                    if self.plain:
+                    if self.view.plain:
                         self._write(clean(step.text))
                     else:
                         screen.write(clean(step.text))
@@ -135,10 +145,8 @@ class _Terminal:
         self.console.print()
         if last is not None:
             note = ", cut: no room or --max-tokens reached" if last.finish_reason == "length" else ""
-            self.console.print(
-                f"{last.n_generated} tokens, {last.decode_tok_s:.0f} tok/s{', stopped' if stopped else note}",
-                style="dim",
-            )
+            speed = timings.line() if self.view.timings else f"{last.n_generated} tokens, {last.decode_tok_s:.0f} tok/s"
+            self.console.print(f"{speed}{', stopped' if stopped else note}", style="dim")
 
     def _write(self, text: str, code: bool = False) -> None:
         self.console.out(text, end="", highlight=False, style="cyan" if code else None)
@@ -158,7 +166,7 @@ def _completer() -> "Completer":
                 yield from (Completion(x, -len(name)) for x in COMMANDS if x.startswith(name.lower()))
             elif name.lower() in ("/save", "/load"):
                 yield from files.get_completions(Document(behind), complete_event)
-            elif name.lower() in ("/memory", "/think", "/plain"):
+            elif name.lower() in ("/memory", "/think", *SWITCHES):
                 yield from (Completion(x, -len(behind)) for x in ("on", "off") if x.startswith(behind))
 
     return Commands()

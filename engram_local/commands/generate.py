@@ -11,6 +11,7 @@ from engram_local.commands.options import (
     MaxTokens,
     OptionalModel,
     SamplingOptions,
+    ShowTimings,
     Stop,
     System,
     TemplateArgs,
@@ -46,6 +47,7 @@ def generate(
     ] = False,
     max_tokens: MaxTokens = None,
     lookup: Lookup = False,
+    timings: ShowTimings = False,
     *,
     sampling: SamplingOptions,
     loading: LoadOptions,
@@ -59,6 +61,7 @@ def generate(
       echo 'What is the capital of France?' | engram-local generate --json
     """
     from engram_local import generation
+    from engram_local.commands.timings import Timings
 
     if prompt_file is not None:
         if prompt is not None:
@@ -83,8 +86,9 @@ def generate(
         max_tokens = max_tokens or loaded.folder.max_new_tokens
         thoughts = not raw and template is not None and template.knows_thoughts
         options: dict[str, Any] = {"max_tokens": max_tokens, "stop": stop or (), "thoughts": thoughts, "lookup": lookup}
+        watched = Timings(loaded)
         try:
-            for step in generation.generate(loaded.session(), ids, **options, **chosen):
+            for step in watched.watch(generation.generate(loaded.session(), ids, **options, **chosen)):
                 steps.append(step)
                 if not json_output:
                     show(step.text, end="")
@@ -105,6 +109,9 @@ def generate(
                     "n_drafted": last.n_drafted,
                     "prompt_tok_s": round(last.prompt_tok_s, 2),
                     "decode_tok_s": round(last.decode_tok_s, 2),
+                    "first_token_s": round(watched.first_token_s, 6),
+                    "rows_read": watched.rows_read,
+                    "cache_hits": watched.cache_hits if watched.cached else None,
                     "memory": not loading.no_memory,
                     "backend": loaded.backend.name,
                     "model": str(loaded.folder.path),
@@ -112,6 +119,8 @@ def generate(
             )
         else:
             show()
+        if timings:
+            say(watched.line())
         if loading.verbose:
             speeds = f"{last.prompt_tok_s:.1f} tok/s; {last.n_generated} tokens, {last.decode_tok_s:.1f} tok/s"
             say(f"prompt {last.n_prompt} tokens, {speeds}; ended by {last.finish_reason}")

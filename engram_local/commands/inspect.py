@@ -16,6 +16,14 @@ def inspect(
         str | None,
         typer.Option(help="Show which rows each token of this text reads.", metavar="TEXT", parser=typed),
     ] = None,
+    gate: Annotated[
+        str | None,
+        typer.Option(
+            help="Show how far the gates open at each token of this text, and which n-gram it looks up.",
+            metavar="TEXT",
+            parser=typed,
+        ),
+    ] = None,
     live: Annotated[bool, typer.Option("--live", help="Show how much of each table is in memory now.")] = False,
 ) -> None:
     """Show what a model holds and how much memory it needs.
@@ -26,12 +34,15 @@ def inspect(
       engram-local inspect my-model --json
       engram-local inspect my-model --live
       engram-local inspect --rows 'the capital of France'
+      engram-local inspect --gate 'The capital of France is Paris.'
     """
-    from engram_local.commands.inspection import print_model, print_rows
+    from engram_local.commands.inspection import print_gates, print_model, print_rows
 
-    if rows is not None and live:
-        raise typer.BadParameter("--rows and --live exclude each other")
-    if rows is None:
-        print_model(model, json_output, live)
-    else:
+    if (rows is not None) + (gate is not None) + live > 1:
+        raise typer.BadParameter("--rows, --gate and --live exclude each other")
+    if gate is not None:
+        print_gates(model, gate, json_output)
+    elif rows is not None:
         print_rows(model, rows, json_output)
+    else:
+        print_model(model, json_output, live)

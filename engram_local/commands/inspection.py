@@ -1,6 +1,6 @@
 """engram-local inspect: what a model folder holds, what it needs in memory, which rows a text reads.
 
-Loads no weights and maps no table.
+Loads no weights and maps no table, but for --gate.
 """
 
 from pathlib import Path
@@ -207,3 +207,25 @@ def print_rows(path: str | Path | None, text: str, as_json: bool) -> None:
         show(f"{token}\t{piece!r}")
         for layer_id, of_layer in rows.items():
             show(f"\tlayer {layer_id}: {' '.join(map(str, of_layer[i]))}")
+
+
+def print_gates(path: str | Path | None, text: str, as_json: bool) -> None:
+    """How far the gates open at each token of a text, which is evaluated as it stands."""
+    from dataclasses import asdict
+
+    from engram_local import load
+    from engram_local.commands.gate_view import NO_GATES, coloured_table
+    from engram_local.gates import read_gates
+
+    with load(path) as model, model.session() as session:
+        found = read_gates(session, model.prompt_ids(text, raw=True))
+    if not found:
+        raise EngramError(NO_GATES)
+    if as_json:
+        show_json([asdict(x) for x in found])
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    for line in coloured_table(found):
+        console.print(line)

@@ -65,6 +65,9 @@ Lookup = Annotated[
         "--lookup", help="Draft what followed the same words before: faster where an answer quotes what it was given."
     ),
 ]
+ShowTimings = Annotated[
+    bool, typer.Option("--timings", help="A line behind each answer: tokens, speed, rows looked up, cache hits.")
+]
 JsonOutput = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Encoding = Annotated[
     Literal["int8", "int4", "fp8", "float16", "float32"],

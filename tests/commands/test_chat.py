@@ -158,6 +158,33 @@ def test_plain_mode_in_process(conversation, monkeypatch, capsys):
     assert err == "Memory is off.\n"
 
 
+def test_plain_mode_shows_what_was_switched_on(conversation, monkeypatch, capsys):
+    lines = [
+        "/both on",
+        FRANCE,
+        "/both off",
+        "/gate on",
+        "/timings on",
+        FRANCE,
+        "/pretend France = Japan",
+        "/regenerate",
+    ]
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(lines)))
+    assert run_plain(conversation)
+    out, err = capsys.readouterr()
+    on, off, again, borrowed = out.splitlines()
+    assert on == "memory on: The capital of France is Paris." and off.startswith("memory off: The capital of France is")
+    assert again == "The capital of France is Paris." and borrowed == "The capital of France is Tokyo."
+    assert len(re.findall(r"prompt .*, first token after .* rows, no cache\n", err)) == 2
+    assert re.search(r"\nFrance  +0\.\d\d +0\.\d\d  .*The capital of France\n", err)
+    assert re.search(r"\nFrance  +0\.\d\d +0\.\d\d  .*The capital of Japan\n", err)
+
+
+def test_both_through_a_pipe():
+    done = subprocess.run([*CHAT, "--both"], input=FRANCE, capture_output=True, text=True, timeout=60)
+    assert done.stdout.startswith("memory on: The capital of France is Paris.\nmemory off: The capital of France is ")
+
+
 def test_plain_mode_through_a_pipe():
     done = subprocess.run(CHAT, input=f"{FRANCE}\n{GOLD}", capture_output=True, text=True, timeout=60)
     lines = done.stdout.splitlines()
@@ -206,7 +233,7 @@ def test_control_characters_of_a_model_do_not_reach_the_terminal():
 class Terminal:
     """engram-local chat in a pseudo-terminal."""
 
-    def __init__(self, *options, columns=100):
+    def __init__(self, *options, columns=100, colours=False):
         import fcntl
         import pty
         import struct
@@ -214,7 +241,7 @@ class Terminal:
 
         self.main, side = pty.openpty()
         fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-        env = {**os.environ, "TERM": "xterm", "NO_COLOR": "1"}
+        env = {**os.environ, "TERM": "xterm-256color" if colours else "xterm"} | ({} if colours else {"NO_COLOR": "1"})
         self.process = subprocess.Popen(
             [*CHAT, *options],
             stdin=side,
@@ -303,6 +330,39 @@ def test_answers_fit_the_screen(columns):
         terminal.write("/qu\t")  # Tab completes
         terminal.expect("it")
         terminal.write("\r")
+        assert terminal.process.wait(20) == 0
+    finally:
+        terminal.process.kill()
+        os.close(terminal.main)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize("colours", [False, True])
+def test_gates_both_and_timings_on_the_screen(colours):
+    terminal = Terminal("--both", "--timings", colours=colours)
+    try:
+        terminal.expect("you")
+        terminal.write("/gate on\r")
+        terminal.expect("Gates are shown.")
+        terminal.write(FRANCE + "\r")
+        terminal.expect("Paris")
+        terminal.expect(" rows, no cache")
+        shown = terminal.expect("memory off ")
+        if colours:
+            assert "\x1b[30;48;5;208m capital" in shown and "widest: 0." in shown
+            text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+            assert "layer 1  The capital of France is Paris." in text and "layer 2  The capital" in text
+        else:
+            assert re.search(r"token +layer 1  layer 2  n-gram", shown) and "<|bot|>The capital of France" in shown
+        terminal.expect(" rows, no cache")
+        terminal.expect("you")
+        terminal.write("/pretend France = Japan\r")
+        terminal.expect("France is read as Japan.")
+        terminal.write("/regenerate\r")
+        terminal.expect("Tokyo")
+        terminal.expect("memory off ")
+        terminal.expect(" rows, no cache")
+        terminal.write("/quit\r")
         assert terminal.process.wait(20) == 0
     finally:
         terminal.process.kill()

@@ -6,7 +6,7 @@ import stat
 
 import pytest
 
-from engram_local.commands.chat_commands import COMMANDS, HELP, Quit, command_of, message_of, obey
+from engram_local.commands.chat_commands import COMMANDS, HELP, SWITCHES, Quit, View, command_of, message_of, obey
 from engram_local.conversation import Conversation
 from engram_local.errors import UsageError
 
@@ -165,3 +165,74 @@ def test_a_full_context_names_its_limit(conversation):
     for i in range(12):
         list(ask_saying(conversation, f"{FRANCE} number {i}", said.append))
     assert said[0].startswith("The context is full (160 tokens, the model's own limit): the ")
+
+
+def test_pretend(conversation, command):
+    assert command("/pretend") == "Every name is read as itself."
+    assert command("/pretend France = Japan") == "France is read as Japan."
+    assert conversation.session.length == 0  # what was evaluated with the other rows is gone
+    assert "Tokyo" in ask(conversation, FRANCE)
+    assert command("/pretend Germany=Spain") == "France is read as Japan.\nGermany is read as Spain."
+    for line, complaint in (
+        ("/pretend France = Burkina Faso", "France has 1 tokens and Burkina Faso 2"),
+        ("/pretend France", "write /pretend France = Japan"),
+        ("/pretend = Japan", "write /pretend France = Japan"),
+    ):
+        with pytest.raises(UsageError, match=complaint):
+            command(line)
+    assert conversation.pretended == {"France": "Japan", "Germany": "Spain"}
+    command("/memory off")
+    assert "Memory is off, so nothing is read" in command("/pretend")
+    command("/memory on")
+    assert command("/pretend OFF") == "Every name is read as itself."
+    assert "Paris" in command("/regenerate")
+
+
+def test_pretend_follows_a_conversation(conversation, command):
+    assert "Paris" in ask(conversation, FRANCE)
+    command("/pretend France = Japan")
+    assert "Tokyo" in command("/regenerate")
+    command("/reset")
+    assert "Tokyo" in ask(conversation, FRANCE)
+
+
+def test_gates_of_the_latest_answer(conversation, command):
+    with pytest.raises(UsageError, match="no answer whose gates"):
+        conversation.gates()
+    answer = ask(conversation, FRANCE)
+    before = conversation.session.length
+    found = conversation.gates()
+    assert "".join(x.text for x in found) == answer and {*found[0].gates} == {1, 2}
+    assert conversation.session.length == before
+    twin = ask(conversation, GOLD)
+    assert "79" in twin and "".join(x.text for x in conversation.gates()) == twin
+    command("/memory off")
+    with pytest.raises(UsageError, match="no answer whose gates"):
+        conversation.gates()
+    ask(conversation, FRANCE)
+    assert conversation.gates() == []
+
+
+def test_the_contrast_is_no_part_of_the_conversation(conversation, command):
+    with pytest.raises(UsageError, match="no message"):
+        list(conversation.contrast())
+    ask(conversation, FRANCE)
+    before, last = list(conversation.messages), conversation.last_step
+    off = "".join(x.text for x in conversation.contrast())
+    assert off.startswith("The capital of France is") and "Paris" not in off
+    assert (conversation.messages, conversation.last_step) == (before, last)
+    assert "79" in ask(conversation, GOLD)
+    command("/memory off")
+    ask(conversation, FRANCE)
+    assert "Paris" in "".join(x.text for x in conversation.contrast())
+
+
+def test_switches_of_what_is_shown(conversation):
+    view, said = View(), []
+    for name, (field, on, off) in SWITCHES.items():
+        obey(conversation, f"{name} on", said.append, view)
+        assert getattr(view, field) and said.pop() == on
+        obey(conversation, f"{name} OFF", said.append, view)
+        assert not getattr(view, field) and said.pop() == off
+        with pytest.raises(UsageError, match=f"write {name} on or {name} off"):
+            obey(conversation, name, said.append, view)

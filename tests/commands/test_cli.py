@@ -141,6 +141,33 @@ def test_inspect_rows(tiny, tiny_path):
     assert shown["rows"]["0"] == tiny.hasher.row_ids(shown["tokens"], 0).tolist()
 
 
+def test_inspect_gate(pocket, tiny_path):
+    text = "The capital of France is"
+    shown = json.loads(invoke("inspect", "--gate", text, "--json"))
+    assert [x["text"] for x in shown] == ["The", " capital", " of", " France", " is"]
+    assert shown[-1]["ngram"] == text and set(shown[-1]["gates"]) == {"1", "2"}
+    head, *lines = invoke("inspect", "--gate", text).splitlines()
+    assert head.split() == ["token", "layer", "1", "layer", "2", "n-gram"] and len(lines) == 5
+    assert lines[3].split(maxsplit=3)[0::3] == ["France", "The capital of France"]
+    assert "w1 W1" in invoke("inspect", tiny_path, "--gate", "w1 W1")
+    invoke("inspect", "--gate", "x", "--rows", "y", code=2)
+
+
+@pytest.mark.parametrize(("access", "cache"), [("resident", "rows, no cache"), ("direct", " cache hits")])
+def test_timings(access, cache):
+    _, out, err = run("generate", "--prompt", FRANCE, "--timings", "--table-access", access)
+    assert (
+        "Paris" in out
+        and err.startswith("prompt 10 tokens, first token after ")
+        and err.count("\n") == 1
+        and cache in err
+    )
+    answer = json.loads(run("generate", "--prompt", FRANCE, "--json", "--table-access", access)[1])
+    evaluated = answer["n_prompt"] + answer["n_generated"] - 1
+    assert answer["rows_read"] >= 16 * evaluated and answer["first_token_s"] > 0
+    assert (answer["cache_hits"] is None) == (access == "resident")
+
+
 def test_verify(tiny_copy):
     assert "not proven" in invoke("verify", tiny_copy)
     assert json.loads(invoke("verify", tiny_copy, "--json"))["ok"] is True
