@@ -7,6 +7,7 @@ Nothing is downloaded by hand: PyPI packages come through `pip download`, Debian
 import subprocess
 import sys
 import zipfile
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,8 +58,8 @@ SOURCES = (
 )
 
 
-def fetch(folder: Path) -> dict[str, Path]:
-    """Download and unpack every source that `folder` does not hold yet.
+def fetch(folder: Path, names: Container[str] | None = None) -> dict[str, Path]:
+    """Download and unpack every source, or those in `names`, that `folder` does not hold yet.
 
     Returns: package name -> the folder that it is unpacked in.
     Raises:  SourceError, naming the package, when a download fails or a package lacks its proof file.
@@ -66,7 +67,7 @@ def fetch(folder: Path) -> dict[str, Path]:
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     unpacked = {}
-    for source in SOURCES:
+    for source in SOURCES if names is None else [x for x in SOURCES if x.name in names]:
         target = folder / source.name
         if not (target / source.proof).exists():
             _unpack(_download(source, folder / "packages"), target)
