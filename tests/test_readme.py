@@ -1,7 +1,7 @@
 """Every command in README.md runs, and prints what the README says it prints.
 
-Fences: ```console holds `$ command` lines and their expected output (a line of `...` stands for any lines);
-```python is run as a script; ```sh holds set-up that CI runs itself. "console export" fences need a checkpoint:
+Fences: ```console holds `$ command` lines and their expected output (a line of `...` stands for any lines, 0.96 for any
+number with two decimals); ```python is run as a script; ```sh holds set-up that CI runs itself. "console export" fences need a checkpoint:
 tests/parity/test_readme_export.py runs them.
 """
 
@@ -42,6 +42,7 @@ def assert_matches(output: str, expected: str, command: str) -> None:
     pattern = "".join(
         r"(?:.*\n)*?" if line == "..." else re.escape(line.rstrip()) + r"\s*?\n" for line in expected.splitlines()
     )
+    pattern = re.sub(r"\b\d\\\.\d\d\b", r"\\d\\.\\d\\d", pattern)
     assert re.fullmatch(pattern, output if output.endswith("\n") or not output else output + "\n"), (
         f"$ {command}\nprinted\n{output}\nthe README says\n{expected}"
     )
