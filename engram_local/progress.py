@@ -1,6 +1,8 @@
-"""A progress bar on stderr, where that is a terminal."""
+"""Progress on stderr: a bar where that is a terminal, or JSON lines for programs."""
 
+import json
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -15,10 +17,17 @@ class Progress(Protocol):
     def __call__(self, what: str, done: int, total: int, unit: str = "B") -> None: ...
 
 
+JSON_EVERY = 0.2  # seconds between two lines on one thing; its first and its last line are always there
+
+
 @contextmanager
-def progress_bar() -> Iterator[Progress]:
-    """Yields a Progress that shows speed and time left. The bar is gone when the block ends."""
-    if not sys.stderr.isatty():
+def progress_bar(style: str = "auto") -> Iterator[Progress]:
+    """Yields a Progress. "auto" is a bar with speed and time left where stderr is a terminal, gone when the block ends;
+    "json" writes lines {"what": text, "done": n, "total": n or null, "unit": "B"}; "none" nothing."""
+    if style == "json":
+        yield _json_lines()
+        return
+    if style == "none" or not sys.stderr.isatty():
         yield lambda what, done, total, unit="B": None
         return
     from rich import progress
@@ -41,6 +50,21 @@ def progress_bar() -> Iterator[Progress]:
             bar.update(task, completed=done, speed=speed_text(bar.tasks[0].speed, unit))
 
         yield update
+
+
+def _json_lines() -> Progress:
+    last = ("", 0.0)  # what was told of, and when
+
+    def tell(what: str, done: int, total: int, unit: str = "B") -> None:
+        nonlocal last
+        now = time.monotonic()
+        if what == last[0] and done != total and now - last[1] < JSON_EVERY:
+            return
+        last = (what, now)
+        line = {"what": what, "done": done, "total": total or None, "unit": unit}
+        print(json.dumps(line), file=sys.stderr, flush=True)
+
+    return tell
 
 
 def speed_text(speed: float | None, unit: str) -> str:

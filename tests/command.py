@@ -13,7 +13,7 @@ from engram_local import cli
 from engram_local import progress
 
 @contextmanager
-def progress_bar():
+def progress_bar(style="auto"):
     def show(what, done, total, unit="B"):
         if what == {at!r}:
             os.kill(os.getpid(), {signal})

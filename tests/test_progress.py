@@ -1,5 +1,6 @@
 """The progress bar: speed and time left where stderr is a terminal, nothing where it is none."""
 
+import json
 import os
 import subprocess
 import sys
@@ -47,7 +48,21 @@ def test_in_a_terminal():
     assert "0:00:0" in text  # time left
 
 
-def test_elsewhere_it_is_silent(capsys):
-    with progress_bar() as show:
+@pytest.mark.parametrize("style", ["auto", "none"])
+def test_elsewhere_it_is_silent(capsys, style):
+    with progress_bar(style) as show:
         show("the rows", 1, 2, "rows")
     assert capsys.readouterr() == ("", "")
+
+
+def test_json_lines_come_now_and_then(capsys):
+    with progress_bar("json") as show:
+        for done in range(1001):
+            show("the rows", done, 1000, "rows")
+        show("a file", 7, 0)
+    out, err = capsys.readouterr()
+    lines = [json.loads(x) for x in err.splitlines()]
+    assert out == "" and 3 <= len(lines) < 100
+    assert lines[0] == {"what": "the rows", "done": 0, "total": 1000, "unit": "rows"}
+    assert lines[-2] == {"what": "the rows", "done": 1000, "total": 1000, "unit": "rows"}
+    assert lines[-1] == {"what": "a file", "done": 7, "total": None, "unit": "B"}

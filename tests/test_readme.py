@@ -1,8 +1,8 @@
 """Every command in README.md runs, and prints what the README says it prints.
 
 Fences: ```console holds `$ command` lines and their expected output (a line of `...` stands for any lines, 0.96 for any
-number with two decimals); ```python is run as a script; ```sh holds set-up that CI runs itself. "console export" fences need a checkpoint:
-tests/parity/test_readme_export.py runs them.
+number with two decimals); ```python is run as a script; ```sh holds set-up that CI runs itself. "console export" fences
+need a checkpoint: tests/parity/test_readme_export.py runs them.
 """
 
 import os

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from engram_local.commands.options import Encoding, JsonOutput, OutFolder, command
-from engram_local.commands.terminal import quoted, say, show_json, work
+from engram_local.commands.options import Encoding, JsonOutput, OutFolder, OutputFile, ProgressStyle, command
+from engram_local.commands.terminal import Result, quoted, say, work
 
 
 @command()
@@ -23,6 +23,8 @@ def attach(
     ] = None,
     tables: Encoding = "int8",
     json_output: JsonOutput = False,
+    output: OutputFile = None,
+    progress: ProgressStyle = "auto",
 ) -> None:
     """Join a GGUF that you have with Engram tables and layers.
 
@@ -37,8 +39,8 @@ def attach(
     """
     from engram_local.tools.attach import attach as run
 
-    with work(out) as progress:
-        info = run(gguf, source, out, base=base, tables=tables, progress=progress)
-    if json_output:
-        show_json({"out": out, **info})
+    result = Result(json_output, output)
+    with work(out, progress) as report:
+        info = run(gguf, source, out, base=base, tables=tables, progress=report)
+    result.give({"out": out, **info})
     say(f"{out} is ready, {gguf} {info['gguf']} into it: engram-local chat {quoted(out)}")

@@ -4,8 +4,6 @@ The three kinds take turns within each round, so that a busy machine slows all o
 counts, and the spread is shown. Tokens are random (seeded): no n-gram repeats, the worst case for a table.
 """
 
-import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,13 +13,16 @@ from typing import Any
 
 import numpy as np
 
+from engram_local.commands.terminal import Result, check_writable, write_file
 from engram_local.errors import EngramError
 from engram_local.model import Model
+from engram_local.progress import Progress
 from engram_local.sizes import format_size
 from engram_local.tables.model_tables import ModelTables
-from engram_local.tables.page_cache import drop_pages, resident_share
+from engram_local.tables.page_cache import STAYS, can_be_cold, drop_pages, resident_share
 
 KINDS = ("no_memory", "resident", "cold")
+MEMORY_KINDS = KINDS[1:]
 ANY_SIZE = 2**62  # a RAM limit under which every table is resident
 
 
@@ -42,40 +43,49 @@ def run_bench(
     n_decode: int,
     rounds: int,
     cold_access: str = "direct",
-    json_file: str | None = None,
     plot_file: str | None = None,
+    result: Result | None = None,
+    progress: Progress | None = None,
 ) -> None:
-    """Measure, print a table, write `json_file` and `plot_file` where given.
+    """Measure, print a table or give `result` what it asks for, draw `plot_file`.
 
-    Raises EngramError before measuring where the context is too short or matplotlib is missing.
+    Raises EngramError before measuring where the context is too short, matplotlib is missing, or the plot cannot be
+    written.
     """
+    result = result or Result(False)
     if n_prompt + n_decode > model.context_length:
         raise EngramError(
             f"{n_prompt} prompt and {n_decode} generated tokens exceed the context of {model.context_length}; "
             "use --prompt-tokens and --tokens"
         )
     if plot_file:
-        _pyplot()
-    figures = measure(model, n_prompt, n_decode, rounds, cold_access)
-    result = summary(model, figures)
-    print_table(model, figures, result, n_prompt, n_decode)
-    if json_file:
-        write_file(Path(json_file), lambda partial: partial.write_text(json.dumps(result, indent=1) + "\n"))
+        _check_plot(Path(plot_file))
+    figures = measure(model, n_prompt, n_decode, rounds, cold_access, progress)
+    found = summary(model, figures)
+    if not result.give(found):
+        print_table(model, figures, found, n_prompt, n_decode)
     if plot_file:
-        write_file(
-            Path(plot_file),
-            lambda partial: plot(figures, result, partial, Path(plot_file).suffix.lstrip(".")),
-        )
+        path = Path(plot_file)
+        write_file(path, lambda partial: plot(figures, found, partial, path.suffix.lstrip(".")))
 
 
-def measure(model: Model, n_prompt: int, n_decode: int, rounds: int, cold_access: str) -> dict[str, Rounds]:
-    """All rounds of all kinds; one unrecorded round first warms code and buffers."""
-    figures = {kind: Rounds() for kind in KINDS}
+def measure(
+    model: Model, n_prompt: int, n_decode: int, rounds: int, cold_access: str, progress: Progress | None = None
+) -> dict[str, Rounds]:
+    """All rounds of all kinds, "cold" left out where the tables' pages stay in memory; one unrecorded round first warms
+    code and buffers."""
     tables = model.tables
     access, ram_limit = tables.access, tables.ram_limit
+    files = _files(tables)
+    tables.close()
+    cold = all([can_be_cold(file) for file in files])
+    tables.reopen(access, ram_limit)
+    figures = {kind: Rounds() for kind in KINDS if cold or kind != "cold"}
     for i in range(-1, rounds):
         tokens = np.random.default_rng(i + 1).integers(0, model.tokenizer.vocab_size, n_prompt + n_decode)
-        for kind in KINDS:
+        for number, kind in enumerate(figures):
+            if progress:
+                progress("measuring", (i + 1) * len(figures) + number, (rounds + 1) * len(figures), "runs")
             if kind == "resident":
                 tables.reopen("auto", ANY_SIZE)
                 for table in tables.values():
@@ -127,23 +137,24 @@ def _files(tables: ModelTables) -> list[str]:
 
 
 def summary(model: Model, figures: dict[str, Rounds]) -> dict:
-    """What --json writes: medians; page_cache is the share of the tables in memory before each prefill."""
+    """What --json tells: medians, None for "cold" where it was left out; page_cache is the share of the tables in
+    memory before each prefill."""
 
     def medians(name: str, kinds: Sequence[str] = KINDS) -> dict:
-        return {kind: round(median(getattr(figures[kind], name)), 2) for kind in kinds}
+        return {kind: round(median(getattr(figures[kind], name)), 2) if kind in figures else None for kind in kinds}
 
     def share(kind: str) -> float | None:
-        known = [x for x in figures[kind].page_cache if x is not None]
+        known = [x for x in figures[kind].page_cache if x is not None] if kind in figures else []
         return round(median(known), 4) if known else None
 
     return {
         "model": str(model.folder.path),
         "backend": model.backend.name,
         "threads": model.threads,
-        "page_cache": {kind: share(kind) for kind in ("resident", "cold")},
+        "page_cache": {kind: share(kind) for kind in MEMORY_KINDS},
         "prefill_tok_s": medians("prefill_tok_s"),
         "decode_tok_s": medians("decode_tok_s"),
-        "lookup_us_per_token": medians("lookup_us_per_token", ("resident", "cold")),
+        "lookup_us_per_token": medians("lookup_us_per_token", MEMORY_KINDS),
         "peak_rss_bytes": peak_rss_bytes(),
     }
 
@@ -160,19 +171,22 @@ def print_table(model: Model, figures: dict[str, Rounds], result: dict, n_prompt
         f"{result['model']}: {result['backend']}, {result['threads']} threads\n"
         f"prompt {n_prompt}, {n_decode} tokens; median (lowest-highest) of {n_rounds} rounds"
     )
-    lookups = {kind: figures[kind].lookup_us_per_token for kind in ("resident", "cold")}
-    shares = {kind: result["lookup_us_per_token"][kind] * result["decode_tok_s"][kind] / 1e6 for kind in lookups}
-    cached = result["page_cache"]
+    kinds = [kind for kind in MEMORY_KINDS if kind in figures]
+    lookups = {kind: figures[kind].lookup_us_per_token for kind in kinds}
+    shares = {kind: result["lookup_us_per_token"][kind] * result["decode_tok_s"][kind] / 1e6 for kind in kinds}
+    cached = [result["page_cache"][kind] for kind in kinds]
     grid = Grid(box=SIMPLE_HEAD, pad_edge=False)
     grid.add_column(no_wrap=True)
-    for name in ("memory off", "resident", "cold"):
+    for name in ("memory off", *kinds):
         grid.add_column(name, justify="right", no_wrap=True)
-    grid.add_row("prefill tok/s", *(spread(figures[kind].prefill_tok_s) for kind in KINDS))
-    grid.add_row("decode tok/s", *(spread(figures[kind].decode_tok_s) for kind in KINDS))
+    grid.add_row("prefill tok/s", *(spread(x.prefill_tok_s) for x in figures.values()))
+    grid.add_row("decode tok/s", *(spread(x.decode_tok_s) for x in figures.values()))
     grid.add_row("lookup µs/token", "", *(spread(x) for x in lookups.values()))
     grid.add_row("lookup share", "", *(f"{x:.1%}" for x in shares.values()))
-    grid.add_row("in page cache", "", *("unknown" if x is None else f"{x:.0%}" for x in cached.values()))
+    grid.add_row("in page cache", "", *("unknown" if x is None else f"{x:.0%}" for x in cached))
     console.print(grid)
+    if "cold" not in figures:
+        console.print(f"cold left out: {STAYS}")
     tables = sum(table.n_rows * table.row_bytes for table in model.tables.values())
     console.print(f"tables {format_size(tables)}; peak RSS {format_size(result['peak_rss_bytes'])}")
 
@@ -201,6 +215,14 @@ def peak_rss_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+def _check_plot(path: Path) -> None:
+    """Raises EngramError where `plot` would fail."""
+    check_writable(path)
+    known = _pyplot().figure().canvas.get_supported_filetypes()
+    if path.suffix and path.suffix[1:] not in known:
+        raise EngramError(f"{path}: cannot be written: choose one of {', '.join(sorted(known))}")
+
+
 def _pyplot() -> Any:
     try:
         import matplotlib
@@ -217,25 +239,15 @@ def plot(figures: dict[str, Rounds], result: dict, path: Path, file_format: str)
     pyplot = _pyplot()
     figure, axes = pyplot.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
     for axis, name, title in zip(axes, ("prefill_tok_s", "decode_tok_s"), ("prefill", "decode"), strict=True):
-        values = [getattr(figures[kind], name) for kind in KINDS]
+        values = [getattr(figures[kind], name) for kind in figures]
         middle = [median(v) for v in values]
         below = [m - min(v) for m, v in zip(middle, values, strict=True)]
         above = [max(v) - m for m, v in zip(middle, values, strict=True)]
         colours = ["#999999", "#2f7ed8", "#8bbcf0"]
-        axis.bar(["memory off", "resident", "cold"], middle, yerr=[below, above], capsize=4, color=colours)
+        names = ["memory off", *(kind for kind in figures if kind in MEMORY_KINDS)]
+        axis.bar(names, middle, yerr=[below, above], capsize=4, color=colours[: len(names)])
         axis.set_title(f"{title}, tokens/s")
         axis.spines[["top", "right"]].set_visible(False)
     figure.suptitle(f"{Path(result['model']).name}, {result['backend']}, {result['threads']} threads", fontsize=10)
     figure.savefig(path, format=file_format or "png", dpi=150)
     pyplot.close(figure)
-
-
-def write_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Have `write` make a file beside `path`, then rename it."""
-    partial = path.with_name(path.name + ".partial")
-    try:
-        write(partial)
-        os.replace(partial, path)
-    except (OSError, ValueError) as error:
-        partial.unlink(missing_ok=True)
-        raise EngramError(f"{path}: cannot be written: {error}") from error

@@ -4,7 +4,6 @@ A token reads 48 rows (orders 2 to 4, 8 heads, 2 layers) of one int8 table. Toke
 twice and nothing is hot: the worst case. CPU-bound figures are the thread's own CPU time, reads from disk wall time.
 """
 
-import json
 import os
 import platform
 import tempfile
@@ -17,15 +16,17 @@ from typing import Any
 import numpy as np
 
 from engram_local import _native
+from engram_local.commands.terminal import Result, say
 from engram_local.config import EngramConfig, LayerConfig, NgramOrder
 from engram_local.errors import EngramError
 from engram_local.hashing import NgramHasher
 from engram_local.lookup import StepLookup
 from engram_local.machine import available_bytes
+from engram_local.progress import Progress
 from engram_local.sizes import format_size
 from engram_local.tables.encodings import row_bytes
 from engram_local.tables.file import TableWriter
-from engram_local.tables.page_cache import drop_pages, resident_share
+from engram_local.tables.page_cache import STAYS, can_be_cold, resident_share
 from engram_local.tables.table import Table
 
 LAYERS, ORDERS, HEADS = (1, 14), (2, 3, 4), 8
@@ -43,31 +44,35 @@ def run_table_bench(
     dim: int = 256,
     folder: str | None = None,
     keep: bool = False,
-    json_file: str | None = None,
+    result: Result | None = None,
+    progress: Progress | None = None,
 ) -> dict:
     """Generate a table of about n_bytes in `folder` (the system's temporary one), measure, print, delete it.
 
-    keep: leave it there, and use it if it is there already. Returns the figures, also written to json_file.
+    keep: leave it there, and use it if it is there already. Returns the figures, which `result` may ask for.
     """
+    result = result or Result(False)
     n_rows = max(n_bytes // row_bytes("int8", dim), 2 * ROWS_A_TOKEN)
     path = Path(folder or tempfile.gettempdir()) / f"engram_local_bench_{n_rows}x{dim}.safetensors"
     existed = path.exists()
     try:
         if not existed:
-            make_table(path, n_rows, dim)
+            size, fate = (
+                format_size(n_rows * row_bytes("int8", dim)),
+                "it stays" if keep else "it is deleted at the end",
+            )
+            say(f"writing {path}: {size}; {fate}")
+            make_table(path, n_rows, dim, progress)
         figures = measure(path)
     finally:
         if not keep and not existed:
             path.unlink(missing_ok=True)
-    print_figures(figures)
-    if json_file:
-        partial = Path(json_file + ".partial")
-        partial.write_text(json.dumps(figures, indent=1) + "\n")
-        os.replace(partial, json_file)
+    if not result.give(figures):
+        print_figures(figures)
     return figures
 
 
-def make_table(path: Path, n_rows: int, dim: int) -> None:
+def make_table(path: Path, n_rows: int, dim: int, progress: Progress | None = None) -> None:
     """An int8 table of noise; the first 8 codes of each row are its number, so that a wrong row would show."""
     free = os.statvfs(path.parent).f_bavail * os.statvfs(path.parent).f_frsize if hasattr(os, "statvfs") else 2**62
     wanted = n_rows * row_bytes("int8", dim)
@@ -80,6 +85,8 @@ def make_table(path: Path, n_rows: int, dim: int) -> None:
             rows = noise[: min(len(noise), n_rows - start)]
             rows[:, :8] = np.arange(start, start + len(rows), dtype="<i8")[:, None].view(np.uint8)
             writer.append_rows(rows)
+            if progress:
+                progress(path.name, (start + len(rows)) * rows.shape[1], wanted)
 
 
 def make_hasher(n_rows: int, dim: int) -> NgramHasher:
@@ -157,8 +164,8 @@ def time_tokens(table: Table, hasher: NgramHasher, tokens: np.ndarray, batch: in
 
 def _cold(path: Path, hasher: NgramHasher, tokens: np.ndarray) -> dict:
     """Wall time of reads past the page cache, no row cache in front."""
-    if not drop_pages(path):
-        return {"left out": "this system cannot drop a file's pages"}
+    if not can_be_cold(path):
+        return {"left out": STAYS}
     ids = np.concatenate([hasher.row_ids(tokens[: PREFILL * 6], x) for x in LAYERS], axis=1)
     with Table(path, access="direct", ram_limit=0) as table:
         figures = {
@@ -232,12 +239,16 @@ def print_figures(figures: dict) -> None:
         line(f"resident: prefill of {PREFILL} tokens", "ms", figures["resident_prefill_ms"])
         for rows, value in figures["growth_us_per_token"].items():
             line(f"  one token from {rows} rows", "µs", value)
-        print(f"page cache: {figures['page_cache']:.1%} of the table")
+        if figures["page_cache"] is not None:
+            print(f"page cache: {figures['page_cache']:.1%} of the table")
     else:
         print(f"resident: {figures['resident']}")
-    if "token_us" in figures["cold"]:
-        cold = figures["cold"]
+    cold = figures["cold"]
+    if "left out" in cold:
+        print(f"reads from disk: left out, {cold['left out']}")
+    else:
         way = "io_uring" if cold["io_uring"] else "threads" if cold["access"] == "direct" else cold["access"]
         line(f"cold ({way}): one token", "µs", cold["token_us"])
         line(f"cold ({way}): prefill of {PREFILL} tokens", "ms", cold["prefill_ms"])
-        print(f"page cache: {cold['page_cache']:.1%} of the table")
+        if cold["page_cache"] is not None:
+            print(f"page cache: {cold['page_cache']:.1%} of the table")

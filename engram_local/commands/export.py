@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from engram_local.commands.options import Calibrate, Encoding, JsonOutput, OutFolder, command
-from engram_local.commands.terminal import quoted, say, show, show_json, work
+from engram_local.commands.options import Calibrate, Encoding, JsonOutput, OutFolder, OutputFile, ProgressStyle, command
+from engram_local.commands.terminal import Result, quoted, say, show, work
 
 
 @command()
@@ -33,6 +33,8 @@ def export(
         typer.Option("--link", help="Read the tables where they lie, in the checkpoint's own files; --tables is void."),
     ] = False,
     json_output: JsonOutput = False,
+    output: OutputFile = None,
+    progress: ProgressStyle = "auto",
 ) -> None:
     """Make a model folder of a trained checkpoint.
 
@@ -49,7 +51,8 @@ def export(
     from engram_local.tools.export.folder import export_model
     from engram_local.tools.export.tables import report_lines
 
-    with work(out) as progress:
+    result = Result(json_output, output)
+    with work(out, progress) as report:
         info = export_model(
             checkpoint,
             out,
@@ -59,11 +62,9 @@ def export(
             tables=tables,
             weights=weights,
             calibrate=calibrate,
-            progress=progress,
+            progress=report,
             link=link,
         )
-    if json_output:
-        show_json({"out": out, **info})
-    else:
+    if not result.give({"out": out, **info}):
         show("\n".join(report_lines(info)))
     say(f"{out} is ready: engram-local chat {quoted(out)}")

@@ -4,14 +4,15 @@ from typing import Annotated
 
 import typer
 
-from engram_local.commands.options import JsonOutput, OptionalModel, command
-from engram_local.commands.terminal import typed
+from engram_local.commands.options import JsonOutput, OptionalModel, OutputFile, command
+from engram_local.commands.terminal import Result, typed
 
 
 @command()
 def inspect(
     model: OptionalModel = None,
     json_output: JsonOutput = False,
+    output: OutputFile = None,
     rows: Annotated[
         str | None,
         typer.Option(help="Show which rows each token of this text reads.", metavar="TEXT", parser=typed),
@@ -40,9 +41,10 @@ def inspect(
 
     if (rows is not None) + (gate is not None) + live > 1:
         raise typer.BadParameter("--rows, --gate and --live exclude each other")
+    result = Result(json_output, output)
     if gate is not None:
-        print_gates(model, gate, json_output)
+        print_gates(model, gate, result)
     elif rows is not None:
-        print_rows(model, rows, json_output)
+        print_rows(model, rows, result)
     else:
-        print_model(model, json_output, live)
+        print_model(model, result, live)

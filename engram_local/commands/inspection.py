@@ -5,7 +5,7 @@ Loads no weights and maps no table, but for --gate.
 
 from pathlib import Path
 
-from engram_local.commands.terminal import show, show_json
+from engram_local.commands.terminal import Result, show
 from engram_local.config import LayerConfig
 from engram_local.end_tokens import end_tokens
 from engram_local.errors import EngramError
@@ -135,12 +135,11 @@ def _context_ends(folder: ModelFolder) -> str | None:
     return "at longrope's original length: backbone.onnx has the frequencies of short texts alone"
 
 
-def print_model(path: str | Path | None, as_json: bool, live: bool = False) -> None:
+def print_model(path: str | Path | None, result: Result, live: bool = False) -> None:
     """`live` adds what the page cache holds of each table at this moment."""
     folder = ModelFolder.open(path or POCKET)
     about = describe(folder) | ({"page_cache": in_page_cache(folder)} if live else {})
-    if as_json:
-        show_json(about)
+    if result.give(about):
         return
     about = cleaned(about)
     from rich.box import SIMPLE_HEAD
@@ -190,7 +189,7 @@ def print_model(path: str | Path | None, as_json: bool, live: bool = False) -> N
     console.print(memory)
 
 
-def print_rows(path: str | Path | None, text: str, as_json: bool) -> None:
+def print_rows(path: str | Path | None, text: str, result: Result) -> None:
     """Which rows each token of a text reads; needs the tokenizer and config.json, no weights."""
     folder = ModelFolder.open(path or POCKET)
     tokenizer = open_tokenizer(folder)
@@ -198,10 +197,9 @@ def print_rows(path: str | Path | None, text: str, as_json: bool) -> None:
     tokens = tokenizer.encode(text)
     rows = {x.layer_id: hasher.row_ids(tokens, x.layer_id) for x in folder.engram.layers}
     pieces = [tokenizer.decode([t], skip_special_tokens=False) for t in tokens]
-    if as_json:
-        ids = hasher.ids(tokens).tolist()
-        layers = {str(k): v.tolist() for k, v in rows.items()}
-        show_json({"tokens": tokens, "pieces": pieces, "ids": ids, "rows": layers})
+    ids = hasher.ids(tokens).tolist()
+    layers = {str(k): v.tolist() for k, v in rows.items()}
+    if result.give({"tokens": tokens, "pieces": pieces, "ids": ids, "rows": layers}):
         return
     for i, (token, piece) in enumerate(zip(tokens, pieces, strict=True)):
         show(f"{token}\t{piece!r}")
@@ -209,7 +207,7 @@ def print_rows(path: str | Path | None, text: str, as_json: bool) -> None:
             show(f"\tlayer {layer_id}: {' '.join(map(str, of_layer[i]))}")
 
 
-def print_gates(path: str | Path | None, text: str, as_json: bool) -> None:
+def print_gates(path: str | Path | None, text: str, result: Result) -> None:
     """How far the gates open at each token of a text, which is evaluated as it stands."""
     from dataclasses import asdict
 
@@ -221,8 +219,7 @@ def print_gates(path: str | Path | None, text: str, as_json: bool) -> None:
         found = read_gates(session, model.prompt_ids(text, raw=True))
     if not found:
         raise EngramError(NO_GATES)
-    if as_json:
-        show_json([asdict(x) for x in found])
+    if result.give([asdict(x) for x in found]):
         return
     from rich.console import Console
 

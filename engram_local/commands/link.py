@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from engram_local.commands.options import OutFolder, command
-from engram_local.commands.terminal import say, work
+from engram_local.commands.options import JsonOutput, OutFolder, OutputFile, command
+from engram_local.commands.terminal import Result, quoted, say, work
 
 
 @command()
@@ -18,6 +18,8 @@ def link(
         str | None,
         typer.Option(help="A table that stands in for the GGUF's own: a table file, or a link.", metavar="FILE"),
     ] = None,
+    json_output: JsonOutput = False,
+    output: OutputFile = None,
 ) -> None:
     """Run a published GGUF with its own n-gram table under this reader.
 
@@ -25,11 +27,15 @@ def link(
     or its parts, and the table lie. Qwen3.8-Flash-Next is of this kind.
 
     \b
-    engram-local link Qwen3.8-Flash-Next-UD-Q4_K_XL-00001-of-00003.gguf qwen
-    engram-local chat qwen --ram-limit 2GiB
+    Examples:
+      engram-local link Qwen3.8-Flash-Next-UD-Q4_K_XL-00001-of-00003.gguf qwen
+      engram-local chat qwen --ram-limit 2GiB
     """
     from engram_local.tools.link import link as run
 
+    result = Result(json_output, output)
     with work(out):
         info = run(gguf, out, table=table)
-    say(f"{out} is ready, its table ({info['table']['encoding']}) is read where it lies: engram-local chat {out}")
+    result.give({"out": out, **info})
+    encoding = info["table"]["encoding"]
+    say(f"{out} is ready, its table ({encoding}) is read where it lies: engram-local chat {quoted(out)}")

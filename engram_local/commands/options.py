@@ -69,6 +69,15 @@ ShowTimings = Annotated[
     bool, typer.Option("--timings", help="A line behind each answer: tokens, speed, rows looked up, cache hits.")
 ]
 JsonOutput = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+OutputFile = Annotated[str | None, typer.Option("--output", help="Write that object to a file.", metavar="FILE")]
+ProgressStyle = Annotated[
+    Literal["auto", "json", "none"],
+    typer.Option(
+        "--progress",
+        help="On stderr: a bar where that is a terminal, JSON lines, or nothing.",
+        metavar="auto|json|none",
+    ),
+]
 Encoding = Annotated[
     Literal["int8", "int4", "fp8", "float16", "float32"],
     typer.Option("--tables", help="Encoding of the rows.", metavar="int8|int4|fp8|float16|float32"),

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from engram_local.commands.options import JsonOutput, RequiredModel, command
-from engram_local.commands.terminal import quoted, say, show_json, work
+from engram_local.commands.options import JsonOutput, OutputFile, ProgressStyle, RequiredModel, command
+from engram_local.commands.terminal import Result, quoted, say, work
 
 
 @command()
@@ -14,6 +14,8 @@ def pack(
     model: RequiredModel,
     file: Annotated[str, typer.Argument(metavar="FILE.tar.zst", help="Archive to make; - is stdout.")],
     json_output: JsonOutput = False,
+    output: OutputFile = None,
+    progress: ProgressStyle = "auto",
 ) -> None:
     """Put a model folder into one file.
 
@@ -26,9 +28,11 @@ def pack(
     """
     from engram_local.tools.archive import pack as run
 
-    with work(file) as progress:
-        run(model, file, progress=progress)
-    if json_output and file != "-":
-        show_json({"out": file, "bytes": Path(file).stat().st_size})
+    if file == "-" and (json_output or output):
+        raise typer.BadParameter("--json and --output tell of a file; - is stdout")
+    result = Result(json_output, output)
+    with work(file, progress) as report:
+        run(model, file, progress=report)
     if file != "-":
+        result.give({"out": file, "bytes": Path(file).stat().st_size})
         say(f"{file} is ready: engram-local unpack {quoted(file)} OUT")

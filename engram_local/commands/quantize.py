@@ -1,12 +1,27 @@
 """engram-local quantize."""
 
-from engram_local.commands.options import Calibrate, Encoding, JsonOutput, OutFolder, RequiredModel, command
-from engram_local.commands.terminal import quoted, say, show, show_json, work
+from engram_local.commands.options import (
+    Calibrate,
+    Encoding,
+    JsonOutput,
+    OutFolder,
+    OutputFile,
+    ProgressStyle,
+    RequiredModel,
+    command,
+)
+from engram_local.commands.terminal import Result, quoted, say, show, work
 
 
 @command()
 def quantize(
-    model: RequiredModel, out: OutFolder, tables: Encoding, calibrate: Calibrate = None, json_output: JsonOutput = False
+    model: RequiredModel,
+    out: OutFolder,
+    tables: Encoding,
+    calibrate: Calibrate = None,
+    json_output: JsonOutput = False,
+    output: OutputFile = None,
+    progress: ProgressStyle = "auto",
 ) -> None:
     """Encode a model's tables anew, and print what that loses.
 
@@ -21,10 +36,9 @@ def quantize(
     from engram_local.tools.export.tables import report_lines
     from engram_local.tools.quantize import quantize_model
 
-    with work(out) as progress:
-        info = quantize_model(model, out, tables, calibrate=calibrate, progress=progress)
-    if json_output:
-        show_json({"out": out, **info})
-    else:
+    result = Result(json_output, output)
+    with work(out, progress) as report:
+        info = quantize_model(model, out, tables, calibrate=calibrate, progress=report)
+    if not result.give({"out": out, **info}):
         show("\n".join(report_lines(info)))
     say(f"{out} is ready: engram-local chat {quoted(out)}")

@@ -10,12 +10,12 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from engram_local.errors import EngramError
+from engram_local.errors import EngramError, UsageError
 from engram_local.foreign_text import SURROGATES, clean
 from engram_local.progress import Progress
 
@@ -81,15 +81,55 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
+class Result:
+    """What a command found, as JSON: --json prints it in place of the text for people, --output writes it to a file."""
+
+    def __init__(self, as_json: bool, output: str | None = None):
+        """Raises UsageError where `output` cannot be written: before the work, not behind it."""
+        self.as_json, self._output = as_json, Path(output) if output else None
+        if self._output is not None:
+            check_writable(self._output)
+
+    def give(self, value: Any) -> bool:
+        """Write and print as asked; returns whether it was printed. Raises EngramError where the disk fails."""
+        if self._output is not None:
+            text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+            write_file(self._output, lambda partial: partial.write_text(text, encoding="utf-8", errors="replace"))
+        if self.as_json:
+            show_json(value)
+        return self.as_json
+
+
+def check_writable(path: Path) -> None:
+    """Raises UsageError where a file of that name cannot be made or replaced."""
+    if path.is_dir():
+        raise UsageError(f"{path}: cannot be written: it is a folder; name a file")
+    if not path.parent.is_dir():
+        raise UsageError(f"{path}: cannot be written: there is no folder {path.parent}; make it")
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f"{path}: cannot be written: no permission for {path.parent}; choose another place")
+
+
+def write_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Have `write` make a file beside `path`, then rename it. Raises EngramError; nothing is left then."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        write(partial)
+        os.replace(partial, path)
+    except (OSError, ValueError) as error:
+        partial.unlink(missing_ok=True)
+        raise EngramError(f"{path}: cannot be written: {error}") from error
+
+
 @contextmanager
-def work(out: str) -> Iterator[Progress]:
-    """A progress bar while the folder or file `out` is made; Ctrl-C is one line and exit code 130."""
+def work(out: str, style: str = "auto") -> Iterator[Progress]:
+    """Progress while the folder or file `out` is made; Ctrl-C is one line and exit code 130."""
     import typer
 
     from engram_local.progress import progress_bar
 
     try:
-        with progress_bar() as progress:
+        with progress_bar(style) as progress:
             yield progress
     except KeyboardInterrupt:
         unfinished = Path(f"{Path(out)}.partial").exists()

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from engram_local.commands.options import JsonOutput, OutFolder, command
-from engram_local.commands.terminal import quoted, say, show_json, work
+from engram_local.commands.options import JsonOutput, OutFolder, OutputFile, ProgressStyle, command
+from engram_local.commands.terminal import Result, quoted, say, work
 
 
 @command()
@@ -13,6 +13,8 @@ def unpack(
     file: Annotated[str, typer.Argument(metavar="FILE.tar.zst", help="Archive made by pack; - is stdin.")],
     out: OutFolder,
     json_output: JsonOutput = False,
+    output: OutputFile = None,
+    progress: ProgressStyle = "auto",
 ) -> None:
     """Take a model folder out of its archive, checking every file.
 
@@ -22,8 +24,8 @@ def unpack(
     """
     from engram_local.tools.archive import unpack as run
 
-    with work(out) as progress:
-        run(file, out, progress=progress)
-    if json_output:
-        show_json({"out": out})
+    result = Result(json_output, output)
+    with work(out, progress) as report:
+        run(file, out, progress=report)
+    result.give({"out": out})
     say(f"{out} is ready: engram-local chat {quoted(out)}")

@@ -11,6 +11,7 @@ import numpy as np
 
 from engram_local.tables.layout import TableLayout
 
+STAYS = "the file system keeps the pages in memory, or another process has them mapped"
 _WINDOW = 1 << 30
 _SAMPLES = 100
 _FAST_S = 15e-6  # a page from memory takes about 1 to 5 us, one from an NVMe disk 50 and more
@@ -24,6 +25,15 @@ def drop_pages(path: str | Path) -> bool:
         os.fsync(file.fileno())  # dirty pages would stay
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     return True
+
+
+def can_be_cold(path: str | Path) -> bool:
+    """Whether a file's pages leave memory when that is asked for, which is done: not on tmpfs, nor while a process has
+    them mapped."""
+    if not drop_pages(path):
+        return False
+    share = resident_share(path)
+    return share is None or share < 0.1
 
 
 def table_share(layout: TableLayout) -> tuple[float, str]:

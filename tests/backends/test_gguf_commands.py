@@ -60,9 +60,9 @@ def test_verify(path):
 
 def test_bench(path, tmp_path):
     options = ["--rounds", 1, "--prompt-tokens", 8, "--tokens", 4, "--threads", 1]
-    run("bench", path, *options, "--json", tmp_path / "figures.json")
+    run("bench", path, *options, "--output", tmp_path / "figures.json")
     assert json.loads((tmp_path / "figures.json").read_text())["backend"] == "gguf"
-    done = run("bench", path, "--compare", *options, "--json", tmp_path / "compared.json")
+    done = run("bench", path, "--compare", *options, "--output", tmp_path / "compared.json")
     names = [x["name"] for x in json.loads((tmp_path / "compared.json").read_text())["contenders"]]
     assert names == ["engram_local gguf", "llama-cpp-python"]
     assert "left out: engram_local onnx: the folder has no backbone.onnx" in done.stdout

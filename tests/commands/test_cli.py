@@ -202,7 +202,11 @@ def test_sizes_are_understood(tiny_path):
         (["inspect", "."], "has no manifest.json"),
         (["verify", "."], "1 of 1 checks failed"),
         (["bench", "--tokens", "99999999"], "exceed the context of "),
-        (["bench", "--json", "no/such/folder/f.json", "--rounds", "1", "--tokens", "2"], "f.json: cannot be written"),
+        (
+            ["bench", "--output", "no/such/folder/f.json"],
+            "f.json: cannot be written: there is no folder no/such/folder",
+        ),
+        (["inspect", "--output", "."], ".: cannot be written: it is a folder; name a file"),
         (["export", "nowhere", "out"], "nowhere"),
         (["unpack", "nowhere.tar.zst", "out"], "nowhere.tar.zst"),
         (["pack", "nowhere", "f.tar.zst"], "nowhere"),

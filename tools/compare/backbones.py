@@ -18,7 +18,8 @@ from statistics import median
 import numpy as np
 
 from engram_local import __version__
-from engram_local.commands.bench_model import spread, write_file
+from engram_local.commands.bench_model import spread
+from engram_local.commands.terminal import Result
 from engram_local.errors import EngramError
 from engram_local.graph_names import GGUF_FILE, LAST_POSITIONS, LOGITS_ROWS, ONNX_FILE, TOTAL_LENGTH
 from engram_local.model import load
@@ -45,17 +46,14 @@ class Contender:
     decode_tok_s: list[float] = field(default_factory=list)
 
 
-def run_compare(
-    path: str | Path, threads: int, n_prompt: int, n_decode: int, rounds: int, json_file: str | None = None
-) -> None:
-    """Measure, print a table, write `json_file` where given."""
+def run_compare(path: str | Path, threads: int, n_prompt: int, n_decode: int, rounds: int, result: Result) -> None:
+    """Measure, print a table or give `result` what it asks for."""
     contenders, left_out = compare(path, threads, n_prompt, n_decode, rounds)
+    if result.give(summary(contenders, path, threads)):
+        return
     print_table(contenders, path, threads, n_prompt, n_decode)
     for reason in left_out:
         print(f"left out: {reason}")
-    if json_file:
-        text = json.dumps(summary(contenders, path, threads), indent=1) + "\n"
-        write_file(Path(json_file), lambda partial: partial.write_text(text))
 
 
 def compare(
