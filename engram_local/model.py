@@ -113,6 +113,7 @@ class Model:
                 verbose=verbose,
                 **backend_options,
             )
+            self.notes += self._backend.notes
             self.context_length = min(context_length, self._backend.context_length)
             self.tokenizer: Tokenizer = open_tokenizer(folder)
             self._check_tokenizer()

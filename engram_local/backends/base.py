@@ -64,6 +64,7 @@ class Backend(Protocol):
     context_length: int
     max_chunk: int  # tokens that one `Work` may hold
     draft_length: int  # tokens worth computing with the next one where they are likely; 0 where a rewind computes anew
+    notes: list[str]  # what took effect in another way than it was asked for, a line each
 
     def context(self, memory: bool) -> Context: ...
 

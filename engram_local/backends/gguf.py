@@ -20,7 +20,7 @@ from engram_local.backends.engram_layer import EngramLayer, LayerState
 from engram_local.backends.gguf_tokenizer import model_end_ids
 from engram_local.backends.layer_hook import Columns, LayerHook, NodeHook, RowsHook
 from engram_local.backends.llama_context import MAX_SEQUENCES, LlamaContext
-from engram_local.backends.llama_library import llama, load_model, metadata
+from engram_local.backends.llama_library import llama, load_model, metadata, version
 from engram_local.backends.state_checkpoints import StateCheckpoints
 from engram_local.backends.token_rows import TokenRows
 from engram_local.errors import BackendError, UsageError
@@ -74,6 +74,12 @@ class GgufBackend:
         self._left: deque[_Sequence] = deque()  # of contexts that were closed: their ids can be given away
         self._checkpoints = StateCheckpoints(checkpoint_bytes)
         self._together: set[_Sequence] = set()  # sequences of the last forward
+        self.notes: list[str] = []
+        if uses_gpu and not llama().llama_supports_gpu_offload():
+            self.notes.append(
+                f"{n_gpu_layers} blocks were asked for on a GPU, all are on the CPU: this llama-cpp-python {version()} "
+                "was built for none, or none is there (CMAKE_ARGS=-DGGML_CUDA=on pip install llama-cpp-python builds it)"
+            )
         self._native = _Native(load_model(files, n_gpu_layers=n_gpu_layers, lazy=is_native, verbose=verbose))
         self._finalizer = weakref.finalize(self, self._native.free)
         try:

@@ -52,12 +52,14 @@ class OnnxBackend:
         spinning: bool = True,
         verbose: bool = False,
     ):
-        """Raises BackendError where the file cannot be loaded or its inputs are not those of this model."""
+        """verbose: says nothing more, for ONNX Runtime has nothing to say that is not raised. Raises BackendError where
+        the file cannot be loaded or its inputs are not those of this model."""
+        self.notes: list[str] = []
         self.path = folder.intact(ONNX_FILE)
         self.layers = folder.engram.layers
         self.vocab_size = folder.vocab_size
         self.context_length = context_length
-        self.session: Any = open_session(self.path, threads, spinning, verbose)
+        self.session: Any = open_session(self.path, threads, spinning)
         inputs, outputs, self.kv_names = check_graph(self.session, self.path, self.layers, self.vocab_size)
         self.convs = [
             Conv(x.layer_id, x.conv.n_state, inputs[graph_names.past_conv(x.layer_id)].shape[2])

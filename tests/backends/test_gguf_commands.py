@@ -43,6 +43,14 @@ def test_chat(path):
     assert "llama" in run("chat", path, "--max-tokens", 1, "--verbose", "--threads", 1, text="hello\n").stderr
 
 
+def test_a_build_without_a_gpu_says_so(path):
+    import llama_cpp
+
+    done = run("generate", path, "--prompt", "the", "--max-tokens", 1, "--threads", 1, "--gpu-layers", 2)
+    said = "2 blocks were asked for on a GPU, all are on the CPU: this llama-cpp-python " in done.stderr
+    assert said != llama_cpp.llama_supports_gpu_offload()
+
+
 def test_inspect(path):
     about = json.loads(run("inspect", path, "--json").stdout)
     assert list(about["backbones"]) == ["gguf"]

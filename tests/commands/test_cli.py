@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,14 +10,18 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+import engram_local
 from engram_local import __version__
-from engram_local.cli import app, main
+from engram_local.cli import app, main, options_of_verbs
 
 FRANCE = "What is the capital of France?"
 COMMANDS = (
     *("chat", "generate", "inspect", "verify", "bench", "warm"),
     *("export", "quantize", "attach", "pack", "unpack"),
 )
+
+
+POCKET = str(Path(engram_local.__file__).parent / "pocket")
 
 
 def invoke(*arguments, code=0, text=None):
@@ -55,10 +60,13 @@ def test_python_m_runs_the_command():
     assert done.stdout == f"engram-local {__version__}\n"
 
 
-def test_help_shows_flags_plainly_and_examples_whole():
-    text = invoke("generate", "--help")
-    assert "<bool>" not in text and "Examples:" in text
-    assert "    echo 'What is the capital of France?' | engram-local generate --json\n" in text
+@pytest.mark.parametrize("verb", options_of_verbs())
+def test_help_shows_flags_plainly_and_examples_whole(verb):
+    text = invoke(verb, "--help")
+    assert "<bool>" not in text and "\n  Examples:\n" in text
+    examples = text.partition("  Examples:\n")[2].partition("\n\n")[0].splitlines()
+    assert examples and all(re.match(r"    \S.*engram-local |    engram-local ", x) for x in examples), examples
+    assert all(x.count("'") % 2 == 0 for x in examples)
 
 
 def test_what_makes_folders_answers_as_json(tiny_path, tmp_path):
@@ -113,6 +121,7 @@ def test_verbose_says_what_was_chosen_on_stderr():
     code, out, err = run("generate", "--prompt", FRANCE, "--verbose", "--threads", "1")
     assert code == 0 and "Paris" in out
     assert "backend onnx (" in err and "1 threads" in err and ": access " in err and "tok/s" in err
+    assert "onnxruntime" not in err and "\x1b" not in err
 
 
 def test_chat_in_plain_mode():
@@ -208,6 +217,7 @@ def test_sizes_are_understood(tiny_path):
         ),
         (["inspect", "--output", "."], ".: cannot be written: it is a folder; name a file"),
         (["export", "nowhere", "out"], "nowhere"),
+        (["export", POCKET, "out"], "is a model folder already, made to run as it is; engram-local quantize"),
         (["unpack", "nowhere.tar.zst", "out"], "nowhere.tar.zst"),
         (["pack", "nowhere", "f.tar.zst"], "nowhere"),
         (["quantize", "nowhere", "out", "--tables", "int4"], "nowhere"),

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from engram_local.errors import CheckpointError
+from engram_local.model_folder import MANIFEST
 from engram_local.tools.checkpoints import demo, engram_peft, trained
 from engram_local.tools.checkpoints.tensors import refuse_pointer
 from engram_local.tools.checkpoints.view import TOKENIZER_FILES, CheckpointView
@@ -15,6 +16,11 @@ def open_checkpoint(path: Path, base: Path | None = None, layout: str | None = N
     path = Path(path)
     if not path.exists():
         raise CheckpointError(f"{path}: no such file or folder")
+    if (path / MANIFEST).is_file():
+        raise CheckpointError(
+            f"{path}: is a model folder already, made to run as it is; engram-local quantize encodes its tables anew, "
+            "engram-local attach joins them with a GGUF"
+        )
     if base is not None and not Path(base).is_dir():
         raise CheckpointError(f"{base}: no such folder; --base takes the Hugging Face folder of the base model")
     if layout is not None and layout not in READERS:
