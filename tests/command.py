@@ -53,12 +53,13 @@ def assert_one_line(done: subprocess.CompletedProcess, code: int, *parts: str) -
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
-    """Every file's bytes by its path in the folder, the manifest apart (it tells when it was made)."""
-    return {
-        x.relative_to(folder).as_posix(): x.read_bytes()
-        for x in sorted(folder.rglob("*"))
-        if x.is_file() and x.name != "manifest.json"
-    }
+    """Every file's bytes by its path in the folder, the manifest apart."""
+    return {name: content for name, content in bytes_of(folder).items() if name != "manifest.json"}
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    """Every file's bytes by its path in the folder."""
+    return {x.relative_to(folder).as_posix(): x.read_bytes() for x in sorted(folder.rglob("*")) if x.is_file()}
 
 
 KILL, INTERRUPT = signal.SIGKILL, signal.SIGINT

@@ -34,8 +34,9 @@ def attach(
 
     Parameters: source: a model folder, whose tables and layers are taken as they are; or a checkpoint (base: its
                 Hugging Face folder, where that lies apart), whose tables are encoded as `tables`, layers as `weights`.
-    Returns:    what the manifest's "export" block holds; "gguf" and "tables" say how each file got there: "cloned"
-                (its blocks are shared until one is altered), "hard-linked" (one file with two names) or "copied".
+    Returns:    what the manifest's "export" block holds, and with it how each file got there ("gguf", and "tables" of a
+                model folder): "cloned" (its blocks are shared until one is altered), "hard-linked" (one file with two
+                names) or "copied". The manifest does not: the same files make the same folder.
     Raises:     EngramError before anything is written where the two do not belong together; a later failure leaves
                 nothing behind.
     """
@@ -46,12 +47,12 @@ def attach(
     n_bytes = origin.n_bytes(out) + copied_bytes(gguf, out)
     check_space(out, n_bytes, "make room, or choose a folder on the GGUF's own disk")
     with new_folder(out, {"attach": str(gguf), "source": str(source), "tables": tables, "weights": weights}) as folder:
-        info = {"backend": "gguf", "gguf": place(gguf, folder.path / GGUF_FILE, progress)}
-        info |= origin.write(folder.path, progress)
+        placed = {"gguf": place(gguf, folder.path / GGUF_FILE, progress)}
+        info = {"backend": "gguf", **origin.write(folder.path, placed, progress)}
         if tokenizer is not None:
             _keep_chat(folder.path, tokenizer)
         write_manifest(folder.path, info, progress)
-    return info
+    return info | placed
 
 
 class _Folder:
@@ -80,7 +81,7 @@ class _Folder:
             return {i: tokenizer.piece(i) for i in range(tokenizer.vocab_size)}, set()
         return None
 
-    def write(self, out: Path, progress: Progress | None) -> dict:
+    def write(self, out: Path, placed: dict, progress: Progress | None) -> dict:
         tables = {x.table: "" for x in self.engram.layers}
         for name in self.files:
             target = out / name
@@ -92,7 +93,8 @@ class _Folder:
                 tables[name] = place(self.path / name, target, progress)
             else:
                 shutil.copyfile(self.path / name, target)
-        return {"tables": tables}
+        placed["tables"] = tables
+        return {}
 
 
 class _Checkpoint:
@@ -124,7 +126,7 @@ class _Checkpoint:
         path = self.view.base / "tokenizer.json"
         return read_pieces(path) if path.is_file() else None
 
-    def write(self, out: Path, progress: Progress | None) -> dict:
+    def write(self, out: Path, placed: dict, progress: Progress | None) -> dict:
         from engram_local.tools.export.folder import write_backbones, write_config
         from engram_local.tools.export.tables import convert_table
 

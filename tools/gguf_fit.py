@@ -31,8 +31,9 @@ class Origin(Protocol):
         """Bytes that `write` needs."""
         ...
 
-    def write(self, out: Path, progress: Progress | None) -> dict:
-        """Put layers, tables, config and tokenizer into the folder `out`. Returns what the manifest says of them."""
+    def write(self, out: Path, placed: dict, progress: Progress | None) -> dict:
+        """Put layers, tables, config and tokenizer into the folder `out`. Returns what the manifest says of them; how
+        they got there goes into `placed`."""
         ...
 
 

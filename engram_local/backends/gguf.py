@@ -77,8 +77,8 @@ class GgufBackend:
         self.notes: list[str] = []
         if uses_gpu and not llama().llama_supports_gpu_offload():
             self.notes.append(
-                f"{n_gpu_layers} blocks were asked for on a GPU, all are on the CPU: this llama-cpp-python {version()} "
-                "was built for none, or none is there (CMAKE_ARGS=-DGGML_CUDA=on pip install llama-cpp-python builds it)"
+                f"{n_gpu_layers} blocks were asked for on a GPU and are on the CPU: this llama-cpp-python {version()} "
+                "was built for none, or none is there (CMAKE_ARGS=-DGGML_CUDA=on pip install llama-cpp-python)"
             )
         self._native = _Native(load_model(files, n_gpu_layers=n_gpu_layers, lazy=is_native, verbose=verbose))
         self._finalizer = weakref.finalize(self, self._native.free)

@@ -11,7 +11,7 @@ import tarfile
 
 import pytest
 import zstandard
-from command import INTERRUPT, KILL, assert_one_line, files_of, run_and_signal, run_with_file_limit
+from command import INTERRUPT, KILL, assert_one_line, bytes_of, files_of, run_and_signal, run_with_file_limit
 
 from engram_local.errors import EngramError, ModelFolderError
 from engram_local.model_folder import MANIFEST, ModelFolder
@@ -28,7 +28,7 @@ def packed(tiny_path, tmp_path_factory):
 def test_there_and_back(tiny_path, packed, tmp_path):
     seen = []
     unpack(str(packed), tmp_path / "out", lambda *x: seen.append(x))
-    assert files_of(tmp_path / "out") == files_of(tiny_path)
+    assert bytes_of(tmp_path / "out") == bytes_of(tiny_path)
     assert ModelFolder.open(tmp_path / "out").manifest == ModelFolder.open(tiny_path).manifest
     sizes = {name: x["bytes"] for name, x in ModelFolder.open(tiny_path).manifest["files"].items()}
     assert {what: total for what, _, total in seen} == sizes
@@ -57,7 +57,7 @@ def test_as_a_stream(tiny_path, tmp_path):
     line = f"{command} pack '{tiny_path}' - | {command} unpack - '{tmp_path / 'out'}'"
     done = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=120)
     assert done.stderr.splitlines() == [f"{tmp_path / 'out'} is ready: engram-local chat {tmp_path / 'out'}"]
-    assert files_of(tmp_path / "out") == files_of(tiny_path)
+    assert bytes_of(tmp_path / "out") == bytes_of(tiny_path)
 
 
 def test_what_cannot_be_packed(tiny_copy, tmp_path):
@@ -100,7 +100,7 @@ def test_interruptions(tiny_path, packed, tmp_path, command, at):
         with pytest.raises(EngramError, match=r"has no manifest.json"):
             ModelFolder.open(tmp_path / "out.partial")
         unpack(str(packed), tmp_path / "out")
-        assert files_of(tmp_path / "out") == files_of(tiny_path)
+        assert bytes_of(tmp_path / "out") == bytes_of(tiny_path)
     assert [x.name for x in tmp_path.iterdir()] == ["out"]
 
 
@@ -296,7 +296,7 @@ def test_two_that_write_one_output(tiny_path, packed, tmp_path, command, monkeyp
     if command == "pack":
         assert (tmp_path / "out").read_bytes() == packed.read_bytes()
     else:
-        assert files_of(tmp_path / "out") == files_of(tiny_path)
+        assert bytes_of(tmp_path / "out") == bytes_of(tiny_path)
 
 
 def test_many_processes_pack_to_one_file(tiny_path, packed, tmp_path):

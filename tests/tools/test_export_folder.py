@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("onnxruntime_genai")
 
-from command import INTERRUPT, KILL, assert_one_line, files_of, run_and_signal, run_with_file_limit
+from command import INTERRUPT, KILL, assert_one_line, bytes_of, files_of, run_and_signal, run_with_file_limit
 from safetensors.numpy import load_file, save_file
 from trained_checkpoint import make_checkpoint
 from typer.testing import CliRunner
@@ -145,7 +145,7 @@ def test_killed_and_resumed(checkpoint, exact, tmp_path):
     export_model(checkpoint, tmp_path / "out", tables="float32", weights="float32")
     kept = (tmp_path / "out" / TABLES[0]).stat()
     assert (kept.st_ino, kept.st_mtime_ns) == (first.st_ino, first.st_mtime_ns)
-    assert files_of(tmp_path / "out") == files_of(exact)
+    assert bytes_of(tmp_path / "out") == bytes_of(exact)
     assert ModelFolder.open(tmp_path / "out").manifest["export"]["tables"].keys() == set(TABLES)
 
 
@@ -158,7 +158,7 @@ def test_a_changed_checkpoint_starts_over(tmp_path):
     make_checkpoint(checkpoint, seed=2)
     export_model(checkpoint, tmp_path / "out", tables="float32", weights="float32")
     export_model(checkpoint, tmp_path / "clean", tables="float32", weights="float32")
-    assert files_of(tmp_path / "out") == files_of(tmp_path / "clean")
+    assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "clean")
 
 
 @pytest.mark.parametrize(("at", "left"), [("backbone.onnx", []), (TABLES[1], ["out.partial"])])

@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from command import INTERRUPT, KILL, assert_one_line, files_of, run_and_signal, run_with_file_limit
+from command import INTERRUPT, KILL, assert_one_line, bytes_of, files_of, run_and_signal, run_with_file_limit
 from typer.testing import CliRunner
 
 import engram_local
@@ -168,7 +168,7 @@ def test_killed_and_resumed(tmp_path):
     kept = (tmp_path / "out/tables/layer_1.safetensors").stat()
     assert (kept.st_ino, kept.st_mtime_ns) == (first.st_ino, first.st_mtime_ns)
     quantize_model(POCKET, tmp_path / "whole", "int4")
-    assert files_of(tmp_path / "out") == files_of(tmp_path / "whole")
+    assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "whole")
     assert ModelFolder.open(tmp_path / "out").manifest == ModelFolder.open(tmp_path / "whole").manifest
 
 

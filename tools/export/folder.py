@@ -4,7 +4,6 @@ import json
 import logging
 import math
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -66,7 +65,6 @@ def export_model(
     if link and calibrate is not None:
         raise CheckpointError("linked tables lose nothing, so there is nothing to calibrate; leave one of the two out")
     refuse_existing(out)
-    started = time.monotonic()
     backbones = ("onnx", "gguf") if backend == "both" else (backend,)
     view = open_checkpoint(Path(checkpoint), base, layout)
     check_tables(view)
@@ -103,7 +101,6 @@ def export_model(
         if not link:
             info["tables"] = write_tables(view, folder, progress)
         write_config(view, folder.path)
-        info["seconds"] = round(time.monotonic() - started, 1)
         manifest = write_manifest(folder.path, info, progress)
         if tokens is not None:
             name = Path(calibrate).name
