@@ -1,15 +1,11 @@
-"""The README's export commands, typed as they stand, on a random engram-peft adapter."""
+"""The README's blocks that need an extra, as they stand, where it is installed."""
 
-import shutil
-
-from test_readme import fences, run_block
+from test_readme import assert_clean, fences, make_clone, needs_extra, run_block
 
 
-def test_export_commands(adapter_of, tmp_path):
-    base, adapter = adapter_of("qwen3")
-    shutil.copytree(base, tmp_path / "base")
-    shutil.copytree(adapter, tmp_path / "adapter")
-    blocks = fences("console export")
+def test_blocks_with_extras(tmp_path):
+    blocks = [x for x in fences("sh") if needs_extra(x)]
     assert blocks
     for block in blocks:
-        run_block(block, tmp_path)
+        run_block(block, make_clone(tmp_path))
+    assert_clean(tmp_path)

@@ -14,7 +14,6 @@ pytest.importorskip("onnxruntime_genai")
 
 from command import INTERRUPT, KILL, assert_one_line, bytes_of, files_of, run_and_signal, run_with_file_limit
 from safetensors.numpy import load_file, save_file
-from trained_checkpoint import make_checkpoint
 from typer.testing import CliRunner
 
 import engram_local
@@ -22,6 +21,7 @@ from engram_local.cli import app
 from engram_local.errors import EngramError
 from engram_local.model_folder import ModelFolder
 from engram_local.tables.file import read_header
+from engram_local.tools.export.example import make_checkpoint
 from engram_local.tools.export.folder import export_model
 from engram_local.tools.export.tables import MEMORY_BYTES
 from engram_local.tools.quantize import quantize_model

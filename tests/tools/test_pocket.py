@@ -8,11 +8,11 @@ pytest.importorskip("torch")
 pytest.importorskip("onnxruntime_genai")
 
 from command import files_of
-from trained_checkpoint import make_checkpoint
 
 from engram_local.errors import EngramError
 from engram_local.model_folder import POCKET
 from engram_local.tools.export import pocket
+from engram_local.tools.export.example import make_checkpoint
 from engram_local.verification import verify
 
 

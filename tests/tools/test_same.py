@@ -10,10 +10,10 @@ import pytest
 from command import bytes_of
 from tiny_gguf import make_tiny_gguf, write_gguf
 from tiny_qwen4 import write_qwen4
-from trained_checkpoint import make_checkpoint
 
 from engram_local.tools.archive import pack, unpack
 from engram_local.tools.attach import attach
+from engram_local.tools.export.example import make_checkpoint
 from engram_local.tools.link import link
 from engram_local.tools.quantize import quantize_model
 

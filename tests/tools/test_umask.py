@@ -8,9 +8,8 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("onnxruntime_genai")
 
-from trained_checkpoint import make_checkpoint
-
 from engram_local.tools.archive import pack, unpack
+from engram_local.tools.export.example import make_checkpoint
 from engram_local.tools.export.folder import export_model
 from engram_local.tools.export.format2 import upgrade
 from engram_local.tools.quantize import quantize_model

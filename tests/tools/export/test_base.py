@@ -8,10 +8,10 @@ pytest.importorskip("torch")
 pytest.importorskip("onnxruntime_genai")
 
 from safetensors.numpy import load_file, save_file
-from trained_checkpoint import make_checkpoint
 
 import engram_local
 from engram_local.errors import BackendError, CheckpointError, ModelFolderError
+from engram_local.tools.export.example import make_checkpoint
 from engram_local.tools.export.folder import export_model
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 12345\n"

@@ -299,8 +299,7 @@ def test_a_tokenizer_that_llama_cpp_takes_for_another_is_found_by_trying(tmp_pat
 
 
 def test_an_export_says_that_it_left_a_vocabulary_out(tmp_path):
-    from trained_checkpoint import make_checkpoint
-
+    from engram_local.tools.export.example import make_checkpoint
     from engram_local.tools.export.folder import export_model
     from engram_local.tools.export.tables import report_lines
 

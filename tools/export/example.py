@@ -1,21 +1,30 @@
-"""A checkpoint as tools/train writes them, with random weights: a Llama of two blocks, an Engram layer before each."""
+"""A checkpoint as tools/train writes them, with random weights: a Llama of two blocks, an Engram layer before each.
+
+python -m engram_local.tools.export.example OUT
+"""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
+
+from engram_local.errors import EngramError
+from engram_local.tools.new_folder import refuse_existing
 
 VOCAB, N_IDS, HIDDEN, HEAD_DIM, KERNEL, DILATION = 64, 24, 32, 8, 4, 3
 PRIMES = {0: [97, 101, 103, 107], 1: [109, 113, 127, 131]}
 
 
 def make_checkpoint(path: Path, dtype: str = "float32", seed: int = 0) -> Path:
-    """Write the folder; `dtype` is a torch dtype's name, of the tables and all weights."""
+    """Write the folder `path`, which must not exist, and return it; `dtype` is a torch dtype's name, of the tables and
+    all weights. Raises ModelFolderError."""
     import tokenizers
     import torch
     import transformers
     from safetensors.torch import save_file
 
+    refuse_existing(path)
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     config = transformers.LlamaConfig(
@@ -56,3 +65,12 @@ def make_checkpoint(path: Path, dtype: str = "float32", seed: int = 0) -> Path:
     tokenizer.save(str(path / "tokenizer.json"))
     (path / "NOTICE").write_text("by somebody\n")
     return path
+
+
+if __name__ == "__main__":
+    try:
+        if len(sys.argv) != 2:
+            raise EngramError("write python -m engram_local.tools.export.example OUT")
+        make_checkpoint(Path(sys.argv[1]))
+    except EngramError as error:
+        sys.exit(f"example: {error}")
