@@ -15,10 +15,13 @@ from engram_local.commands.chat import chat
 from engram_local.commands.config import config
 from engram_local.commands.export import export
 from engram_local.commands.generate import generate
+from engram_local.commands.get import get
 from engram_local.commands.inspect import inspect
 from engram_local.commands.link import link
+from engram_local.commands.list_models import list_models
 from engram_local.commands.pack import pack
 from engram_local.commands.quantize import quantize
+from engram_local.commands.rm import rm
 from engram_local.commands.settings import config_file, read_settings, variable
 from engram_local.commands.terminal import one_line, open_streams, say
 from engram_local.commands.unpack import unpack
@@ -29,7 +32,8 @@ from engram_local.errors import EngramError
 app = typer.Typer(
     name="engram-local",
     help="Run language models with conditional memory (Engram): the facts lie in tables on disk, the language in a "
-    "small backbone. MODEL is a model folder; left out, it is the pocket model that ships with the package.",
+    "small backbone. MODEL is a model folder, or the name of one (engram-local list); left out, it is the pocket model "
+    "that ships with the package.",
     no_args_is_help=True,
     rich_markup_mode=None,  # rich breaks examples in the middle of a line
     pretty_exceptions_enable=False,
@@ -45,8 +49,12 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
         raise typer.Exit
 
 
-for verb in (chat, generate, inspect, verify, bench, warm, export, quantize, attach, link, pack, unpack, config):
+for verb in (chat, generate, inspect, verify, bench, warm, export, quantize, attach, link, pack, unpack):
     app.command()(verb)
+app.command()(get)
+app.command("list")(list_models)
+app.command()(rm)
+app.command()(config)
 
 
 def options_of_verbs() -> dict[str, set[str]]:
@@ -91,7 +99,7 @@ def _report(error: Exception) -> int:
         where = "the output cannot be written: " if full else ""
         say(f"engram-local: {where}{text}")
     elif isinstance(error, ImportError):
-        say(f"engram-local: {text}; install what is missing (pip install 'engram_local[export,gguf,plot]')")
+        say(f"engram-local: {text}; install what is missing (pip install 'engram_local[export,gguf,hub,plot]')")
     else:
         say(f"engram-local: {type(error).__name__}: {text}; this is a fault of engram-local, --debug shows where")
     return 1

@@ -11,9 +11,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's backgro
 
 @pytest.fixture(autouse=True)
 def own_state_folder(tmp_path_factory, monkeypatch):
-    """The chat's history goes to a temporary folder, and nobody's settings count."""
+    """The chat's history goes to a temporary folder, and nobody's settings and models count."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+    monkeypatch.setenv("ENGRAM_LOCAL_MODELS", str(tmp_path_factory.mktemp("data") / "models"))
 
 
 @pytest.fixture(scope="session")

@@ -57,7 +57,7 @@ def new_folder(out: str | Path, job: dict) -> Iterator[NewFolder]:
     out = Path(out)
     refuse_existing(out)
     partial = Path(f"{out}.partial")
-    with _held(partial):
+    with held(partial):
         refuse_existing(out)  # who held the lock until now may have finished
         folder = _open(partial, job)
         try:
@@ -78,8 +78,8 @@ def new_folder(out: str | Path, job: dict) -> Iterator[NewFolder]:
 
 
 @contextmanager
-def _held(partial: Path) -> Iterator[None]:
-    """Makes the folder and keeps others from writing it, however this process ends."""
+def held(partial: Path) -> Iterator[None]:
+    """Makes the folder and keeps others from writing it, however this process ends. Raises ModelFolderError."""
     try:
         partial.mkdir(parents=True, exist_ok=True)
         handle = os.open(partial, os.O_RDONLY) if fcntl else None

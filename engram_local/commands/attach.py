@@ -14,7 +14,8 @@ def attach(
         str, typer.Argument(metavar="BACKBONE.gguf", help="A GGUF file, dense or mixture, quantized or not.")
     ],
     source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="Model folder, or trained checkpoint, with the Engram layers.")
+        str,
+        typer.Argument(metavar="SOURCE", help="Model folder, name, or trained checkpoint, with the Engram layers."),
     ],
     out: OutFolder,
     base: Annotated[
@@ -37,10 +38,11 @@ def attach(
       engram-local attach Qwen3-0.6B-Q8_0.gguf my-model my-gguf-model
       engram-local attach Qwen3-0.6B-Q4_K_M.gguf adapters my-gguf-model --base Qwen3-0.6B
     """
+    from engram_local.model_store import find
     from engram_local.tools.attach import attach as run
 
     result = Result(json_output, output)
     with work(out, progress) as report:
-        info = run(gguf, source, out, base=base, tables=tables, progress=report)
+        info = run(gguf, find(source), out, base=base, tables=tables, progress=report)
     result.give({"out": out, **info})
     say(f"{out} is ready, {gguf} {info['gguf']} into it: engram-local chat {quoted(out)}")

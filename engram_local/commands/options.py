@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 ModelOption = Annotated[
     str | None, typer.Option("--model", "-m", help="The same as MODEL.", metavar="FOLDER", show_default=False)
 ]
-OptionalModel = Annotated[str | None, typer.Argument(metavar="MODEL", help="Model folder.", show_default=False)]
-RequiredModel = Annotated[str, typer.Argument(metavar="MODEL", help="Model folder.")]
+OptionalModel = Annotated[
+    str | None, typer.Argument(metavar="MODEL", help="Model folder, or a model's name.", show_default=False)
+]
+RequiredModel = Annotated[str, typer.Argument(metavar="MODEL", help="Model folder, or a model's name.")]
 OutFolder = Annotated[str, typer.Argument(metavar="OUT", help="Model folder to make.")]
 Access = Annotated[
     Literal["auto", "resident", "mmap", "direct"],
@@ -228,8 +230,14 @@ def command(*, without: Sequence[str] = ()) -> Callable[[Callable[..., None]], C
             named = given.pop("model_option", None)
             if named is not None and given["model"] is not None:
                 raise typer.BadParameter(f"MODEL is {given['model']} and --model is {named}; give one of them")
+            if named is not None:
+                given["model"] = named
             try:
-                function(**(given if named is None else given | {"model": named}))
+                if "model" in given and given["model"] is not None:
+                    from engram_local.model_store import find
+
+                    given["model"] = str(find(given["model"]))
+                function(**given)
             except KeyboardInterrupt:
                 say("engram-local: interrupted")
                 raise typer.Exit(130) from None

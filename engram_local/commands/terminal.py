@@ -132,7 +132,7 @@ def work(out: str, style: str = "auto") -> Iterator[Progress]:
         with progress_bar(style) as progress:
             yield progress
     except KeyboardInterrupt:
-        unfinished = Path(f"{Path(out)}.partial").exists()
+        unfinished = any(Path(f"{Path(out)}{x}.partial").exists() for x in ("", ".tar.zst"))  # the latter: get's
         left = "the same command goes on where it stopped" if unfinished else "nothing was written"
         say(f"engram-local: interrupted; {left}")
         raise typer.Exit(130) from None
