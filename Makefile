@@ -78,7 +78,7 @@ dist:
 
 # The suite with the lowest versions that pyproject.toml allows, and with the newest of all; without llama.cpp. docs/cli.md is
 # made by a newer typer than the lowest, whose arguments do not keep their help.
-lowest newest: HELP_PAGE = tests/commands/test_cli.py::test_the_generated_help_page_is_up_to_date
+lowest newest: HELP_PAGE = tests/commands/test_cli.py::test_the_generated_pages_are_up_to_date
 lowest newest:
 	@$(PYTHON) -m venv build/$@
 	@build/$@/bin/python -m pip --disable-pip-version-check -q install -U pip >&2

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # for editors and type checkers; when it runs, __getattr__ imports them
     from engram_local.config import EngramConfig
     from engram_local.errors import EngramError, UsageError
+    from engram_local.gates import read_gates
     from engram_local.hashing import NgramHasher
     from engram_local.model import Model, load
     from engram_local.session import Session
@@ -22,6 +23,7 @@ __all__ = [
     "UsageError",
     "__version__",
     "load",
+    "read_gates",
 ]
 
 # ONNX Runtime reports to its maker unless it is told not to before its first import. Whatever of this package, its
@@ -34,6 +36,7 @@ _HOME = {
     "Session": "engram_local.session",
     "Table": "engram_local.tables.table",
     "NgramHasher": "engram_local.hashing",
+    "read_gates": "engram_local.gates",
     "EngramConfig": "engram_local.config",
     "EngramError": "engram_local.errors",
     "UsageError": "engram_local.errors",

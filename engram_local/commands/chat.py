@@ -6,6 +6,7 @@ import typer
 
 from engram_local import __version__
 from engram_local.commands.options import (
+    Both,
     LoadOptions,
     Lookup,
     MaxTokens,
@@ -32,7 +33,7 @@ def chat(
     ] = None,
     max_tokens: MaxTokens = None,
     lookup: Lookup = False,
-    both: Annotated[bool, typer.Option("--both", help="Each answer with the memory and without.")] = False,
+    both: Both = False,
     timings: ShowTimings = False,
     *,
     sampling: SamplingOptions,

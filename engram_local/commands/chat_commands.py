@@ -37,6 +37,7 @@ HELP = """\
 //TEXT             send a message that begins with /
 Ctrl-C stops an answer. Alt-Enter starts a new line, Up finds earlier messages, Tab completes."""
 COMMANDS = [line.split()[0] for line in HELP.splitlines() if line.startswith("/") and line[1] != "/"]
+ALIASES = {"/exit": "/quit", "/bye": "/quit", "/?": "/help", "/clear": "/reset", "/regen": "/regenerate"}  # of others
 IN_TERMINALS = ("/edit", "/save", "/load", "/copy", "/plain")  # they touch files, or the screen
 CLIPBOARDS = (["wl-copy"], ["xclip", "-selection", "clipboard"], ["xsel", "-b"], ["pbcopy"], ["clip.exe"])
 
@@ -67,7 +68,8 @@ class Quit(Exception):
 def command_of(text: str) -> str | None:
     """The command that a line begins with, as it is listed; None where it begins with none of them."""
     name = text.split()[0].lower() if text.startswith("/") else ""
-    return {"/exit": "/quit"}.get(name, name) if name in (*COMMANDS, "/exit") else None
+    name = ALIASES.get(name, name)
+    return name if name in COMMANDS else None
 
 
 def message_of(text: str) -> str:

@@ -68,7 +68,17 @@ Lookup = Annotated[
     ),
 ]
 ShowTimings = Annotated[
-    bool, typer.Option("--timings", help="A line behind each answer: tokens, speed, rows looked up, cache hits.")
+    bool,
+    typer.Option(
+        "--timings",
+        help="A line behind each answer: tokens, speed, rows looked up, cache hits.",
+        envvar=variable("timings"),
+        show_envvar=False,
+    ),
+]
+Both = Annotated[
+    bool,
+    typer.Option("--both", help="Each answer with the memory and without.", envvar=variable("both"), show_envvar=False),
 ]
 JsonOutput = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 OutputFile = Annotated[str | None, typer.Option("--output", help="Write that object to a file.", metavar="FILE")]
@@ -78,6 +88,8 @@ ProgressStyle = Annotated[
         "--progress",
         help="On stderr: a bar where that is a terminal, JSON lines, or nothing.",
         metavar="auto|json|none",
+        envvar=variable("progress"),
+        show_envvar=False,
     ),
 ]
 Encoding = Annotated[
@@ -164,7 +176,13 @@ class LoadOptions:
     ] = None
     gpu_layers: Annotated[
         int | None,
-        typer.Option(help="Blocks on the GPU (gguf, a llama-cpp-python built for it).", min=0, max=9999, metavar="N"),
+        typer.Option(
+            *("--gpu-layers", "--n-gpu-layers", "-ngl"),
+            help="Blocks on the GPU (gguf, a llama-cpp-python built for it).",
+            min=0,
+            max=9999,
+            metavar="N",
+        ),
     ] = None
     no_memory: Annotated[bool, typer.Option("--no-memory", help="Leave the Engram layers out.")] = False
     table_access: Access = "auto"

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -233,7 +234,7 @@ def test_control_characters_of_a_model_do_not_reach_the_terminal():
 class Terminal:
     """engram-local chat in a pseudo-terminal."""
 
-    def __init__(self, *options, columns=100, colours=False):
+    def __init__(self, *options, columns=100, colours=False, before=()):
         import fcntl
         import pty
         import struct
@@ -243,7 +244,7 @@ class Terminal:
         fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
         env = {**os.environ, "TERM": "xterm-256color" if colours else "xterm"} | ({} if colours else {"NO_COLOR": "1"})
         self.process = subprocess.Popen(
-            [*CHAT, *options],
+            [*before, *CHAT, *options],
             stdin=side,
             stdout=side,
             stderr=side,
@@ -363,6 +364,28 @@ def test_gates_both_and_timings_on_the_screen(colours):
         terminal.expect("memory off ")
         terminal.expect(" rows, no cache")
         terminal.write("/quit\r")
+        assert terminal.process.wait(20) == 0
+    finally:
+        terminal.process.kill()
+        os.close(terminal.main)
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs a shell with job control")
+def test_several_lines_and_suspending():
+    terminal = Terminal(before=["bash", "-c", 'set -m; "$@"; echo "suspended: $?"; fg', "-"])
+    try:
+        terminal.expect("you ")
+        terminal.write("What is the capital\x1b\r")  # Alt-Enter sends nothing
+        terminal.write("of France?\r")
+        assert "engram " not in terminal.expect("    of France?")
+        terminal.expect("tok/s")
+        terminal.expect("you ")
+        terminal.write("\x1a")
+        terminal.expect(f"suspended: {128 + signal.SIGTSTP}")
+        terminal.expect("you ")
+        terminal.write("What is the capital of Japan?\r")
+        terminal.expect("Tokyo")
+        terminal.write("/bye\r")
         assert terminal.process.wait(20) == 0
     finally:
         terminal.process.kill()

@@ -6,7 +6,17 @@ import stat
 
 import pytest
 
-from engram_local.commands.chat_commands import COMMANDS, HELP, SWITCHES, Quit, View, command_of, message_of, obey
+from engram_local.commands.chat_commands import (
+    ALIASES,
+    COMMANDS,
+    HELP,
+    SWITCHES,
+    Quit,
+    View,
+    command_of,
+    message_of,
+    obey,
+)
 from engram_local.conversation import Conversation
 from engram_local.errors import UsageError
 
@@ -37,6 +47,11 @@ def test_every_command_is_listed_and_known():
     assert command_of("/HELP") == "/help" and command_of("/Memory Off") == "/memory" and command_of("/exit") == "/quit"
     assert command_of("/etc/passwd") is None and command_of("//help") is None and command_of("help") is None
     assert message_of("//help me") == "/help me" and message_of("a//b") == "a//b"
+
+
+@pytest.mark.parametrize(("typed", "meant"), ALIASES.items())
+def test_commands_by_the_names_that_other_tools_have(typed, meant):
+    assert command_of(typed) == command_of(typed.upper()) == meant and meant in COMMANDS
 
 
 def test_commands_in_any_case(conversation, command):

@@ -69,19 +69,6 @@ def test_help_shows_flags_plainly_and_examples_whole(verb):
     assert all(x.count("'") % 2 == 0 for x in examples)
 
 
-def test_what_makes_folders_answers_as_json(tiny_path, tmp_path):
-    archive, out = tmp_path / "a b.tar.zst", tmp_path / "out"
-    assert json.loads(invoke("pack", tiny_path, archive, "--json"))["bytes"] == archive.stat().st_size
-    assert json.loads(invoke("unpack", archive, out, "--json"))["out"] == str(out)
-    assert "tables" in json.loads(invoke("quantize", tiny_path, tmp_path / "q", "--tables", "int8", "--json"))
-    assert json.loads(invoke("warm", tiny_path, "--json"))["read"]["tables/layer_0.safetensors"]["bytes"] == 960
-
-
-def test_the_line_to_paste_is_quoted(tiny_path, tmp_path):
-    _, _, err = run("pack", tiny_path, tmp_path / "a b.tar.zst")
-    assert f"engram-local unpack '{tmp_path / 'a b.tar.zst'}' OUT" in err
-
-
 def test_help_imports_nothing_heavy():
     """What makes help slow is imports; typer and rich are all it may need."""
     code = "import sys, engram_local.cli; print([m for m in sys.modules if m.split('.')[0] in %r])"
@@ -277,15 +264,16 @@ def test_faults_of_the_program_say_so(monkeypatch, capsys):
     assert "a fault of engram-local, --debug shows where" in capsys.readouterr().err
 
 
-def test_the_generated_help_page_is_up_to_date(tmp_path):
-    """`make lint` runs the same check."""
+@pytest.mark.parametrize(("module", "name"), [("help", "cli.md"), ("man", "engram-local.1")])
+def test_the_generated_pages_are_up_to_date(module, name, tmp_path):
+    """`make lint` runs the same checks."""
 
     def check(page):
-        command = [sys.executable, "-m", "engram_local.commands.help", "--check", str(page)]
+        command = [sys.executable, "-m", f"engram_local.commands.{module}", "--check", str(page)]
         return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
-    page = Path(__file__).parents[2] / "docs" / "cli.md"
+    page = Path(__file__).parents[2] / "docs" / name
     assert check(page).stderr == ""
-    (tmp_path / "cli.md").write_text(page.read_text() + "more\n")
-    stale = check(tmp_path / "cli.md")
+    (tmp_path / name).write_text(page.read_text() + "more\n")
+    stale = check(tmp_path / name)
     assert stale.returncode == 1 and "is stale" in stale.stderr

@@ -1,4 +1,5 @@
-"""Each option by each of its names, by its environment variable, and by a line of the configuration file."""
+"""The groups of options, and where a setting comes from: typed, a variable, the configuration file. The table of all
+options is in test_options.py."""
 
 import json
 
@@ -9,7 +10,7 @@ from typer.testing import CliRunner
 from engram_local.cli import app, main, options_of_verbs
 from engram_local.commands.chat import chat
 from engram_local.commands.options import LoadOptions, SamplingOptions, command, names_of
-from engram_local.commands.settings import config_file, variable
+from engram_local.commands.settings import config_file
 
 # option: (spellings, text, value)
 OPTIONS = {
@@ -62,21 +63,6 @@ def test_every_spelling(probe, name, flag):
     given = probe(flag, *([] if text is None else [text]))
     assert given.pop(name) == value
     assert given == {k: v for k, v in names_of(SamplingOptions, LoadOptions).items() if k != name}
-
-
-@pytest.mark.parametrize("name", OPTIONS)
-def test_every_variable(probe, name, monkeypatch):
-    flags, text, value = OPTIONS[name]
-    monkeypatch.setenv(variable(name), text or "1")
-    assert probe()[name] == value
-    if text is not None:
-        assert probe(flags[0], text)[name] == value
-
-
-@pytest.mark.parametrize("name", OPTIONS)
-def test_every_line_of_the_file(probe, name):
-    _, _, value = OPTIONS[name]
-    assert probe(default_map={name: value})[name] == value
 
 
 def write_config(text):
