@@ -137,9 +137,14 @@ def _lock(handle: int, partial: Path) -> None:
 
 
 def refuse_existing(out: str | Path) -> None:
-    """ModelFolderError where something has the name already."""
+    """ModelFolderError where something has the name already, or where nothing can be made."""
     if os.path.lexists(out):
         raise ModelFolderError(f"{out}: exists already; choose another name or remove it")
+    parent = next(p for p in Path(out).absolute().parents if p.exists())
+    if not parent.is_dir():
+        raise ModelFolderError(f"{out}: cannot be made: {parent} is a file; choose another place")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise ModelFolderError(f"{out}: cannot be made: no permission for {parent}; choose another place")
 
 
 def check_space(out: str | Path, n_bytes: int, way_out: str = "make room") -> None:

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from engram_local.cli import app, options_of_verbs
 from engram_local.commands.terminal import check_writable
 from engram_local.errors import UsageError
+from engram_local.tools.export.example import make_checkpoint
 
 READERS = {
     "inspect": (["inspect", "{model}"], "model"),
@@ -19,9 +20,11 @@ READERS = {
     "inspect --gate": (["inspect", "{model}", "--gate", "w1 w2"], None),
     "verify": (["verify", "{model}"], "ok"),
     "warm": (["warm", "{model}"], "read"),
+    "list": (["list"], "models"),
     "bench": (["bench", "{model}", "--rounds", "1", "--prompt-tokens", "2", "--tokens", "2"], "decode_tok_s"),
 }
 MAKERS = {
+    "export": (["export", "{checkpoint}", "{out}"], "tables", "chat"),
     "quantize": (["quantize", "{model}", "{out}", "--tables", "int8"], "tables", "chat"),
     "pack": (["pack", "{model}", "{out}"], "bytes", "unpack"),
     "unpack": (["unpack", "{archive}", "{out}"], "out", "chat"),
@@ -42,6 +45,10 @@ def places(tmp_path_factory):
 
 def invoke(places, arguments, *more, code=0):
     folder, made = places
+    if "{checkpoint}" in arguments and "checkpoint" not in made:
+        for module in ("torch", "onnxruntime_genai"):
+            pytest.importorskip(module)
+        made["checkpoint"] = make_checkpoint(folder / "checkpoint")
     if any(x in ("{gguf}", "{gguf_model}", "{qwen}") for x in arguments):
         pytest.importorskip("llama_cpp")
         if "gguf_model" not in made:
@@ -87,13 +94,21 @@ def test_the_line_to_paste(places, name):
     assert shlex.split(command)[:2] == [verb, str(out)], result.stderr
 
 
-@pytest.mark.parametrize("name", [x for x in ALL if "--progress" in x or x in ("quantize", "pack", "unpack", "verify")])
+@pytest.mark.parametrize("name", ["export", "quantize", "pack", "unpack", "verify"])
 def test_progress_as_json_lines(places, name):
     _, result = invoke(places, ALL[name][0], "--progress", "json")
     lines = [json.loads(x) for x in result.stderr.splitlines() if x.startswith("{")]
     assert lines and all(set(x) == {"what", "done", "total", "unit"} for x in lines)
     _, result = invoke(places, ALL[name][0], "--progress", "none")
     assert "{" not in result.stderr
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_place_for_the_result_is_checked_before_the_work(places, name, tmp_path):
+    (tmp_path / "file").write_text("")
+    arguments = [str(tmp_path / "file" / "out") if x == "{out}" else x for x in MAKERS[name][0]]
+    told = str(invoke(places, arguments, code=1)[1].exception)
+    assert told == f"{tmp_path / 'file' / 'out'}: cannot be made: {tmp_path / 'file'} is a file; choose another place"
 
 
 def test_which_commands_have_them():

@@ -68,29 +68,37 @@ def answer(model: Model, question: str, pretend: Mapping[str, str] | None = None
         return "".join(step.text for step in steps)
 
 
-def measure(model: Model, names: Sequence[str], kinds: Sequence[str]) -> dict[str, Counter[str]]:
-    """{kind: {verdict: how many pairs}}."""
+def measure(model: Model, names: Sequence[str], kinds: Sequence[str]) -> dict[str, dict[str, Counter[str]]]:
+    """{kind: {"all" or "one token" (names that are one): {verdict: how many pairs}}}."""
     bare = {name: name.removeprefix("the ") for name in names}
     n_tokens = {name: len(model.tokenizer.encode(f"of {x}", add_special_tokens=False)) for name, x in bare.items()}
     chosen = list(pairs(names, n_tokens))
-    found: dict[str, Counter[str]] = {}
+    found: dict[str, dict[str, Counter[str]]] = {}
     for kind in kinds:
         own = {name: answer(model, QUESTIONS[kind].format(name)) for name in names}
-        found[kind] = Counter()
+        found[kind] = {"all": Counter(), "one token": Counter()}
         for name, other in chosen:
             said = answer(model, QUESTIONS[kind].format(name), {bare[name]: bare[other]})
             if verdict := judge(bare[name], bare[other], own[name], own[other], said):
-                found[kind][verdict] += 1
+                found[kind]["all"][verdict] += 1
+                found[kind]["one token"][verdict] += n_tokens[name] == 2  # with "of"
     return found
 
 
-def table(found: Mapping[str, Counter[str]]) -> str:
+def table(found: Mapping[str, Mapping[str, Counter[str]]]) -> str:
     """The shares, as Markdown."""
-    lines = [f"| kind | pairs | {' | '.join(VERDICTS)} |", "| --- |" + " ---: |" * (1 + len(VERDICTS))]
+    lines = [
+        f"| kind | pairs | {' | '.join(VERDICTS)} | follows, of names of one token |",
+        "| --- |" + " ---: |" * (2 + len(VERDICTS)),
+    ]
     for kind, counts in found.items():
-        n = counts.total()
-        lines.append(f"| {kind} | {n} | " + " | ".join(f"{counts[x] / max(n, 1):.2f}" for x in VERDICTS) + " |")
+        shares = [_share(counts["all"], x) for x in VERDICTS] + [_share(counts["one token"], VERDICTS[0])]
+        lines.append(f"| {kind} | {counts['all'].total()} | {' | '.join(shares)} |")
     return "\n".join(lines)
+
+
+def _share(counts: Counter[str], verdict: str) -> str:
+    return f"{counts[verdict] / max(counts.total(), 1):.2f}"
 
 
 def main() -> None:

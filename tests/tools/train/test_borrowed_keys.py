@@ -31,8 +31,9 @@ def test_verdicts(said, verdict):
 
 def test_the_shipped_model_follows(pocket):
     found = measure(pocket, ["France", "Japan", "Germany"], ["capital", "population"])
-    assert set(found) == {"capital", "population"} and all(x.total() == 3 for x in found.values())
-    assert found["capital"]["follows"] >= 2 and found["capital"]["keeps"] == 0
+    assert set(found) == {"capital", "population"} <= set(QUESTIONS)
+    for counts in found.values():
+        assert counts["all"].total() == 3 and counts["one token"] == counts["all"]
+    assert found["capital"]["all"]["follows"] >= 2 and found["capital"]["all"]["keeps"] == 0
     lines = table(found).splitlines()
-    assert len(lines) == 4 and all(x.count("|") == len(VERDICTS) + 3 for x in lines)
-    assert set(found) <= set(QUESTIONS)
+    assert len(lines) == 4 and all(x.count("|") == len(VERDICTS) + 4 for x in lines)
