@@ -30,7 +30,7 @@ def config(verb: Verb = "chat", json_output: JsonOutput = False) -> None:
     verbs = options_of_verbs()
     if verb not in verbs:
         raise typer.BadParameter(f"no command {verb}")
-    own = {"system": None, "max_tokens": None, "both": False, "timings": False, "progress": "auto"}
+    own = {"system": None, "max_tokens": None, "lookup": False, "both": False, "timings": False, "progress": "auto"}
     names = own | names_of(SamplingOptions, LoadOptions)
     names = {k: v for k, v in names.items() if k in verbs[verb]}
     in_file = read_settings(verbs).get(verb, {})

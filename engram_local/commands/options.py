@@ -64,7 +64,10 @@ MaxTokens = Annotated[
 Lookup = Annotated[
     bool,
     typer.Option(
-        "--lookup", help="Draft what followed the same words before: faster where an answer quotes what it was given."
+        "--lookup",
+        help="Draft what followed the same words before: faster where an answer quotes what it was given.",
+        envvar=variable("lookup"),
+        show_envvar=False,
     ),
 ]
 ShowTimings = Annotated[

@@ -24,7 +24,7 @@ VALUES = {
     "SIZE": ("2GiB", "2GiB"),
     "NAME=VALUE": ("a=1", "a=1"),
 }
-SETTINGS = {*names_of(SamplingOptions, LoadOptions), "system", "max_tokens", "timings", "both", "progress"}
+SETTINGS = {*names_of(SamplingOptions, LoadOptions), "system", "max_tokens", "lookup", "timings", "both", "progress"}
 OTHER_VARIABLES = {"ENGRAM_LOCAL_CONFIG", "ENGRAM_LOCAL_MODELS"}  # tests/commands/test_settings.py, test_models.py
 
 OPTIONS = [(verb, x) for verb, command in VERBS.items() for x in command.params if x.param_type_name == "option"]
