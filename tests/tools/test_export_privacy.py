@@ -7,7 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from trained_checkpoint import make_checkpoint
+
+from engram_local.tools.export.example import make_checkpoint
 
 pytest.importorskip("torch")
 
