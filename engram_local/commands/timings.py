@@ -15,7 +15,7 @@ class Timings:
         self.last: Step | None = None
         self.first_token_s = 0.0
         self.rows_read, self.cache_hits = 0, 0
-        self.cached = any(x.access == "direct" for x in self._tables.values())  # whether a cache stands before the rows
+        self.cached = any(x.stats().get("cache") for x in self._tables.values())  # whether one stands before the rows
 
     def watch(self, steps: Steps) -> Steps:
         """The same steps."""
@@ -47,4 +47,4 @@ class Timings:
     def _counts(self) -> tuple[int, int]:
         """Rows read and cache hits of all tables since they were opened."""
         stats = [x.stats() for x in self._tables.values()]
-        return sum(x["rows_read"] for x in stats), sum(x.get("cache", {}).get("hits", 0) for x in stats)
+        return sum(x["rows_read"] for x in stats), sum((x.get("cache") or {}).get("hits", 0) for x in stats)

@@ -8,6 +8,7 @@ import onnxruntime
 import pytest
 from tiny_model import CONTEXT
 
+from engram_local.commands.terminal import Result
 from engram_local.errors import EngramError
 from engram_local.model_folder import ModelFolder
 from engram_local.tools.compare.backbones import run_compare, write_plain_backbone
@@ -15,7 +16,7 @@ from engram_local.tools.compare.backbones import run_compare, write_plain_backbo
 
 def test_a_comparison_says_what_ran(tiny_path, tmp_path, capsys):
     file = tmp_path / "figures.json"
-    run_compare(tiny_path, 1, 8, 4, 2, str(file))
+    run_compare(tiny_path, 1, 8, 4, 2, Result(False, str(file)))
     result = json.loads(file.read_text())
     assert (result["threads"], result["memory"]) == (1, False)
     own = result["contenders"][0]
@@ -30,7 +31,7 @@ def test_a_gguf_is_compared_with_stock_llama_cpp(tmp_path, capsys):
     from tiny_gguf import make_tiny_gguf
 
     path = make_tiny_gguf(tmp_path / "model")
-    run_compare(path, 1, 8, 4, 2, str(tmp_path / "figures.json"))
+    run_compare(path, 1, 8, 4, 2, Result(False, str(tmp_path / "figures.json")))
     own, stock = json.loads((tmp_path / "figures.json").read_text())["contenders"]
     assert (own["name"], stock["name"]) == ("engram_local gguf", "llama-cpp-python")
     assert own["engine"] == stock["engine"] == f"llama-cpp-python {version('llama-cpp-python')}"
@@ -40,7 +41,7 @@ def test_a_gguf_is_compared_with_stock_llama_cpp(tmp_path, capsys):
 
 def test_what_does_not_fit_is_refused(tiny_path):
     with pytest.raises(EngramError, match="exceed the context"):
-        run_compare(tiny_path, 1, CONTEXT, 4, 2)
+        run_compare(tiny_path, 1, CONTEXT, 4, 2, Result(False))
 
 
 def test_the_plain_backbone_computes_what_memory_off_computes(pocket, tmp_path):
