@@ -5,17 +5,29 @@ Loads no weights and maps no table.
 
 from pathlib import Path
 
+import numpy as np
+
 from engram_local.commands.terminal import show, show_json
 from engram_local.config import LayerConfig
 from engram_local.end_tokens import end_tokens
 from engram_local.errors import EngramError
 from engram_local.foreign_text import cleaned
 from engram_local.hashing import NgramHasher
-from engram_local.model_folder import POCKET, ModelFolder
+from engram_local.model_folder import MANIFEST, POCKET, ModelFolder
 from engram_local.sizes import format_size
 from engram_local.tables.page_cache import table_share
 from engram_local.tables.table import read_layout
 from engram_local.tokenization import open_tokenizer
+
+
+def is_published(path: str) -> bool:
+    """Whether `path` is somebody's config, GGUF or folder of a model, and no model folder."""
+    if (Path(path) / MANIFEST).is_file():
+        return False
+    if Path(path).is_dir():
+        found = next((x for x in ("config.json", "engram_config.json") if (Path(path) / x).is_file()), None)
+        return found is not None and not (Path(path) / "tables").is_dir()
+    return Path(path).suffix in (".json", ".gguf")
 
 
 def describe(folder: ModelFolder) -> dict:
@@ -198,8 +210,14 @@ def print_rows(path: str | Path | None, text: str, as_json: bool) -> None:
     tokens = tokenizer.encode(text)
     rows = {x.layer_id: hasher.row_ids(tokens, x.layer_id) for x in folder.engram.layers}
     pieces = [tokenizer.decode([t], skip_special_tokens=False) for t in tokens]
+    print_row_ids(tokens, pieces, hasher.ids(tokens).tolist(), rows, as_json)
+
+
+def print_row_ids(
+    tokens: list[int], pieces: list[str], ids: list[int], rows: dict[int, np.ndarray], as_json: bool
+) -> None:
+    """Each token's text and, by layer, the rows [n, heads] that it reads; `ids` is what was hashed."""
     if as_json:
-        ids = hasher.ids(tokens).tolist()
         layers = {str(k): v.tolist() for k, v in rows.items()}
         show_json({"tokens": tokens, "pieces": pieces, "ids": ids, "rows": layers})
         return

@@ -44,6 +44,18 @@ _GGUF_TYPES = {
 }
 
 
+def gguf_encoding(kind: int) -> str | None:
+    """The encoding of rows of a ggml_type, None where they cannot be read in place."""
+    return _GGUF_TYPES[kind][0] if kind in _GGUF_TYPES else None
+
+
+def linked_row_bytes(encoding: str, dim: int) -> int | None:
+    """Bytes of a row of `dim` values in an encoding of GGUF files, None where blocks do not divide it."""
+    sizes = {name: (values, n_bytes) for name, values, n_bytes in _GGUF_TYPES.values()}
+    values, n_bytes = sizes[encoding]
+    return None if dim % values else dim // values * n_bytes
+
+
 def write_link(
     path: str | os.PathLike, rows: list[tuple[str, str]], scales: list[tuple[str, str]] | None = None
 ) -> TableLayout:

@@ -41,9 +41,7 @@ def read(path: Path, base: Path | None = None) -> CheckpointView:
     """`base` is the base model's folder, by default the one that the adapter names. Raises CheckpointError."""
     file = path / "config.json"
     config = read_json(file)
-    for key, value in FIXED.items():
-        if config.get(key, value) != value:
-            raise CheckpointError(f"{file}: {key} is {str(config[key])[:60]!r}; only {value!r} can be exported")
+    check_settings(config, file)
     x = read_numbers(config, file, INTEGERS, LISTS)
     base = base or find_base(path, config)
     backbone = backbone_sizes(base)
@@ -69,23 +67,11 @@ def read(path: Path, base: Path | None = None) -> CheckpointView:
     if not 0 <= fill_id < n_ids:
         raise CheckpointError(f"{file}: pad_id is {x['pad_id']}, not a token of {base}; correct it")
 
-    orders, heads, largest = x["ngram_sizes"], x["n_head_per_ngram"], max(x["ngram_sizes"])
-    if len(x["engram_vocab_size_per_ngram"]) < len(orders) or largest > MAX_LAG + 1:
-        raise CheckpointError(f"{file}: ngram_sizes {orders} and engram_vocab_size_per_ngram do not fit; correct them")
-    bases = [n // heads for n in x["engram_vocab_size_per_ngram"][: len(orders)]]
-    primes = draws.head_primes(sorted(x["target_layers"]), bases, heads)
-    blocks = []
-    for layer_id in (i for i in primes if i < n_blocks):  # engram-peft leaves out what the base does not have
-        numbers = draws.multipliers(x["seed"], layer_id, x["compressed_vocab_size"], largest)
-        terms = [[[largest - 1 - i, numbers[i]] for i in range(n)] for n in orders]
-        head_dim = x["embedding_dim"] // (len(orders) * heads)
-        conv = x["conv_kernel_size"], config.get("conv_dilation") or largest
-        sizes = primes[layer_id]
-        blocks.append(
-            layer_block(layer_id, x["hc_mult"], head_dim, orders, heads, terms, sizes, draws.offsets(sizes), conv)
-        )
+    blocks = layer_blocks(x, config, file, n_blocks)
     if not blocks:
-        raise CheckpointError(f"{file}: target_layers are {list(primes)}, {base} has {n_blocks} blocks: not its base")
+        raise CheckpointError(
+            f"{file}: target_layers are {x['target_layers']}, {base} has {n_blocks} blocks: not its base"
+        )
     engram = EngramConfig.from_dict(engram_block(n_ids, fill_id, blocks, compressed), str(file))
 
     tensors = Tensors(next(path / name for name in WEIGHT_FILES if (path / name).is_file()))
@@ -95,12 +81,46 @@ def read(path: Path, base: Path | None = None) -> CheckpointView:
     return CheckpointView(LAYOUT, path, base, engram, token_map, layers, tables, lora)
 
 
-def find_base(path: Path, config: dict) -> Path:
-    """The base model's folder that the adapter names. Raises CheckpointError where that is no folder here."""
+def layer_blocks(x: dict, config: dict, file: Path, n_blocks: int | None = None) -> list[dict]:
+    """Each layer's entry in the "engram" block. x: the numbers of `config`, which was read from `file`; n_blocks: of
+    the base, where it is known. Raises CheckpointError."""
+    orders, heads, largest = x["ngram_sizes"], x["n_head_per_ngram"], max(x["ngram_sizes"])
+    if len(x["engram_vocab_size_per_ngram"]) < len(orders) or largest > MAX_LAG + 1:
+        raise CheckpointError(f"{file}: ngram_sizes {orders} and engram_vocab_size_per_ngram do not fit; correct them")
+    bases = [n // heads for n in x["engram_vocab_size_per_ngram"][: len(orders)]]
+    primes = draws.head_primes(sorted(x["target_layers"]), bases, heads)
+    blocks = []
+    for layer_id, sizes in primes.items():
+        if n_blocks is not None and layer_id >= n_blocks:  # engram-peft leaves out what the base does not have
+            continue
+        numbers = draws.multipliers(x["seed"], layer_id, x["compressed_vocab_size"], largest)
+        terms = [[[largest - 1 - i, numbers[i]] for i in range(n)] for n in orders]
+        head_dim = x["embedding_dim"] // (len(orders) * heads)
+        conv = x["conv_kernel_size"], config.get("conv_dilation") or largest
+        blocks.append(
+            layer_block(layer_id, x["hc_mult"], head_dim, orders, heads, terms, sizes, draws.offsets(sizes), conv)
+        )
+    return blocks
+
+
+def check_settings(config: dict, file: Path) -> None:
+    """CheckpointError, naming the setting, where this reader does not know what it changes."""
+    for key, value in FIXED.items():
+        if config.get(key, value) != value:
+            raise CheckpointError(f"{file}: {key} is {str(config[key])[:60]!r}; only {value!r} can be exported")
+
+
+def named_bases(path: Path, config: dict) -> list[str]:
+    """What the adapter in `path` names as its base model."""
     named = [config.get("tokenizer_name_or_path"), config.get("_name_or_path")]
     if (path / LORA).is_file():
         named.insert(0, read_json(path / LORA).get("base_model_name_or_path"))
-    named = [x for x in named if isinstance(x, str) and x]
+    return [x for x in named if isinstance(x, str) and x]
+
+
+def find_base(path: Path, config: dict) -> Path:
+    """The base model's folder that the adapter names. Raises CheckpointError where that is no folder here."""
+    named = named_bases(path, config)
     for name in named:
         if (Path(name) / "config.json").is_file():
             return Path(name)
