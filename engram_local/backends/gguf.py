@@ -134,6 +134,9 @@ class GgufBackend:
             (layer,) = folder.engram.layers
             self._hook = RowsHook(layer, node, self.path, self.architecture, self.max_chunk)
         else:
+            shared = llama_nodes.SHARED_INPUT.get(self.architecture, "")
+            per_layer_input = int(metadata(model, f"{self.architecture}.{shared}") or 0) if shared else 0
+            llama_nodes.check_entries(self.path, self.architecture, self._layer_ids, per_layer_input)
             nodes = [llama_nodes.input_node(self.architecture, x.layer_id) for x in self.layers]
             self._hook = LayerHook(self.layers, nodes, self.path, self.architecture, self.max_chunk)
 

@@ -130,9 +130,12 @@ def check_backbones(view: CheckpointView, backbones: tuple[str, ...]) -> None:
 
         check_family(view.base)
     if "gguf" in backbones:
-        from engram_local.tools.export.gguf import find_family
+        from engram_local.backends.llama_nodes import check_entries
+        from engram_local.tools.export.gguf_families import find_family
 
-        find_family(read_json(view.base / "config.json"), view.base)
+        config = read_json(view.base / "config.json")
+        arch, layer_ids = find_family(config, view.base).arch, [x.layer_id for x in view.engram.layers]
+        check_entries(view.base, arch, layer_ids, config.get("hidden_size_per_layer_input") or 0)
 
 
 def check_links(view: CheckpointView) -> None:
@@ -260,9 +263,20 @@ def _identity(path: Path) -> list:
     return [[str(x.resolve()), x.stat().st_size, x.stat().st_mtime_ns] for x in files]
 
 
+def text_part(config: dict) -> dict:
+    """What a config.json says of the language model, where it is one of several inside."""
+    text = config.get("text_config")
+    if not isinstance(text, dict):
+        return config
+    outer = {
+        key: config[key] for key in ("eos_token_id", "bos_token_id", "pad_token_id") if config.get(key) is not None
+    }
+    return outer | {key: value for key, value in text.items() if value is not None}
+
+
 def write_config(view: CheckpointView, folder: Path) -> None:
     """config.json with its "engram" block, the token map, the tokenizer's files and the notices."""
-    config = read_json(view.base / "config.json")
+    config = text_part(read_json(view.base / "config.json"))
     config["engram"] = view.engram.to_dict()
     if (folder / ONNX_FILE).is_file():
         from engram_local.tools.export.backbone import context_length
