@@ -34,8 +34,8 @@ def check_entries(path: object, architecture: str, layer_ids: Sequence[int], per
     """
     if 0 in layer_ids and per_layer_input and architecture in SHARED_INPUT:
         raise BackendError(
-            f"{path}: {architecture} makes its per-layer inputs of the same node that block 0 reads, so an Engram layer "
-            "cannot enter there; train it for block 1 or a later one"
+            f"{path}: {architecture} makes its per-layer inputs of the same node that block 0 reads, so an Engram "
+            "layer cannot enter there; train it for block 1 or a later one"
         )
 
 

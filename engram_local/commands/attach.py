@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from engram_local.commands.options import Encoding, JsonOutput, OutFolder, command
+from engram_local.commands.options import Encoding, ForeignTable, JsonOutput, OutFolder, command
 from engram_local.commands.terminal import quoted, say, show_json, work
 
 
@@ -22,6 +22,7 @@ def attach(
         typer.Option(help="Hugging Face folder of a checkpoint's backbone, where it lies apart.", metavar="FOLDER"),
     ] = None,
     tables: Encoding = "int8",
+    table: ForeignTable = None,
     json_output: JsonOutput = False,
 ) -> None:
     """Join a GGUF that you have with Engram tables and layers.
@@ -38,7 +39,7 @@ def attach(
     from engram_local.tools.attach import attach as run
 
     with work(out) as progress:
-        info = run(gguf, source, out, base=base, tables=tables, progress=progress)
+        info = run(gguf, source, out, base=base, tables=tables, progress=progress, table=table)
     if json_output:
         show_json({"out": out, **info})
     say(f"{out} is ready, {gguf} {info['gguf']} into it: engram-local chat {quoted(out)}")

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from engram_local.commands.options import Calibrate, Encoding, JsonOutput, OutFolder, command
+from engram_local.commands.options import Calibrate, Encoding, ForeignTable, JsonOutput, OutFolder, command
 from engram_local.commands.terminal import quoted, say, show, show_json, work
 
 
@@ -23,6 +23,7 @@ def export(
         Literal["onnx", "gguf", "both"], typer.Option(help="Which backbones to write.", metavar="onnx|gguf|both")
     ] = "onnx",
     tables: Encoding = "int8",
+    table: ForeignTable = None,
     weights: Annotated[
         Literal["float32", "float16", "int8", "int4"],
         typer.Option(help="Encoding of the backbone's weights.", metavar="float32|float16|int8|int4"),
@@ -61,6 +62,7 @@ def export(
             calibrate=calibrate,
             progress=progress,
             link=link,
+            table=table,
         )
     if json_output:
         show_json({"out": out, **info})

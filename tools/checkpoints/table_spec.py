@@ -111,6 +111,10 @@ def _of_engram_peft(file: Path, config: dict) -> tuple[dict, np.ndarray | None, 
     n_ids = x["compressed_vocab_size"]
     base = next((x for x in engram_peft.named_bases(file.parent, config) if (Path(x) / TOKENIZER).is_file()), None)
     tokenizer = None if base is None else Path(base) / TOKENIZER
+    if engram_peft.is_ple(config):
+        eos = engram_peft.PLE_EOS
+        block = engram_block(max(n_ids, eos + 1), eos, layers, compressed=False, segment_ids=[eos])
+        return block, None, tokenizer
     if not config.get("enable_tokenizer_compression", True):
         return engram_block(n_ids, x["pad_id"], layers, compressed=False), None, tokenizer
     if base is None:  # ids are not known: the added tokens among them are beyond the compressed ones

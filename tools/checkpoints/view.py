@@ -12,6 +12,7 @@ import numpy as np
 
 from engram_local.config import EngramConfig
 from engram_local.errors import CheckpointError
+from engram_local.tables.links import Place
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -28,8 +29,11 @@ class RowSource(Protocol):
 
     n_rows: int
     dim: int
-    # (file, tensor) of safetensors or GGUF files, one below the other, whose rows can be read in place; none elsewhere
-    parts: Sequence[tuple[str, str]] = ()
+    # Where rows lie that can be read in place, as tables/links.py's write_link takes it; nowhere elsewhere.
+    parts: Sequence[Place] = ()
+    scales: Sequence[Place] = ()
+    scale: float = 1.0
+    is_foreign: bool = False  # whether the checkpoint only names them: then they are read in place, never converted
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Rows [start, stop) as float32 [stop - start, dim]."""

@@ -43,6 +43,7 @@ def export_model(
     calibrate: str | Path | None = None,
     progress: Progress | None = None,
     link: bool = False,
+    table: str | Path | None = None,
 ) -> dict:
     """Write the model folder `out` from a trained checkpoint. Returns what the manifest's "export" block holds.
 
@@ -50,7 +51,8 @@ def export_model(
                 it out; tables: one of ENCODINGS ("fp8" for fp8_e4m3 too); weights: one of WEIGHTS; backend: one of
                 BACKENDS; calibrate: a text file, on which the tables' encoding is compared with the checkpoint's rows
                 (calibration.py), and which ONNX's int4 weights are rounded for; link: the tables stay where they are,
-                and `tables` means nothing.
+                and `tables` means nothing; table: where the rows lie of an adapter that does not hold them (a link, a
+                GGUF, a Hugging Face folder); such rows always stay where they are.
     Raises:     EngramError before anything is written, unless a later row turns out bad or the disk fails; `out` is
                 then not there. A run that was interrupted goes on with the tables that it had finished.
     """
@@ -63,12 +65,13 @@ def export_model(
     ):
         if value not in options:
             raise CheckpointError(f"{what} {value!r} is unknown; choose one of {', '.join(options)}")
-    if link and calibrate is not None:
-        raise CheckpointError("linked tables lose nothing, so there is nothing to calibrate; leave one of the two out")
     refuse_existing(out)
     started = time.monotonic()
     backbones = ("onnx", "gguf") if backend == "both" else (backend,)
-    view = open_checkpoint(Path(checkpoint), base, layout)
+    view = open_checkpoint(Path(checkpoint), base, layout, table)
+    link = link or is_foreign(view)
+    if link and calibrate is not None:
+        raise CheckpointError("linked tables lose nothing, so there is nothing to calibrate; leave one of the two out")
     check_tables(view)
     check_backbones(view, backbones)
     check_base(view.base, view.prefixes, set(view.overrides))
@@ -136,6 +139,11 @@ def check_backbones(view: CheckpointView, backbones: tuple[str, ...]) -> None:
         config = read_json(view.base / "config.json")
         arch, layer_ids = find_family(config, view.base).arch, [x.layer_id for x in view.engram.layers]
         check_entries(view.base, arch, layer_ids, config.get("hidden_size_per_layer_input") or 0)
+
+
+def is_foreign(view: CheckpointView) -> bool:
+    """Whether the checkpoint's tables lie in files of others."""
+    return any(x.is_foreign for x in view.tables.values())
 
 
 def check_links(view: CheckpointView) -> None:
@@ -248,7 +256,7 @@ def link_tables(view: CheckpointView, folder: Path) -> tuple[CheckpointView, dic
     for layer in view.engram.layers:
         source = view.tables[layer.layer_id]
         name = f"tables/layer_{layer.layer_id}.link.json"
-        layout = write_link(folder / name, source.parts)
+        layout = write_link(folder / name, source.parts, source.scales, source.scale)
         if (layout.n_rows, layout.dim) != (layer.n_rows, layer.head_dim):
             raise CheckpointError(f"{view.path}: layer {layer.layer_id}'s tensors make [{layout.n_rows}, {layout.dim}]")
         layers.append(replace(layer, table=name, encoding=layout.encoding))

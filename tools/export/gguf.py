@@ -11,7 +11,6 @@ from engram_local.tools.checkpoints.tensors import Tensors, read_json
 from engram_local.tools.export.gguf_families import Family, find_family
 from engram_local.tools.export.gguf_vocab import add_vocab, missing
 
-
 # weights -> (type that is written, llama_ftype of the quantizer or None)
 WEIGHTS = {"float32": ("float32", None), "float16": ("float16", None), "q8_0": ("float16", 7), "q4_k": ("float16", 15)}
 WEIGHTS |= {"int8": WEIGHTS["q8_0"], "int4": WEIGHTS["q4_k"]}

@@ -153,7 +153,7 @@ CASES = {
     "several keys missing": (edit_json(CONFIG, seed="absent", ngram_sizes="absent"), "lacks seed, ngram_sizes"),
     "no integer": (edit_json(CONFIG, hc_mult="1"), "hc_mult is '1', not an integer from 1"),
     "huge order": (edit_json(CONFIG, ngram_sizes=[2, 10**9]), "do not fit"),
-    "other engine": (edit_json(CONFIG, engine="qwen_ple"), "engine is 'qwen_ple'"),
+    "other engine": (edit_json(CONFIG, engine="mamba"), "engine is 'mamba'; known are"),
     "table elsewhere": (edit_json(CONFIG, table_source="engramdb:store"), "table_source is 'engramdb:store'"),
     "config that is no JSON": (lambda folder: (folder / CONFIG).write_text("{"), "is not JSON"),
     "config of nesting": (lambda folder: (folder / CONFIG).write_text("[" * 100_000), "is not JSON"),
