@@ -126,9 +126,7 @@ class _Checkpoint:
 
     def n_bytes(self, out: Path) -> int:
         tables = sum(x.n_rows * encodings.row_bytes(x.encoding, x.head_dim) for x in self.engram.layers)
-        return (0 if self.links else tables) + sum(
-            4 * (w.key_proj.size + w.value_proj.size) for w in self.view.layers.values()
-        )
+        return (0 if self.links else tables) + sum(4 * w.n_values for w in self.view.layers.values())
 
     def pieces(self) -> tuple[dict[int, str], set[int]] | None:
         path = self.view.base / "tokenizer.json"

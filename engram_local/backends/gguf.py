@@ -115,7 +115,7 @@ class GgufBackend:
         n_blocks = lib.llama_model_n_layer(model)
         self._layer_ids = [x.layer_id for x in folder.engram.layers]
         self.layers: list[EngramLayer] = []
-        for layer in folder.engram.layers if folder.engram.fuse == "gated" else ():
+        for layer in folder.engram.layers if folder.engram.fuse != "native" else ():
             if layer.layer_id >= n_blocks:
                 raise BackendError(
                     f"{self.path}: has {n_blocks} blocks, so no Engram layer {layer.layer_id}; "
@@ -138,7 +138,8 @@ class GgufBackend:
             per_layer_input = int(metadata(model, f"{self.architecture}.{shared}") or 0) if shared else 0
             llama_nodes.check_entries(self.path, self.architecture, self._layer_ids, per_layer_input)
             nodes = [llama_nodes.input_node(self.architecture, x.layer_id) for x in self.layers]
-            self._hook = LayerHook(self.layers, nodes, self.path, self.architecture, self.max_chunk)
+            always = folder.engram.fuse == "summed"
+            self._hook = LayerHook(self.layers, nodes, self.path, self.architecture, self.max_chunk, always)
 
     @property
     def closed(self) -> bool:

@@ -26,6 +26,7 @@ FAMILIES = CONFIGS | {
         "num_experts": 4, "moe_intermediate_size": 256, "shared_expert_intermediate_size": 128}),
     "olmoe": (transformers.OlmoeConfig, NO_HEAD_DIM | EXPERTS | {"num_experts": 4, "intermediate_size": 256}),
 }  # fmt: skip
+GGUF_ONLY = ("ministral3", "qwen3_5", "gemma4", "gemma4-shared")  # families that the ONNX builder does not have
 ENGRAM = {
     "engram_vocab_size_per_ngram": [2000, 3000],
     "ngram_sizes": [2, 3],

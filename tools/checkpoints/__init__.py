@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from engram_local.errors import CheckpointError
-from engram_local.tools.checkpoints import demo, engram_peft, trained
+from engram_local.tools.checkpoints import demo, engram_peft, summed, trained
 from engram_local.tools.checkpoints.tensors import refuse_pointer
 from engram_local.tools.checkpoints.view import TOKENIZER_FILES, CheckpointView
 
-READERS = {reader.LAYOUT: reader for reader in (trained, engram_peft, demo)}
+READERS = {reader.LAYOUT: reader for reader in (trained, engram_peft, summed, demo)}
 
 
 def open_checkpoint(

@@ -51,12 +51,13 @@ def engram_block(
     *,
     segment_ids: Sequence[int] = (),
     mix: str = "xor",
+    fuse: str = "gated",
 ) -> dict:
     """The whole block: ids hashed by XOR (or sum) of products, `fill_id` standing before the start of the text and
     before what follows one of `segment_ids`."""
     return {
         "version": FORMAT_VERSION,
-        "fuse": "gated",
+        "fuse": fuse,
         "residual_streams": 1,
         "ids": {
             "source": "compressed" if compressed else "raw",

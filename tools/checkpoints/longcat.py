@@ -36,7 +36,7 @@ def block_of_config(config: dict, file: Path) -> dict:
     if max(orders) > MAX_LAG + 1 or x["hidden_size"] % n_tables:
         raise CheckpointError(f"{file}: emb_neighbor_num, emb_split_num and hidden_size do not fit; correct them")
     layer = table_block(orders, x["emb_split_num"], int(ratio * vocab), vocab, x["hidden_size"] // n_tables)
-    return engram_block(vocab, 0, [layer], compressed=False, segment_ids=[eos], mix="add")
+    return engram_block(vocab, 0, [layer], compressed=False, segment_ids=[eos], mix="add", fuse="summed")
 
 
 def table_block(orders: list[int], split: int, m: int, vocab: int, head_dim: int) -> dict:
@@ -47,4 +47,4 @@ def table_block(orders: list[int], split: int, m: int, vocab: int, head_dim: int
     terms = [
         [[lag, f] for lag in range(n) if (f := pow(vocab, lag, size))] for n, size in zip(each, sizes, strict=True)
     ]
-    return layer_block(0, 1, head_dim, each, 1, terms, sizes, draws.offsets(sizes), None)
+    return layer_block(0, 1, head_dim, each, 1, terms, sizes, draws.offsets(sizes), None) | {"site": "embedding"}

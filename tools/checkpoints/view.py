@@ -56,6 +56,11 @@ class LayerWeights:
     conv_bias: np.ndarray | None = None  # [C]
     conv_eps: float = 0.0
 
+    @property
+    def n_values(self) -> int:
+        """Numbers in its projections, about all that it has."""
+        return self.key_proj.size + self.value_proj.size
+
     def check(self, name: str, d: int, streams: int, row_width: int, kernel: int | None) -> None:
         """Raise CheckpointError naming the first tensor whose shape or values do not fit."""
         c = streams * d
@@ -84,6 +89,20 @@ class LayerWeights:
 
 
 @dataclass(frozen=True)
+class SummedWeights:
+    """A layer that is added to the input embedding: word_scale * embedding + rows_scale * (value_proj @ rows)."""
+
+    value_proj: np.ndarray  # float32 [d, E]
+    word_scale: float = 1.0
+    rows_scale: float = 1.0
+
+    @property
+    def n_values(self) -> int:
+        """Numbers in its projection."""
+        return self.value_proj.size
+
+
+@dataclass(frozen=True)
 class CheckpointView:
     """A checkpoint as the exporters see it. `engram` carries encoding float32 and the model folder's table names;
     the exporter replaces the encoding. `token_map` is int32 [vocab], None where raw token ids are hashed.
@@ -94,7 +113,7 @@ class CheckpointView:
     base: Path  # Hugging Face folder: config, tokenizer and backbone weights
     engram: EngramConfig
     token_map: np.ndarray | None
-    layers: dict[int, LayerWeights]
+    layers: dict[int, LayerWeights] | dict[int, SummedWeights]
     tables: dict[int, RowSource]
     lora: Path | None = None  # a peft adapter to be merged into the backbone
     overrides: dict = field(default_factory=dict)  # backbone tensors that replace the base's own, by name

@@ -165,9 +165,7 @@ def backbone_bytes(view: CheckpointView, backbones: tuple[str, ...], weights: st
     """About what the backbones take on disk while they are made."""
     tensors = Tensors(view.base)
     n_weights = sum(math.prod(tensors.shape(x)) for x in tensors.names() if not x.startswith(view.prefixes))
-    n_weights += 2 * sum(
-        x.key_proj.size + x.value_proj.size for x in view.layers.values()
-    )  # in a file of their own too
+    n_weights += 2 * sum(x.n_values for x in view.layers.values())  # in a file of their own too
     a_weight = {"float32": 4, "float16": 2, "int8": 1.2, "int4": 0.8}[weights]
     total = 0
     if "onnx" in backbones:

@@ -237,7 +237,7 @@ def test_base_that_is_not_here(good, tmp_path):
 
 def test_layouts(good, tmp_path):
     assert open_checkpoint(good / "adapter", layout="engram-peft").layout == "engram-peft"
-    with pytest.raises(EngramError, match="the layouts are trained, engram-peft, demo"):
+    with pytest.raises(EngramError, match="the layouts are trained, engram-peft, summed, demo"):
         open_checkpoint(good / "adapter", layout="gguf")
     with pytest.raises(EngramError, match="is of no known layout"):
         open_checkpoint(good / "base")
