@@ -21,7 +21,8 @@ from engram_local.tables.layout import TableLayout
 from engram_local.tables.links import write_link
 from engram_local.tables.table import read_layout
 from engram_local.tools.checkpoints import deepseek_v41
-from engram_local.tools.checkpoints.qwen4_exp import MODEL_TYPE, TABLE, block_of_gguf
+from engram_local.tools.checkpoints.linked_rows import LinkedRows, find_constants, find_rows
+from engram_local.tools.checkpoints.qwen4_exp import CONSTANTS, MODEL_TYPE, TABLE, block_of_gguf
 from engram_local.tools.gguf_files import GgufFiles, read_gguf_files
 from engram_local.tools.new_folder import new_folder, refuse_existing
 from engram_local.tools.place import place
@@ -30,8 +31,9 @@ from engram_local.tools.place import place
 def link(gguf: str | Path, out: str | Path, table: str | Path | None = None) -> dict[str, Any]:
     """Write the model folder `out` around the file or split `gguf` (its first part).
 
-    Parameters: table: a table file (cloned or hard-linked where the disk allows), or a link to one, that stands in for
-                the GGUF's own: as many rows of as many values.
+    Parameters: table: what stands in for the GGUF's own, with as many rows of as many values: a table file (cloned or
+                hard-linked where the disk allows), a link to one, another GGUF, or the model's Hugging Face folder,
+                whose hash constants must be the GGUF's.
     Returns:    what the manifest's "export" block holds.
     Raises:     EngramError; nothing is left behind then.
     """
@@ -56,6 +58,8 @@ def link(gguf: str | Path, out: str | Path, table: str | Path | None = None) -> 
         name = _place_table(path, source.tensors[TABLE][0], table)
         layout = read_layout(path / name)
         config = _config(source, layout, name)
+        if table is not None and Path(table).is_dir():
+            _compare_constants(source, Path(table))
         (path / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
         write_backbone_link(path / GGUF_LINK_FILE, list(source.files))
         info = {"backend": "gguf", "gguf": [str(x) for x in source.files], "table": {"encoding": layout.encoding}}
@@ -67,19 +71,28 @@ def link(gguf: str | Path, out: str | Path, table: str | Path | None = None) -> 
 def _place_table(folder: Path, gguf: Path, table: str | Path | None) -> str:
     """Link the table into the folder; returns its name there."""
     name = "tables/table.link.json"
-    if table is None:
-        write_link(folder / name, [(str(gguf), TABLE)])
-    elif str(table).endswith(".link.json"):
-        block = json.loads(Path(table).read_text(encoding="utf-8"))
-        rows, scales = (
-            [(str((Path(table).parent / x["file"]).resolve()), x["tensor"]) for x in block.get(key, [])]
-            for key in ("rows", "scales")
-        )
-        write_link(folder / name, rows, scales or None)
+    if table is None or Path(table).is_dir() or Path(table).suffix in (".json", ".gguf"):
+        rows = LinkedRows([(str(gguf), TABLE)]) if table is None else find_rows(table)
+        write_link(folder / name, rows.parts, rows.scales, rows.scale)
     else:
         name = "tables/table.safetensors"
         place(Path(table), folder / name)
     return name
+
+
+def _compare_constants(gguf: GgufFiles, folder: Path) -> None:
+    """ModelFolderError where the Hugging Face checkpoint in `folder` hashes otherwise: every row would be wrong."""
+    for name, values in find_constants(folder).items():
+        key = CONSTANTS[name]
+        if values != gguf.get(key):
+            raise ModelFolderError(
+                f"{folder}: its {name} are {_short(values)}, {gguf.path} has {_short(gguf.get(key))}: not the same "
+                "model, so every row would be wrong; give the folder that the GGUF was made of"
+            )
+
+
+def _short(numbers: list[int]) -> str:
+    return f"{str(numbers[:3])[:-1]}, ...]" if len(numbers) > 3 else str(numbers)
 
 
 def _config(gguf: GgufFiles, layout: TableLayout, table: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("llama_cpp")
 from stock_llama import FLOAT32_CACHE, stock_logits
 from tiny_gguf import VOCAB, write_gguf
-from tiny_qwen4 import EOS, N_ROWS, ROW, write_qwen4
+from tiny_qwen4 import EOS, MODULI, MULTIPLIERS, N_ROWS, OFFSETS, ROW, write_qwen4
 
 import engram_local
 from engram_local.backends.base import Work
@@ -128,6 +128,39 @@ def test_another_table_stands_in(published, path, tmp_path):
     for name in ("model", "linked"):
         with engram_local.load(tmp_path / name, **EXACT) as model:
             assert np.array_equal(model.session().forward(IDS, "all"), stock)
+
+
+def hugging_face(folder, model, **constants):
+    """The table of `model`, a linked folder, as a checkpoint's shards, with the buffers of its hash."""
+    from safetensors.numpy import save_file
+
+    with Table(read_layout(model / "tables" / "table.link.json")) as table:
+        rows = table.gather(np.arange(N_ROWS))
+    prefix = "model.language_model.layers.1.ple.ple_embedding."
+    folder.mkdir()
+    for i, part in enumerate(np.array_split(rows, 4)):
+        save_file({f"{prefix}ngram_embedding.shard_{i}.weight": part}, folder / f"model-{i}.safetensors")
+    known = {"layer_multipliers": MULTIPLIERS, "ngram_heads_vocab_sizes": MODULI, "ngram_heads_offsets": OFFSETS}
+    buffers = {prefix + k: np.array(v, np.int64) for k, v in (known | constants).items()}
+    save_file(buffers, folder / "model-9.safetensors")
+    return folder
+
+
+def test_hugging_faces_shards_stand_in(published, path, tmp_path):
+    hf = hugging_face(tmp_path / "hf", path)
+    link(published / "zero.gguf", tmp_path / "model", table=hf)
+    stock = stock_logits(published / "model.gguf", IDS, **FLOAT32_CACHE)
+    with engram_local.load(tmp_path / "model", table_access="direct", **EXACT) as model:
+        assert np.array_equal(model.session().forward(IDS, "all"), stock)
+    link(published / "zero.gguf", tmp_path / "other", table=published / "model.gguf")
+    with engram_local.load(tmp_path / "other", **EXACT) as model:
+        assert np.array_equal(model.session().forward(IDS, "all"), stock)
+
+
+def test_shards_that_hash_otherwise_are_refused(published, path, tmp_path):
+    hf = hugging_face(tmp_path / "hf", path, layer_multipliers=(3, 5, 7))
+    match = r"hf: its layer_multipliers are \[3, 5, 7\], .* has \[1000003, 998244353, 20011\]: not the same model"
+    refused(match, published / "model.gguf", tmp_path / "out", table=hf)
 
 
 def test_the_commands(published, tmp_path):
