@@ -122,7 +122,8 @@ def print_tables(path: str, as_json: bool, ram_limit: str | None) -> None:
     for name in ("bytes a row", "read a token", "on disk"):
         table.add_column(name, justify="right")
     if about["ram_limit"] is not None:
-        table.add_column(f"in memory, of {format_size(about['ram_limit'])}", justify="right")
+        table.add_column("in memory", justify="right")
+        console.print(f"under a RAM limit of {format_size(about['ram_limit'])}:")
     for x in about["encodings"]:
         cells = [str(x["row_bytes"]), format_size(x["bytes_per_token"]), format_size(x["bytes_on_disk"])]
         if "under_limit" in x:
