@@ -30,6 +30,7 @@ FIRST_CAPACITY = 4096  # tokens; llama.cpp allocates and clears its whole KV cac
 MAX_CHUNK = 512
 CHECKPOINT_EVERY = 512  # tokens of a prompt between two checkpoints
 CHECKPOINT_BYTES = 1 << 30  # of all sequences together; one of a large hybrid model takes 113 MiB
+CANNOT_CUT = ("deepseek4",)  # not recurrent, but llama.cpp cannot cut their compressed keys either
 KV_TYPES = {"float32": 0, "float16": 1}  # ggml_type
 FLASH_ATTENTION = {"auto": -1, "off": 0, "on": 1}  # llama_flash_attn_type
 
@@ -111,6 +112,7 @@ class GgufBackend:
         self._least_capacity = original + 1 if is_longrope else 1
         # A state that sums up all tokens before it cannot be cut.
         self._is_recurrent = lib.llama_model_is_recurrent(model) or lib.llama_model_is_hybrid(model)
+        self._is_recurrent |= self.architecture in CANNOT_CUT
         self.draft_length = 0 if self._is_recurrent else 7
         n_blocks = lib.llama_model_n_layer(model)
         self._layer_ids = [x.layer_id for x in folder.engram.layers]

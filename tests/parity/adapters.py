@@ -58,6 +58,12 @@ def make_adapter(
     if base_dtype is not None:
         model.to(base_dtype).save_pretrained(base)
         model.float()
+    add_adapter(model, base, adapter, safe, added_tokens, **peft_options)
+    return base, adapter
+
+
+def add_adapter(model, base: Path, adapter: Path, safe: bool = True, added_tokens=(), **peft_options) -> None:
+    """Write a random adapter for `model`, which lies in `base`, into the folder `adapter`; see make_adapter."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(base)
     if added_tokens:
         tokenizer.add_tokens(list(added_tokens))
@@ -77,7 +83,6 @@ def make_adapter(
             else:
                 weight.copy_(noise / weight.shape[-1] ** 0.5)
     engram.save_pretrained(str(adapter), safe_serialization=safe)
-    return base, adapter
 
 
 def reference_logits(base: Path, adapter: Path | None, ids, memory: bool = True) -> np.ndarray:

@@ -52,13 +52,14 @@ def engram_block(
     segment_ids: Sequence[int] = (),
     mix: str = "xor",
     fuse: str = "gated",
+    residual_streams: int = 1,
 ) -> dict:
     """The whole block: ids hashed by XOR (or sum) of products, `fill_id` standing before the start of the text and
     before what follows one of `segment_ids`."""
     return {
         "version": FORMAT_VERSION,
         "fuse": fuse,
-        "residual_streams": 1,
+        "residual_streams": residual_streams,
         "ids": {
             "source": "compressed" if compressed else "raw",
             "n_ids": n_ids,

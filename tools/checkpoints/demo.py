@@ -12,7 +12,14 @@ from engram_local.errors import CheckpointError
 from engram_local.tools.checkpoints import draws
 from engram_local.tools.checkpoints.blocks import engram_block, layer_block
 from engram_local.tools.checkpoints.modules import CONV, DEMO, TABLE, read_layer, read_table
-from engram_local.tools.checkpoints.tensors import Tensors, backbone_sizes, read_json, read_numbers, weight_files
+from engram_local.tools.checkpoints.tensors import (
+    Tensors,
+    backbone_sizes,
+    read_json,
+    read_numbers,
+    residual_streams,
+    weight_files,
+)
 from engram_local.tools.checkpoints.token_maps import whole_map
 from engram_local.tools.checkpoints.view import CheckpointView
 
@@ -66,7 +73,9 @@ def read(path: Path, base: Path | None = None) -> CheckpointView:
         for layer_id, prefix in prefixes.items()
     }
     blocks = layer_blocks(x, file, n_ids, shapes)
-    engram = EngramConfig.from_dict(engram_block(n_ids, int(token_map[x["pad_id"]]), blocks), str(file))
+    engram = EngramConfig.from_dict(
+        engram_block(n_ids, int(token_map[x["pad_id"]]), blocks, residual_streams=residual_streams(base)), str(file)
+    )
     layers = {
         i.layer_id: read_layer(tensors, prefixes[i.layer_id], DEMO, i, backbone["hidden_size"]) for i in engram.layers
     }

@@ -14,7 +14,7 @@ from engram_local.tools.checkpoints.blocks import engram_block, layer_block
 from engram_local.tools.checkpoints.linked_rows import LinkedRows, find_rows, read_scale, store_rows
 from engram_local.tools.checkpoints.modules import ENGRAM_PEFT, read_layer, read_table
 from engram_local.tools.checkpoints.qwen4_exp import head_sizes
-from engram_local.tools.checkpoints.tensors import Tensors, backbone_sizes, read_json, read_numbers
+from engram_local.tools.checkpoints.tensors import Tensors, backbone_sizes, read_json, read_numbers, residual_streams
 from engram_local.tools.checkpoints.token_maps import vocabulary_map
 from engram_local.tools.checkpoints.view import CheckpointView, RowSource
 
@@ -97,7 +97,10 @@ def read(path: Path, base: Path | None = None, table: Path | None = None) -> Che
                     f"needs {block['n_rows']} of {block['head_dim']}"
                 )
             block["n_rows"] = rows.n_rows
-    block = engram_block(n_ids, fill_id, blocks, compressed, segment_ids=segment_ids)
+    streams = residual_streams(base)
+    if streams not in (1, x["hc_mult"]):
+        raise CheckpointError(f"{file}: hc_mult is {x['hc_mult']}, the residual of {base} has {streams} streams")
+    block = engram_block(n_ids, fill_id, blocks, compressed, segment_ids=segment_ids, residual_streams=streams)
     engram = EngramConfig.from_dict(block, str(file))
     layers = {i.layer_id: read_layer(tensors, f"{i.layer_id}.", ENGRAM_PEFT, i, d) for i in engram.layers}
     tables: dict[int, RowSource] = {i: rows or read_table(tensors, f"{i}.") for i in layers}
