@@ -12,7 +12,6 @@ from engram_local.errors import CheckpointError
 from engram_local.tables.headers import LfsPointerError, refuse_lfs_pointer
 from engram_local.tools.checkpoints.view import RowSource
 
-
 STREAMS = {"deepseek_v4": "hc_mult", "qwen4_exp_text": "hc_count"}  # model_type -> its key for residual streams
 
 
