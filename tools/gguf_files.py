@@ -47,6 +47,7 @@ def read_gguf_files(path: str | Path) -> GgufFiles:
     """The file `path`, or all parts of the split that it is the first of. Raises ModelFolderError."""
     files = parts_of(Path(path))
     headers = [_header(x) for x in files]
+    _check_parts(files, headers)
     values = {key: value for header in headers for key, value in header.values.items()}
     architecture = str(values.get("general.architecture"))
     return GgufFiles(
@@ -56,6 +57,25 @@ def read_gguf_files(path: str | Path) -> GgufFiles:
         {key: n for header in headers for key, n in header.counts.items()},
         {name: (file, x) for file, header in zip(files, headers, strict=True) for name, x in header.tensors.items()},
     )
+
+
+def _check_parts(files: list[Path], headers: list[GgufHeader]) -> None:
+    """ModelFolderError where the parts do not make one model: a tensor twice, or not as many as the first part says."""
+    place: dict[str, Path] = {}
+    for file, header in zip(files, headers, strict=True):
+        for name in header.tensors:
+            if name in place:
+                raise ModelFolderError(
+                    f"{file}: holds tensor {name[:60]!r}, which {place[name].name} has too; one of them is a part of "
+                    "another model: fetch it again"
+                )
+            place[name] = file
+    expected = headers[0].values.get("split.tensors.count")
+    if len(files) > 1 and expected is not None and expected != len(place):
+        raise ModelFolderError(
+            f"{files[0]}: is split into parts of {expected} tensors, those here have {len(place)}; one of them is of "
+            "another model: fetch it again"
+        )
 
 
 def parts_of(gguf: Path) -> list[Path]:

@@ -232,6 +232,67 @@ def test_a_split_with_a_part_that_is_not_there(tmp_path):
     refused("is one of 3 parts, but not named", tmp_path / "first.gguf", tmp_path / "out")
 
 
+def test_a_part_of_another_model(tmp_path):
+    """Both splits have three parts; the second's n-gram table is not in them, so its parts hold other tensors."""
+    files = write_qwen4(tmp_path / "m.gguf", n_parts=3)
+    write_qwen4(tmp_path / "bare.gguf", n_parts=3, ple=False)
+    good = files[2].read_bytes()
+    files[2].write_bytes((tmp_path / "bare-00003-of-00003.gguf").read_bytes())
+    refused("one of them is (a part )?of another model: fetch it again", files[0], tmp_path / "out")
+    files[2].write_bytes(good)
+    files[1].write_bytes((tmp_path / "bare-00002-of-00003.gguf").read_bytes())
+    refused("one of them is (a part )?of another model: fetch it again", files[0], tmp_path / "out")
+
+
+def altered(file, out, **keys):
+    """A copy with other values for keys of architecture qwen4exp; None leaves a key out."""
+    import gguf
+
+    reader = gguf.GGUFReader(file)
+    writer = gguf.GGUFWriter(out, "qwen4exp")
+    for name, value in reader.fields.items():
+        short = name.removeprefix("qwen4exp.")
+        if name.startswith("GGUF.") or name == "general.architecture" or keys.get(short, "") is None:
+            continue
+        kinds = value.types[0], value.types[-1] if len(value.types) > 1 else None
+        writer.add_key_value(name, keys.get(short, value.contents()), *kinds)
+    for x in reader.tensors:
+        writer.add_tensor(x.name, x.data, raw_dtype=x.tensor_type)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return out
+
+
+@pytest.mark.parametrize(
+    ("keys", "match"),
+    [
+        ({"ple.layers": None}, r"has no key ple\.layers; it was made without its n-gram layer, or by other tools"),
+        ({"ple.layer_multipliers": None}, r"has no key ple\.layer_multipliers"),
+        ({"ple.layers": [1, 2]}, r"has n-gram layers \[1, 2\]; one is known here"),
+        ({"ple.head_vocab_sizes": [211, 223, 227]}, r"its ple\.\* keys contradict each other \(3 heads, n-grams to 3"),
+        ({"ple.head_vocab_sizes": [9211, 223, 227, 229]}, r"table has 912 rows, its heads need 9890; fetch it again"),
+        ({"ple.head_offsets": [1, 211, 434, 661]}, r"have a head at row 1, but the rows before it end at 0"),
+        ({"embedding_length_per_layer_input": 160}, r"takes rows of 160 values, the table's have 32"),
+    ],
+)
+def test_keys_that_are_missing_or_wrong(published, tmp_path, keys, match):
+    file = altered(published / "model.gguf", tmp_path / "m.gguf", **keys)
+    refused(match, file, tmp_path / "out")
+
+
+def test_a_table_of_a_kind_that_cannot_be_read_is_named(tmp_path):
+    """Whatever type the table has, the error says which."""
+    (file,) = write_qwen4(tmp_path / "m.gguf", "F32")
+    data = bytearray(file.read_bytes())
+    at = data.index(b"per_layer_token_embd.weight") + len(b"per_layer_token_embd.weight") + 4 + 16
+    data[at : at + 4] = (34).to_bytes(4, "little")  # TQ1_0
+    file.write_bytes(data)
+    refused(r"tensor 'per_layer_token_embd\.weight' \(ggml type 34, .*\) cannot be read in place; known are", file,
+            tmp_path / "out")  # fmt: skip
+
+
 def test_a_table_that_does_not_fit(published, tmp_path):
     from engram_local.tables.file import TableWriter
 
