@@ -125,6 +125,22 @@ def test_tables_may_stay_where_they_are(case, tmp_path):
         assert spread(model.session().forward(IDS, "all"), case.memory) < 1e-5
 
 
+def test_a_gguf_from_elsewhere_takes_the_tables(case, tmp_path):
+    pytest.importorskip("llama_cpp")
+    from engram_local.tools.attach import attach
+
+    options = {"tables": "float32", "weights": "float32"}
+    attach(
+        case.folder / "model" / "backbone.gguf",
+        case.folder / "ngram",
+        tmp_path / "out",
+        case.folder / "base",
+        **options,
+    )
+    with engram_local.load(tmp_path / "out", threads=1, **EXACT["gguf"]) as model:
+        assert spread(model.session().forward(IDS, "all"), case.memory) < 1e-5
+
+
 @pytest.mark.parametrize(
     ("change", "match"),
     [

@@ -41,6 +41,7 @@ def block_of_config(config: dict, file: Path) -> dict:
 
 def table_block(orders: list[int], split: int, m: int, vocab: int, head_dim: int) -> dict:
     """The tables as one layer: those of one order stand together, each with moduli and multipliers of its own."""
+    draws.check_heads(len(orders) * split)
     sizes = [m + 2 * t + 1 for t in range(len(orders) * split)]
     each = [n for n in orders for _ in range(split)]
     # A multiplier that is 0 modulo the table's size adds nothing.

@@ -11,7 +11,7 @@ from pathlib import Path
 from engram_local.config import MAX_LAG
 from engram_local.errors import CheckpointError, ModelFolderError
 from engram_local.tools.checkpoints.blocks import engram_block, layer_block
-from engram_local.tools.checkpoints.draws import INT64_MAX, is_prime
+from engram_local.tools.checkpoints.draws import INT64_MAX, check_heads, is_prime
 from engram_local.tools.checkpoints.tensors import read_numbers
 from engram_local.tools.gguf_files import GgufFiles
 
@@ -42,6 +42,7 @@ def multipliers(seed: int, index: int, vocab_size: int, n: int) -> list[int]:
 
 def head_sizes(base: int, first: int, n: int) -> list[int]:
     """Primes number first + 1 to first + n of those from `base` on."""
+    check_heads(first + n)
     found: list[int] = []
     candidate = base
     while len(found) < first + n:

@@ -5,7 +5,8 @@ disturbs both alike. Where control groups can be made each has one: what it take
 computed its first tokens, and a tenth of the table's size. Ours gets that tenth as its RAM limit. Tokens are random, so
 that hardly a row comes twice. "rows" is what a call spends on hashing and on waiting for rows: of stock the time until
 node ple_embd is computed, with which its graph begins; of ours what the session counts, for the rest of a prompt's rows
-is read while its first tokens compute. "whole" is the call.
+is read while its first tokens compute. "whole" is the call, "CPU" the time of the process's threads in it, in which the
+turns of other processes do not count; with --threads 1 none of it is spent waiting for one another.
 """
 
 import json
@@ -32,6 +33,7 @@ from engram_local.tools.link import link
 
 N_PROMPT, N_DECODE = 512, 32
 KINDS = ("stock", "ours")
+PARTS = ("rows", "whole", "CPU")
 NODE = "ple_embd"
 
 
@@ -57,11 +59,11 @@ def run(size: int, folder: str | None, keep: bool, rounds: int, threads: int | N
 
 
 def measure(gguf: Path, model: Path, rounds: int, threads: int) -> dict:
-    """Seconds of each kind: "rows" and "whole" of single tokens and of prompts; memory at the end."""
+    """Seconds of each kind: PARTS of single tokens and of prompts; memory at the end."""
     layout = read_layout(model / "tables" / "table.link.json")
     limit = layout.data_bytes // 10
     times: dict[str, dict[str, list[float]]] = {
-        kind: {f"{what} {part}": [] for what in ("token", "prompt") for part in ("rows", "whole")} for kind in KINDS
+        kind: {f"{what} {part}": [] for what in ("token", "prompt") for part in PARTS} for kind in KINDS
     }
     result: dict[str, Any] = {"machine": machine(), "threads": threads, "table_bytes": layout.data_bytes}
     result |= {"limit": limit, "rounds": rounds, "times": times, "memory": {}}
@@ -82,9 +84,8 @@ def measure(gguf: Path, model: Path, rounds: int, threads: int) -> dict:
                 for j in range(count):
                     order = KINDS if (i + j) % 2 else KINDS[::-1]
                     for kind in order:
-                        rows, whole = children[kind].ask(what, n, 1000 * i + j)
-                        times[kind][f"{what} rows"].append(rows)
-                        times[kind][f"{what} whole"].append(whole)
+                        for part, seconds in zip(PARTS, children[kind].ask(what, n, 1000 * i + j), strict=True):
+                            times[kind][f"{what} {part}"].append(seconds)
         for kind, child in children.items():
             group = groups[kind]
             found = result["memory"].setdefault(kind, {})
@@ -136,10 +137,10 @@ def main(argv: list[str]) -> None:
             tokens = np.random.default_rng(int(seed)).integers(300, 1900, int(n))
             if what == "prompt":
                 contender.begin()
-            started = time.perf_counter()
+            started, cpu = time.perf_counter(), time.process_time()
             contender.forward(tokens)
-            ended = time.perf_counter()
-            answer = [contender.rows_s(started), ended - started]
+            ended, cpu = time.perf_counter(), time.process_time() - cpu
+            answer = [contender.rows_s(started), ended - started, cpu]
         print(json.dumps(answer), flush=True)
 
 
