@@ -114,7 +114,7 @@ class LayerHook(NodeHook):
         """What leaves layer `index`, float32 [B, n, width]; a sequence without memory has rows of zeros."""
         layer = self.layers[index]
         none = np.zeros((self._n, layer.row_width), np.float32) if self.always else None
-        rows = [none if x.rows is None else x.rows.wait(layer.layer_id) for x in columns]
+        rows: list[Any] = [none if x.rows is None else x.rows.wait(layer.layer_id) for x in columns]
         out, opened = layer.run(
             hidden,
             rows[0][None] if len(rows) == 1 else np.stack(rows),
