@@ -61,8 +61,7 @@ def export(
             weights=weights,
             calibrate=calibrate,
             progress=progress,
-            link=link,
-            table=table,
+            link=link if table is None else table,
         )
     if json_output:
         show_json({"out": out, **info})

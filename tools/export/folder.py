@@ -42,17 +42,16 @@ def export_model(
     weights: str = "int8",
     calibrate: str | Path | None = None,
     progress: Progress | None = None,
-    link: bool = False,
-    table: str | Path | None = None,
+    link: bool | str | Path = False,
 ) -> dict:
     """Write the model folder `out` from a trained checkpoint. Returns what the manifest's "export" block holds.
 
     Parameters: base: the Hugging Face folder of the backbone where the checkpoint does not hold it; layout: None finds
                 it out; tables: one of ENCODINGS ("fp8" for fp8_e4m3 too); weights: one of WEIGHTS; backend: one of
                 BACKENDS; calibrate: a text file, on which the tables' encoding is compared with the checkpoint's rows
-                (calibration.py), and which ONNX's int4 weights are rounded for; link: the tables stay where they are,
-                and `tables` means nothing; table: where the rows lie of an adapter that does not hold them (a link, a
-                GGUF, a Hugging Face folder); such rows always stay where they are.
+                (calibration.py), and which ONNX's int4 weights are rounded for; link: True where the tables stay
+                where they are, and `tables` means nothing; or where the rows lie of an adapter that does not hold them
+                (a link, a GGUF, a Hugging Face folder), which always stay there.
     Raises:     EngramError before anything is written, unless a later row turns out bad or the disk fails; `out` is
                 then not there. A run that was interrupted goes on with the tables that it had finished.
     """
@@ -68,8 +67,8 @@ def export_model(
     refuse_existing(out)
     started = time.monotonic()
     backbones = ("onnx", "gguf") if backend == "both" else (backend,)
-    view = open_checkpoint(Path(checkpoint), base, layout, table)
-    link = link or is_foreign(view)
+    view = open_checkpoint(Path(checkpoint), base, layout, None if isinstance(link, bool) else link)
+    link = bool(link) or is_foreign(view)
     if link and calibrate is not None:
         raise CheckpointError("linked tables lose nothing, so there is nothing to calibrate; leave one of the two out")
     check_tables(view)
