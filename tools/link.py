@@ -39,6 +39,10 @@ def link(gguf: str | Path, out: str | Path, table: str | Path | None = None) -> 
     """
     out = Path(out)
     refuse_existing(out)
+    if Path(gguf).is_dir():
+        raise ModelFolderError(
+            f"{gguf}: is a folder; link takes a GGUF of the model, and --table a folder for its table"
+        )
     source = read_gguf_files(gguf)
     if source.architecture == deepseek_v41.ARCHITECTURE:
         raise ModelFolderError(

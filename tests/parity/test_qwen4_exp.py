@@ -59,7 +59,7 @@ def test_hashing_and_rows_are_transformers(published):
     (layer,) = spec.engram.layers
     table = find_rows(folder)
     assert (table.n_rows, table.dim) == (layer.n_rows, layer.head_dim) == tuple(embedding.ngram_embedding.weight.shape)
-    assert len(table.parts) == 4
+    assert len(table.parts) == 4 and spec.stored == "float32"
     rows = table.read(0, table.n_rows)[NgramHasher(spec.engram).row_ids(ids, layer.layer_id)]
     assert np.array_equal(rows.reshape(len(ids), -1), expected)
 

@@ -218,6 +218,8 @@ def test_files_of_another_kind(tmp_path):
     (tmp_path / "cut.gguf").write_bytes((tmp_path / "bare.gguf").read_bytes()[:3000])
     refused("header is damaged", tmp_path / "cut.gguf", tmp_path / "out")
     refused("cannot be read", tmp_path / "nothing.gguf", tmp_path / "out")
+    (tmp_path / "folder").mkdir()
+    refused("is a folder; link takes a GGUF of the model", tmp_path / "folder", tmp_path / "out")
 
 
 def test_a_split_with_a_part_that_is_not_there(tmp_path):

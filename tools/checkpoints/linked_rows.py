@@ -10,7 +10,7 @@ from engram_local.errors import CheckpointError
 from engram_local.tables.headers import DTYPE_BYTES, Tensor, read_header
 from engram_local.tables.links import Place, RawRows, read_places, write_link
 from engram_local.tables.table import Table
-from engram_local.tools.checkpoints import qwen4_exp
+from engram_local.tools.checkpoints import deepseek_v41, qwen4_exp
 from engram_local.tools.checkpoints.tensors import read_json
 from engram_local.tools.checkpoints.view import RowSource
 from engram_local.tools.gguf_files import read_gguf_files
@@ -58,6 +58,24 @@ def find_rows(path: str | Path) -> LinkedRows:
         raise CheckpointError(f"{path}: has no tensor {lacks}; fetch the files that hold the n-gram table")
     scales = [(str(file), name) for name, (file, _) in tensors.items() if name.endswith(SCALE)]
     return LinkedRows([(str(tensors[shards[i]][0]), shards[i]) for i in sorted(shards)], scales)
+
+
+def find_engram_rows(path: str | Path, layer_id: int) -> LinkedRows:
+    """One layer's table of DeepSeek-V4.1 at `path`: a GGUF (of a split its first part), or the folder of its shards,
+    whose rows are fp8 with a power of two for every 32 values. Raises EngramError."""
+    path = Path(path)
+    if path.suffix == ".gguf":
+        gguf, name = read_gguf_files(path), deepseek_v41.GGUF_ROWS.format(layer_id)
+        if name not in gguf.tensors:
+            raise CheckpointError(f"{path}: has no tensor {name}; it is no GGUF with that layer's table")
+        return LinkedRows([(str(gguf.tensors[name][0]), name)])
+    names = [x.format(layer_id) for x in (deepseek_v41.ROWS, deepseek_v41.SCALES)]
+    tensors = find_tensors(path, ".engram.embed.")
+    for name in names:
+        if name not in tensors:
+            raise CheckpointError(f"{path}: has no tensor {name}; fetch the files that hold the Engram tables")
+    rows, scales = ((str(tensors[name][0]), name) for name in names)
+    return LinkedRows([rows], [scales])
 
 
 def find_constants(folder: Path) -> dict[str, list[int]]:

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from engram_local.config import EngramConfig
-from engram_local.errors import CheckpointError
+from engram_local.errors import CheckpointError, EngramError
 from engram_local.tables.links import gguf_encoding
 from engram_local.tools.checkpoints import deepseek_v41, demo, engram_peft, longcat, qwen4_exp
 from engram_local.tools.checkpoints.blocks import engram_block
+from engram_local.tools.checkpoints.linked_rows import find_engram_rows, find_rows
 from engram_local.tools.checkpoints.tensors import read_json, read_numbers
 from engram_local.tools.checkpoints.token_maps import vocabulary_map, whole_map
 from engram_local.tools.gguf_files import GgufFiles, read_gguf_files
@@ -75,7 +76,17 @@ def read_table_spec(path: str | Path) -> TableSpec:
         family = "Engram demo"
         block, token_map = _of_demo(file, found, tokenizer)
     engram = EngramConfig.from_dict(block, str(file))
-    return TableSpec(file, family, engram, sizes, None, token_map, tokenizer, note)
+    return TableSpec(file, family, engram, sizes, _stored(file, config, engram), token_map, tokenizer, note)
+
+
+def _stored(file: Path, config: dict, engram: EngramConfig) -> str | None:
+    """The encoding of the rows beside a config.json; None where they are not there."""
+    try:
+        if "engram_num_embeddings" in config:
+            return find_engram_rows(file.parent, engram.layers[0].layer_id).encoding
+        return find_rows(file.parent).encoding if "ngram_vocab_size_base" in config else None
+    except EngramError:
+        return None
 
 
 def _of_gguf(gguf: GgufFiles) -> TableSpec:

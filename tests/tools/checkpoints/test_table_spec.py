@@ -250,6 +250,32 @@ def test_a_gguf_of_deepseek_v41(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_tables_of_deepseek_v41_are_read_where_they_lie(tmp_path):
+    """fp8 rows with a power of two for every 32 values, in shards; and in a GGUF."""
+    from engram_local.tables.encodings import E4M3_VALUES
+    from engram_local.tools.checkpoints.linked_rows import find_engram_rows
+
+    rng = np.random.default_rng(0)
+    codes, scales = rng.integers(0, 120, (9, 64), np.uint8), rng.integers(120, 130, (9, 2), np.uint8)
+    entries, data = {}, b""
+    for name, dtype, values in (("weight", "F8_E4M3", codes), ("scale", "F8_E8M0", scales)):
+        span = [len(data), len(data) + values.nbytes]
+        entries[f"layers.1.engram.embed.{name}"] = {"dtype": dtype, "shape": values.shape, "data_offsets": span}
+        data += values.tobytes()
+    header = json.dumps(entries).encode()
+    (tmp_path / "model-1.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + data)
+    rows = find_engram_rows(tmp_path, 1)
+    assert rows.encoding == "fp8_e4m3"
+    expected = E4M3_VALUES[codes] * np.repeat(np.ldexp(np.float32(1), scales.astype(int) - 127), 32, axis=1)
+    assert np.array_equal(rows.read(0, 9), expected)
+    assert spec_of(tmp_path, V41).stored == "fp8_e4m3"
+    with pytest.raises(EngramError, match=r"has no tensor layers\.14\.engram\.embed\.weight; fetch the files"):
+        find_engram_rows(tmp_path, 14)
+    gguf = pytest.importorskip("gguf")
+    table = find_engram_rows(write_v41(gguf, tmp_path / "m.gguf"), 2)
+    assert table.n_rows == 13 and np.allclose(table.read(0, 13), 1, atol=1e-2)
+
+
 def write_v41(gguf, path):
     writer = gguf.GGUFWriter(path, "deepseek41")
     array = gguf.GGUFValueType.ARRAY
