@@ -71,13 +71,20 @@ def describe(folder: ModelFolder) -> dict:
             **{f"backbone.{k}": v for k, v in backbones.items()},
         },
         "bytes_in_ram": {
-            "weights": {k: v for k, v in backbones.items()},
+            "weights": {k: v - (_lent(folder) if k == "gguf" else 0) for k, v in backbones.items()},
             "context_per_token": per_token,
             "context_full": None if per_token is None else per_token * folder.context_length,
             "tables_resident": tables,
             "tables_cold": 0,
         },
     }
+
+
+def _lent(folder: ModelFolder) -> int:
+    """Bytes of the GGUF that are tables, which it never brings into memory."""
+    files = {str(x.resolve()) for x in folder.gguf_files()} if folder.engram.fuse == "native" else set()
+    layouts = [read_layout(folder.file(x.table)) for x in folder.engram.layers]
+    return sum(x.data_bytes for x in layouts if {str(Path(f).resolve()) for f in x.files} <= files)
 
 
 def _describe_layer(folder: ModelFolder, layer: LayerConfig) -> dict:
@@ -191,7 +198,7 @@ def print_model(path: str | Path | None, as_json: bool, live: bool = False) -> N
     for name in ("bytes", "on disk", "in memory"):
         memory.add_column(name, justify="left" if name == "bytes" else "right")
     for name, size in about["backbones"].items():
-        memory.add_row(f"backbone.{name}", format_size(size), format_size(size))
+        memory.add_row(f"backbone.{name}", format_size(size), format_size(about["bytes_in_ram"]["weights"][name]))
     ram = about["bytes_in_ram"]
     tables = format_size(about["bytes_on_disk"]["tables"])
     memory.add_row("tables", tables, f"{tables} or none")

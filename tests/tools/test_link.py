@@ -178,7 +178,9 @@ def test_the_commands(published, tmp_path):
     assert on["token_ids"] != off["token_ids"]
     assert run("chat", out, "--max-tokens", 4, "--threads", 1, text="hello\nthe\n").count("\n") >= 2
     about = json.loads(run("inspect", out, "--json"))
-    assert about["backbones"] == {"gguf": (published / "model.gguf").stat().st_size}
+    size = (published / "model.gguf").stat().st_size
+    assert about["backbones"] == {"gguf": size}
+    assert about["bytes_in_ram"]["weights"] == {"gguf": size - 4 * N_ROWS * ROW}  # its table stays on the disk
     findings = list(verify(out))
     assert all(x.ok is not False for x in findings)
     assert any(x.ok is None and x.file == "backbone.link.json" and "no checksums" in x.text for x in findings)
