@@ -43,6 +43,16 @@ def texts(value: Any, name: str) -> tuple[str, ...]:
     return tuple(values)
 
 
+def check_text_alone(messages: Sequence[Any]) -> None:
+    """Raises UsageError where a message holds a part that is no text: an image, sound."""
+    for i, message in enumerate(messages):
+        parts = message.get("content") if isinstance(message, dict) else None
+        for part in parts if isinstance(parts, list) else ():
+            kind = part.get("type") if isinstance(part, dict) else None
+            if kind not in (None, "text"):
+                raise UsageError(f"message {i} holds a part of type {str(kind)[:40]!r}; models read text alone here")
+
+
 def integers(values: Any, name: str, n_dims: int | None = None, error: type[EngramError] = UsageError) -> np.ndarray:
     """`values` as a C-contiguous int64 array of `n_dims` dimensions (None: any); the same one where it is that already.
 

@@ -15,8 +15,12 @@ ENCODINGS = ("int8", "int4", "fp8_e4m3", "float16", "float32")
 FUSES = (
     "gated",  # h += gate(h, rows) * value, at a block's input
     "native",  # the backbone has the layer itself; rows are written into a node of its graph
+    "summed",  # h = a * embedding + projection(rows), at the input embedding
 )
-SITES = ("block",)  # the residual that enters block `layer_id`
+SITES = (
+    "block",  # the residual that enters block `layer_id`
+    "embedding",  # the input embedding, which is block 0's residual too
+)
 LINK_SUFFIX = ".link.json"  # of a table that lies in other software's files, which know more encodings
 LINKED_ENCODINGS = (
     *("fp8_e4m3", "fp8_e4m3_unscaled", "fp8_e4m3_float32", "fp8_e4m3_float16", "fp8_e4m3_bfloat16"),
@@ -244,7 +248,11 @@ class _Reader:
             raise self.fail("layers", f"have layer_id {layer_ids}, not strictly ascending")
         if fuse == "native" and (len(parsed) > 1 or parsed[0].conv is not None):
             raise self.fail("layers", "are not the one layer without a convolution that a native backbone takes")
+        if fuse == "summed" and (len(parsed) > 1 or parsed[0].conv is not None or layer_ids != [0]):
+            raise self.fail("layers", "are not the one layer 0 without a convolution that is added to the embedding")
         for i, layer in enumerate(parsed):
+            if (layer.site == "embedding") != (fuse == "summed"):
+                raise self.fail(f"layers[{i}].site", f"is {layer.site!r}, which does not go with fuse {fuse!r}")
             if residual_streams not in (1, layer.streams):
                 raise self.fail(f"layers[{i}].streams", f"is {layer.streams}, the residual has {residual_streams}")
         return EngramConfig(id_source, n_ids, token_map, mix, fill_id, segment_ids, parsed, fuse, residual_streams)

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engram_local.arguments import check_text_alone
 from engram_local.chat_template import ChatTemplate, Message
 from engram_local.errors import ModelFolderError
 
@@ -105,8 +106,10 @@ class Tokenizer:
 
     def encode_chat(self, messages: Sequence[Message], **variables: Any) -> list[int]:
         """Token ids of a conversation, up to where the model's answer begins. A control token that a message spells
-        (of any role; the results of tools too) is text. Raises ModelFolderError where there is no chat template."""
+        (of any role; the results of tools too) is text. Raises ModelFolderError where there is no chat template,
+        UsageError for messages with images."""
         template = self.require_template()
+        check_text_alone(messages)
         guard = _Guard(self._control_pattern, (messages, variables))
         if not guard.found:
             return self.encode(template.render(messages, **variables), add_special_tokens=False)

@@ -22,6 +22,12 @@ def test_a_prompt_is_a_text_or_messages(pocket, prompt):
         next(pocket.generate(prompt))
 
 
+def test_images_are_refused(pocket):
+    question = [{"role": "user", "content": [{"type": "text", "text": "What"}, {"type": "image_url"}]}]
+    with pytest.raises(UsageError, match="message 0 holds a part of type 'image_url'; models read text alone here"):
+        next(pocket.generate(question))
+
+
 def test_one_stop_string_is_one(pocket):
     assert "".join(pocket.generate(QUESTION, stop="Paris")) == "The capital of France is "
     assert "".join(pocket.generate(QUESTION, stop=("zzz", "Paris"))) == "The capital of France is "

@@ -29,11 +29,13 @@ def attach(
     tables: str = "int8",
     weights: str = "int8",
     progress: Progress | None = None,
+    table: str | Path | None = None,
 ) -> dict:
     """Write the model folder `out`: the backbone `gguf` with the Engram layers of `source`.
 
     Parameters: source: a model folder, whose tables and layers are taken as they are; or a checkpoint (base: its
-                Hugging Face folder, where that lies apart), whose tables are encoded as `tables`, layers as `weights`.
+                Hugging Face folder, where that lies apart), whose tables are encoded as `tables`, layers as `weights`;
+                table: where the rows of an adapter lie that does not hold them: they stay there.
     Returns:    what the manifest's "export" block holds, and with it how each file got there ("gguf", and "tables" of a
                 model folder): "cloned" (its blocks are shared until one is altered), "hard-linked" (one file with two
                 names) or "copied". The manifest does not: the same files make the same folder.
@@ -42,7 +44,10 @@ def attach(
     """
     gguf, source, out = Path(gguf), Path(source), Path(out)
     refuse_existing(out)
-    origin: Origin = _Folder(source) if (source / MANIFEST).is_file() else _Checkpoint(source, base, tables, weights)
+    is_folder = (source / MANIFEST).is_file()
+    if is_folder and table is not None:
+        raise ModelFolderError(f"{source}: is a model folder, which has its tables; leave --table out")
+    origin: Origin = _Folder(source) if is_folder else _Checkpoint(source, base, tables, weights, table)
     tokenizer = check_fit(gguf, origin)
     n_bytes = origin.n_bytes(out) + copied_bytes(gguf, out)
     check_space(out, n_bytes, "make room, or choose a folder on the GGUF's own disk")
@@ -100,11 +105,11 @@ class _Folder:
 class _Checkpoint:
     """A checkpoint as the origin: its layers and tables are exported."""
 
-    def __init__(self, path: Path, base: str | Path | None, tables: str, weights: str):
+    def __init__(self, path: Path, base: str | Path | None, tables: str, weights: str, table: str | Path | None):
         from engram_local.tools.checkpoints import open_checkpoint
-        from engram_local.tools.export.folder import check_tables
+        from engram_local.tools.export.folder import check_tables, is_foreign
 
-        view = open_checkpoint(path, base)
+        view = open_checkpoint(path, base, table=table)
         if view.lora is not None or view.overrides:
             raise ModelFolderError(
                 f"{path}: changes the backbone's own weights too, which a GGUF from elsewhere does not have; "
@@ -112,30 +117,33 @@ class _Checkpoint:
             )
         check_tables(view)
         tables = "fp8_e4m3" if tables == "fp8" else tables
-        layers = tuple(replace(x, encoding=tables) for x in view.engram.layers)
-        self.view = replace(view, engram=replace(view.engram, layers=layers))
+        self.links = is_foreign(view)
+        if not self.links:
+            layers = tuple(replace(x, encoding=tables) for x in view.engram.layers)
+            view = replace(view, engram=replace(view.engram, layers=layers))
+        self.view = view
         self.path, self.weights = path, weights
         self.engram: EngramConfig = self.view.engram
         self.config = read_json(view.base / "config.json")
 
     def n_bytes(self, out: Path) -> int:
         tables = sum(x.n_rows * encodings.row_bytes(x.encoding, x.head_dim) for x in self.engram.layers)
-        return tables + sum(4 * (w.key_proj.size + w.value_proj.size) for w in self.view.layers.values())
+        return (0 if self.links else tables) + sum(4 * w.n_values for w in self.view.layers.values())
 
     def pieces(self) -> tuple[dict[int, str], set[int]] | None:
         path = self.view.base / "tokenizer.json"
         return read_pieces(path) if path.is_file() else None
 
     def write(self, out: Path, placed: dict, progress: Progress | None) -> dict:
-        from engram_local.tools.export.folder import write_backbones, write_config
+        from engram_local.tools.export.folder import link_tables, write_backbones, write_config
         from engram_local.tools.export.tables import convert_table
 
-        reports = {}
-        for layer in self.engram.layers:
+        view, reports = link_tables(self.view, out) if self.links else (self.view, {})
+        for layer in () if self.links else self.engram.layers:
             rows = self.view.tables[layer.layer_id]
             reports[layer.table] = convert_table(rows, out / layer.table, layer.encoding, layer.table, progress)
-        write_backbones(self.view, None, out, (), self.weights, progress)  # the layers alone
-        write_config(self.view, out)
+        write_backbones(view, None, out, (), self.weights, progress)  # the layers alone
+        write_config(view, out)
         return {"layout": self.view.layout, "weights": self.weights, "tables": reports}
 
 

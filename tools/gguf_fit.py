@@ -6,7 +6,7 @@ from typing import Protocol
 
 from engram_local.backends.gguf_tokenizer import GgufTokenizer
 from engram_local.backends.llama_library import ggml_functions, llama, load_model, metadata
-from engram_local.backends.llama_nodes import input_node
+from engram_local.backends.llama_nodes import SHARED_INPUT, check_entries, input_node
 from engram_local.config import EngramConfig
 from engram_local.errors import BackendError, ModelFolderError
 from engram_local.progress import Progress
@@ -78,6 +78,9 @@ def check_graph(gguf: Path, engram: EngramConfig, config: dict, source: Path) ->
                 f"{source}: has an Engram layer {engram.layers[-1].layer_id}, {gguf} ends with block "
                 f"{lib.llama_model_n_layer(model) - 1}; they do not belong together"
             )
+        shared = SHARED_INPUT.get(architecture, "")
+        per_layer_input = int(metadata(model, f"{architecture}.{shared}") or 0) if shared else 0
+        check_entries(gguf, architecture, [x.layer_id for x in engram.layers], per_layer_input)
         width = 4 * engram.residual_streams * config["hidden_size"]  # bytes of a token
         names = [input_node(architecture, x.layer_id) for x in engram.layers]
         sizes: list[int] = []

@@ -6,7 +6,6 @@ llama.cpp never looks into the table.
 """
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -18,161 +17,101 @@ from engram_local.config import EngramConfig
 from engram_local.errors import EngramError, ModelFolderError
 from engram_local.graph_names import GGUF_LINK_FILE
 from engram_local.model_folder import write_manifest
-from engram_local.tables.gguf_header import DAMAGE, GgufHeader, read_gguf_header
-from engram_local.tables.headers import LfsPointerError, refuse_lfs_pointer
+from engram_local.tables.layout import TableLayout
 from engram_local.tables.links import write_link
 from engram_local.tables.table import read_layout
+from engram_local.tools.checkpoints import deepseek_v41
+from engram_local.tools.checkpoints.linked_rows import LinkedRows, find_constants, find_rows
+from engram_local.tools.checkpoints.qwen4_exp import CONSTANTS, MODEL_TYPE, TABLE, block_of_gguf
+from engram_local.tools.gguf_files import GgufFiles, read_gguf_files
 from engram_local.tools.new_folder import new_folder, refuse_existing
 from engram_local.tools.place import place
-
-TABLE = "per_layer_token_embd.weight"
-PART = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.gguf")
 
 
 def link(gguf: str | Path, out: str | Path, table: str | Path | None = None) -> dict[str, Any]:
     """Write the model folder `out` around the file or split `gguf` (its first part).
 
-    Parameters: table: a table file (cloned or hard-linked where the disk allows), or a link to one, that stands in for
-                the GGUF's own: as many rows of as many values.
+    Parameters: table: what stands in for the GGUF's own, with as many rows of as many values: a table file (cloned or
+                hard-linked where the disk allows), a link to one, another GGUF, or the model's Hugging Face folder,
+                whose hash constants must be the GGUF's.
     Returns:    what the manifest's "export" block holds.
     Raises:     EngramError; nothing is left behind then.
     """
-    gguf, out = Path(gguf), Path(out)
+    out = Path(out)
     refuse_existing(out)
-    files = parts_of(gguf)
-    headers = [_header(x) for x in files]
-    values = {key: value for header in headers for key, value in header.values.items()}
-    architecture = values.get("general.architecture")
-    if architecture not in NATIVE_ROWS:
+    if Path(gguf).is_dir():
         raise ModelFolderError(
-            f"{gguf}: architecture {str(architecture)[:40]!r} has no n-gram table of its own (known: "
+            f"{gguf}: is a folder; link takes a GGUF of the model, and --table a folder for its table"
+        )
+    source = read_gguf_files(gguf)
+    if source.architecture == deepseek_v41.ARCHITECTURE:
+        raise ModelFolderError(
+            f"{gguf}: DeepSeek-V4.1 cannot run yet, for {deepseek_v41.NO_BACKBONE}; engram-local inspect shows its "
+            "tables and, with --rows, which rows a text reads"
+        )
+    if source.architecture not in NATIVE_ROWS:
+        raise ModelFolderError(
+            f"{gguf}: architecture {source.architecture[:40]!r} has no n-gram table of its own (known: "
             f"{', '.join(NATIVE_ROWS)}); to add Engram layers to it use engram-local attach"
         )
-    place = next((x for x, header in zip(files, headers, strict=True) if TABLE in header.tensors), None)
-    if place is None:
+    if TABLE not in source.tensors:
         raise ModelFolderError(f"{gguf}: has no tensor {TABLE}; was it split, and a part left out?")
     with new_folder(out, {"link": str(gguf), "table": str(table)}) as folder:
         path = folder.path
         (path / "tables").mkdir(exist_ok=True)
-        name = _place_table(path, place, table)
+        name = _place_table(path, source.tensors[TABLE][0], table)
         layout = read_layout(path / name)
-        counts = {key: n for header in headers for key, n in header.counts.items()}
-        keys = {k.removeprefix(f"{architecture}."): v for k, v in values.items()}
-        n_tokens = counts.get("tokenizer.ggml.tokens") or _tensor_rows(headers, "token_embd.weight")
-        config = _config(gguf, keys, n_tokens, layout.n_rows, layout.dim, layout.encoding, name)
+        config = _config(source, layout, name)
+        if table is not None and Path(table).is_dir():
+            _compare_constants(source, Path(table))
         (path / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-        write_backbone_link(path / GGUF_LINK_FILE, files)
-        info = {"backend": "gguf", "gguf": [str(x) for x in files], "table": {"encoding": layout.encoding}}
+        write_backbone_link(path / GGUF_LINK_FILE, list(source.files))
+        info = {"backend": "gguf", "gguf": [str(x) for x in source.files], "table": {"encoding": layout.encoding}}
         write_manifest(path, info)
         _try(path)
     return info
 
 
-def parts_of(gguf: Path) -> list[Path]:
-    """The file, or all parts of the split that it is the first of. Raises ModelFolderError where one is missing."""
-    count = _header(gguf).values.get("split.count", 1)
-    if count <= 1:
-        return [gguf]
-    match = PART.fullmatch(gguf.name)
-    if match is None or int(match[3]) != count:
-        raise ModelFolderError(f"{gguf}: is one of {count} parts, but not named -00001-of-{count:05}.gguf; rename them")
-    files = [gguf.with_name(f"{match[1]}-{i + 1:05}-of-{count:05}.gguf") for i in range(count)]
-    for i, file in enumerate(files):
-        if not file.is_file():
-            raise ModelFolderError(f"{file}: part {i + 1} of {count} is missing; fetch it")
-        found = _header(file).values
-        if (found.get("split.no"), found.get("split.count")) != (i, count):
-            raise ModelFolderError(f"{file}: is not part {i + 1} of {count}; fetch it again")
-    return files
-
-
-def _header(path: Path) -> GgufHeader:
-    wanted = re.compile(r"general\.architecture|split\..*|[^.]+\.(ple\..*|[a-z_]+|attention\.[a-z_]+)").fullmatch
-    try:
-        with open(path, "rb") as file:
-            refuse_lfs_pointer(file)
-            return read_gguf_header(file, lambda key: wanted(key) is not None)
-    except OSError as error:
-        raise ModelFolderError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except LfsPointerError as error:
-        raise ModelFolderError(f"{path}: {error}") from error
-    except DAMAGE as error:
-        raise ModelFolderError(f"{path}: is no GGUF, or its header is damaged ({str(error)[:160]})") from error
-
-
-def _tensor_rows(headers: list[GgufHeader], name: str) -> int:
-    return next((x.tensors[name].shape[0] for x in headers if name in x.tensors), 0)
-
-
 def _place_table(folder: Path, gguf: Path, table: str | Path | None) -> str:
     """Link the table into the folder; returns its name there."""
     name = "tables/table.link.json"
-    if table is None:
-        write_link(folder / name, [(str(gguf), TABLE)])
-    elif str(table).endswith(".link.json"):
-        block = json.loads(Path(table).read_text(encoding="utf-8"))
-        rows, scales = (
-            [(str((Path(table).parent / x["file"]).resolve()), x["tensor"]) for x in block.get(key, [])]
-            for key in ("rows", "scales")
-        )
-        write_link(folder / name, rows, scales or None)
+    if table is None or Path(table).is_dir() or Path(table).suffix in (".json", ".gguf"):
+        rows = LinkedRows([(str(gguf), TABLE)]) if table is None else find_rows(table)
+        write_link(folder / name, rows.parts, rows.scales, rows.scale)
     else:
         name = "tables/table.safetensors"
         place(Path(table), folder / name)
     return name
 
 
-def _config(
-    gguf: Path, keys: dict[str, Any], n_tokens: int, n_rows: int, dim: int, encoding: str, table: str
-) -> dict[str, Any]:
+def _compare_constants(gguf: GgufFiles, folder: Path) -> None:
+    """ModelFolderError where the Hugging Face checkpoint in `folder` hashes otherwise: every row would be wrong."""
+    for name, values in find_constants(folder).items():
+        key = CONSTANTS[name]
+        if values != gguf.get(key):
+            raise ModelFolderError(
+                f"{folder}: its {name} are {_short(values)}, {gguf.path} has {_short(gguf.get(key))}: not the same "
+                "model, so every row would be wrong; give the folder that the GGUF was made of"
+            )
+
+
+def _short(numbers: list[int]) -> str:
+    return f"{str(numbers[:3])[:-1]}, ...]" if len(numbers) > 3 else str(numbers)
+
+
+def _config(gguf: GgufFiles, layout: TableLayout, table: str) -> dict[str, Any]:
     """config.json: the backbone's own numbers, and the hash that the GGUF's ple.* keys describe."""
-
-    def get(key: str) -> Any:
-        if key not in keys:
-            raise ModelFolderError(f"{gguf}: has no key {key}; it was made without its n-gram layer, or by other tools")
-        return keys[key]
-
-    layers, size, n_heads = get("ple.layers"), get("ple.ngram_size"), get("ple.heads_per_ngram")
-    if len(layers) != 1:
-        raise ModelFolderError(f"{gguf}: has n-gram layers {layers[:8]}; one is known here")
-    multipliers, moduli, offsets = (get(f"ple.{x}") for x in ("layer_multipliers", "head_vocab_sizes", "head_offsets"))
-    eos = get("ple.eos_token_id")
-    if len(multipliers) < size or len(moduli) != (size - 1) * n_heads or len(moduli) != len(offsets):
-        raise ModelFolderError(f"{gguf}: its ple.* keys contradict each other ({len(moduli)} heads, n-grams to {size})")
-    if n_rows < sum(moduli):
-        raise ModelFolderError(f"{gguf}: its table has {n_rows} rows, its heads need {sum(moduli)}; fetch it again")
-    if dim != get("embedding_length_per_layer_input"):
-        raise ModelFolderError(
-            f"{gguf}: takes rows of {get('embedding_length_per_layer_input')} values, the table's have {dim}"
-        )
-    orders = [
-        {
-            "order": order,
-            "terms": [[lag, multipliers[lag]] for lag in range(order)],
-            "moduli": moduli[(order - 2) * n_heads : (order - 1) * n_heads],
-            "offsets": offsets[(order - 2) * n_heads : (order - 1) * n_heads],
-        }
-        for order in range(2, size + 1)
-    ]
-    layer = {"layer_id": layers[0], "site": "block", "streams": 1, "head_dim": dim, "n_rows": n_rows}
-    layer |= {"padding_rows": n_rows - sum(moduli), "encoding": encoding, "table": table, "conv": None}
-    engram = {
-        "version": 2,
-        "fuse": "native",
-        "residual_streams": 1,
-        "ids": {"source": "raw", "n_ids": n_tokens, "token_map": None},
-        "window": {"fill_id": eos, "segment_ids": [eos]},
-        "mix": "xor",
-        "layers": [layer | {"orders": orders}],
-    }
-    EngramConfig.from_dict(engram, str(gguf))
+    engram = block_of_gguf(gguf, layout.n_rows, layout.dim)
+    engram["fuse"] = "native"
+    engram["layers"][0] |= {"encoding": layout.encoding, "table": table}
+    EngramConfig.from_dict(engram, str(gguf.path))
     return {
-        "model_type": "qwen4_exp",
-        "vocab_size": n_tokens,
-        "hidden_size": get("embedding_length"),
-        "num_hidden_layers": get("block_count"),
-        "num_attention_heads": get("attention.head_count"),
-        "max_position_embeddings": get("context_length"),
+        "model_type": MODEL_TYPE,
+        "vocab_size": gguf.n_tokens,
+        "hidden_size": gguf.get("embedding_length"),
+        "num_hidden_layers": gguf.get("block_count"),
+        "num_attention_heads": gguf.get("attention.head_count"),
+        "max_position_embeddings": gguf.get("context_length"),
         "engram": engram,
     }
 

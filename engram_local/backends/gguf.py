@@ -30,6 +30,7 @@ FIRST_CAPACITY = 4096  # tokens; llama.cpp allocates and clears its whole KV cac
 MAX_CHUNK = 512
 CHECKPOINT_EVERY = 512  # tokens of a prompt between two checkpoints
 CHECKPOINT_BYTES = 1 << 30  # of all sequences together; one of a large hybrid model takes 113 MiB
+CANNOT_CUT = ("deepseek4",)  # not recurrent, but llama.cpp cannot cut their compressed keys either
 KV_TYPES = {"float32": 0, "float16": 1}  # ggml_type
 FLASH_ATTENTION = {"auto": -1, "off": 0, "on": 1}  # llama_flash_attn_type
 
@@ -117,11 +118,12 @@ class GgufBackend:
         self._least_capacity = original + 1 if is_longrope else 1
         # A state that sums up all tokens before it cannot be cut.
         self._is_recurrent = lib.llama_model_is_recurrent(model) or lib.llama_model_is_hybrid(model)
+        self._is_recurrent |= self.architecture in CANNOT_CUT
         self.draft_length = 0 if self._is_recurrent else 7
         n_blocks = lib.llama_model_n_layer(model)
         self._layer_ids = [x.layer_id for x in folder.engram.layers]
         self.layers: list[EngramLayer] = []
-        for layer in folder.engram.layers if folder.engram.fuse == "gated" else ():
+        for layer in folder.engram.layers if folder.engram.fuse != "native" else ():
             if layer.layer_id >= n_blocks:
                 raise BackendError(
                     f"{self.path}: has {n_blocks} blocks, so no Engram layer {layer.layer_id}; "
@@ -140,8 +142,12 @@ class GgufBackend:
             (layer,) = folder.engram.layers
             self._hook = RowsHook(layer, node, self.path, self.architecture, self.max_chunk)
         else:
+            shared = llama_nodes.SHARED_INPUT.get(self.architecture, "")
+            per_layer_input = int(metadata(model, f"{self.architecture}.{shared}") or 0) if shared else 0
+            llama_nodes.check_entries(self.path, self.architecture, self._layer_ids, per_layer_input)
             nodes = [llama_nodes.input_node(self.architecture, x.layer_id) for x in self.layers]
-            self._hook = LayerHook(self.layers, nodes, self.path, self.architecture, self.max_chunk)
+            always = folder.engram.fuse == "summed"
+            self._hook = LayerHook(self.layers, nodes, self.path, self.architecture, self.max_chunk, always)
 
     @property
     def closed(self) -> bool:

@@ -80,9 +80,19 @@ class LayerHook(NodeHook):
 
     way_out = "where an Engram layer enters; run it without memory, or with the ONNX backend"
 
-    def __init__(self, layers: list[EngramLayer], nodes: list[str], path: Path, architecture: str, max_tokens: int):
-        """layers: one a node; max_tokens: of one decode."""
+    def __init__(
+        self,
+        layers: list[EngramLayer],
+        nodes: list[str],
+        path: Path,
+        architecture: str,
+        max_tokens: int,
+        always: bool = False,
+    ):
+        """layers: one a node; max_tokens: of one decode; always: a layer that scales what it is added to, so without
+        memory it adds zero rows."""
         super().__init__(nodes, path, architecture)
+        self.always = always
         self.layers = layers
         self._hidden = np.empty((max_tokens, layers[0].width), np.float32)
 
@@ -93,7 +103,7 @@ class LayerHook(NodeHook):
         flat = self._hidden[: len(columns) * self._n]
         self._callback.read(flat)
         hidden = flat.reshape(len(columns), self._n, layer.width)
-        on = [i for i, x in enumerate(columns) if x.rows is not None]
+        on = [i for i, x in enumerate(columns) if self.always or x.rows is not None]
         if len(on) == len(columns):
             hidden = self._run_layer(index, hidden, columns)
         else:
@@ -101,13 +111,14 @@ class LayerHook(NodeHook):
         self._callback.write(hidden.reshape(flat.shape))
 
     def _run_layer(self, index: int, hidden: np.ndarray, columns: list[Any]) -> np.ndarray:
-        """What leaves layer `index`, float32 [B, n, width], for sequences that all have rows."""
+        """What leaves layer `index`, float32 [B, n, width]; a sequence without memory has rows of zeros."""
         layer = self.layers[index]
-        rows = [x.rows.wait(layer.layer_id) for x in columns]
+        none = np.zeros((self._n, layer.row_width), np.float32) if self.always else None
+        rows: list[Any] = [none if x.rows is None else x.rows.wait(layer.layer_id) for x in columns]
         out, opened = layer.run(
             hidden,
             rows[0][None] if len(rows) == 1 else np.stack(rows),
-            [x.states[index] for x in columns],
+            [x.states[index] for x in columns] if layer.n_state else [],
             [x.position for x in columns],
             any([x.opened is not None for x in columns]),
         )

@@ -4,7 +4,15 @@ from typing import Annotated
 
 import typer
 
-from engram_local.commands.options import Encoding, JsonOutput, OutFolder, OutputFile, ProgressStyle, command
+from engram_local.commands.options import (
+    Encoding,
+    ForeignTable,
+    JsonOutput,
+    OutFolder,
+    OutputFile,
+    ProgressStyle,
+    command,
+)
 from engram_local.commands.terminal import Result, quoted, say, work
 
 
@@ -23,6 +31,7 @@ def attach(
         typer.Option(help="Hugging Face folder of a checkpoint's backbone, where it lies apart.", metavar="FOLDER"),
     ] = None,
     tables: Encoding = "int8",
+    table: ForeignTable = None,
     json_output: JsonOutput = False,
     output: OutputFile = None,
     progress: ProgressStyle = "auto",
@@ -43,6 +52,6 @@ def attach(
 
     result = Result(json_output, output)
     with work(out, progress) as report:
-        info = run(gguf, find(source), out, base=base, tables=tables, progress=report)
+        info = run(gguf, find(source), out, base=base, tables=tables, progress=report, table=table)
     result.give({"out": out, **info})
     say(f"{out} is ready, {gguf} {info['gguf']} into it: engram-local chat {quoted(out)}")

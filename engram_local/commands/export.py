@@ -4,7 +4,16 @@ from typing import Annotated, Literal
 
 import typer
 
-from engram_local.commands.options import Calibrate, Encoding, JsonOutput, OutFolder, OutputFile, ProgressStyle, command
+from engram_local.commands.options import (
+    Calibrate,
+    Encoding,
+    ForeignTable,
+    JsonOutput,
+    OutFolder,
+    OutputFile,
+    ProgressStyle,
+    command,
+)
 from engram_local.commands.terminal import Result, quoted, say, show, work
 
 
@@ -23,6 +32,7 @@ def export(
         Literal["onnx", "gguf", "both"], typer.Option(help="Which backbones to write.", metavar="onnx|gguf|both")
     ] = "onnx",
     tables: Encoding = "int8",
+    table: ForeignTable = None,
     weights: Annotated[
         Literal["float32", "float16", "int8", "int4"],
         typer.Option(help="Encoding of the backbone's weights.", metavar="float32|float16|int8|int4"),
@@ -63,7 +73,7 @@ def export(
             weights=weights,
             calibrate=calibrate,
             progress=report,
-            link=link,
+            link=link if table is None else table,
         )
     if not result.give({"out": out, **info}):
         show("\n".join(report_lines(info)))

@@ -5,17 +5,29 @@ Loads no weights and maps no table, but for --gate.
 
 from pathlib import Path
 
+import numpy as np
+
 from engram_local.commands.terminal import Result, show
 from engram_local.config import LayerConfig
 from engram_local.end_tokens import end_tokens
 from engram_local.errors import EngramError
 from engram_local.foreign_text import cleaned
 from engram_local.hashing import NgramHasher
-from engram_local.model_folder import POCKET, ModelFolder
+from engram_local.model_folder import MANIFEST, POCKET, ModelFolder
 from engram_local.sizes import format_size
 from engram_local.tables.page_cache import table_share
 from engram_local.tables.table import read_layout
 from engram_local.tokenization import open_tokenizer
+
+
+def is_published(path: str) -> bool:
+    """Whether `path` is somebody's config, GGUF or folder of a model, and no model folder."""
+    if (Path(path) / MANIFEST).is_file():
+        return False
+    if Path(path).is_dir():
+        found = next((x for x in ("config.json", "engram_config.json") if (Path(path) / x).is_file()), None)
+        return found is not None and not (Path(path) / "tables").is_dir()
+    return Path(path).suffix in (".json", ".gguf")
 
 
 def describe(folder: ModelFolder) -> dict:
@@ -59,13 +71,20 @@ def describe(folder: ModelFolder) -> dict:
             **{f"backbone.{k}": v for k, v in backbones.items()},
         },
         "bytes_in_ram": {
-            "weights": {k: v for k, v in backbones.items()},
+            "weights": {k: v - (_lent(folder) if k == "gguf" else 0) for k, v in backbones.items()},
             "context_per_token": per_token,
             "context_full": None if per_token is None else per_token * folder.context_length,
             "tables_resident": tables,
             "tables_cold": 0,
         },
     }
+
+
+def _lent(folder: ModelFolder) -> int:
+    """Bytes of the GGUF that are tables, which it never brings into memory."""
+    files = {str(x.resolve()) for x in folder.gguf_files()} if folder.engram.fuse == "native" else set()
+    layouts = [read_layout(folder.file(x.table)) for x in folder.engram.layers]
+    return sum(x.data_bytes for x in layouts if {str(Path(f).resolve()) for f in x.files} <= files)
 
 
 def _describe_layer(folder: ModelFolder, layer: LayerConfig) -> dict:
@@ -178,7 +197,7 @@ def print_model(path: str | Path | None, result: Result, live: bool = False) -> 
     for name in ("bytes", "on disk", "in memory"):
         memory.add_column(name, justify="left" if name == "bytes" else "right")
     for name, size in about["backbones"].items():
-        memory.add_row(f"backbone.{name}", format_size(size), format_size(size))
+        memory.add_row(f"backbone.{name}", format_size(size), format_size(about["bytes_in_ram"]["weights"][name]))
     ram = about["bytes_in_ram"]
     tables = format_size(about["bytes_on_disk"]["tables"])
     memory.add_row("tables", tables, f"{tables} or none")
@@ -197,7 +216,13 @@ def print_rows(path: str | Path | None, text: str, result: Result) -> None:
     tokens = tokenizer.encode(text)
     rows = {x.layer_id: hasher.row_ids(tokens, x.layer_id) for x in folder.engram.layers}
     pieces = [tokenizer.decode([t], skip_special_tokens=False) for t in tokens]
-    ids = hasher.ids(tokens).tolist()
+    print_row_ids(tokens, pieces, hasher.ids(tokens).tolist(), rows, result)
+
+
+def print_row_ids(
+    tokens: list[int], pieces: list[str], ids: list[int], rows: dict[int, np.ndarray], result: Result
+) -> None:
+    """Each token's text and, by layer, the rows [n, heads] that it reads; `ids` is what was hashed."""
     layers = {str(k): v.tolist() for k, v in rows.items()}
     if result.give({"tokens": tokens, "pieces": pieces, "ids": ids, "rows": layers}):
         return

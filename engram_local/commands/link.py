@@ -16,7 +16,11 @@ def link(
     out: OutFolder,
     table: Annotated[
         str | None,
-        typer.Option(help="A table that stands in for the GGUF's own: a table file, or a link.", metavar="FILE"),
+        typer.Option(
+            help="What stands in for the GGUF's own table: a table file, a link, another GGUF, or the model's Hugging "
+            "Face folder.",
+            metavar="PATH",
+        ),
     ] = None,
     json_output: JsonOutput = False,
     output: OutputFile = None,

@@ -99,6 +99,15 @@ Encoding = Annotated[
     Literal["int8", "int4", "fp8", "float16", "float32"],
     typer.Option("--tables", help="Encoding of the rows.", metavar="int8|int4|fp8|float16|float32"),
 ]
+ForeignTable = Annotated[
+    str | None,
+    typer.Option(
+        "--table",
+        help="Where the rows lie of an adapter that does not hold them (engine qwen_ple): a link, a GGUF, or a folder "
+        "of Qwen3.8-Flash-Next; by default the store that it names. They are read there.",
+        metavar="PATH",
+    ),
+]
 Calibrate = Annotated[
     str | None,
     typer.Option(

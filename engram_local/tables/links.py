@@ -5,6 +5,9 @@ Nothing is copied: the link file holds names and sizes, docs/format.md its keys.
 
 import json
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -44,23 +47,49 @@ _GGUF_TYPES = {
 }
 
 
+@dataclass(frozen=True)
+class RawRows:
+    """A file that holds rows and nothing else, in place of a tensor's name."""
+
+    dtype: str  # as safetensors spells it
+    shape: tuple[int, int]
+
+
+Place = tuple[str, str | RawRows]  # file, and the tensor in it
+
+
+def gguf_encoding(kind: int) -> str | None:
+    """The encoding of rows of a ggml_type, None where they cannot be read in place."""
+    return _GGUF_TYPES[kind][0] if kind in _GGUF_TYPES else None
+
+
+def linked_row_bytes(encoding: str, dim: int) -> int | None:
+    """Bytes of a row of `dim` values in an encoding of GGUF files, None where blocks do not divide it."""
+    sizes = {name: (values, n_bytes) for name, values, n_bytes in _GGUF_TYPES.values()}
+    values, n_bytes = sizes[encoding]
+    return None if dim % values else dim // values * n_bytes
+
+
 def write_link(
-    path: str | os.PathLike, rows: list[tuple[str, str]], scales: list[tuple[str, str]] | None = None
+    path: str | os.PathLike, rows: Sequence[Place], scales: Sequence[Place] | None = None, scale: float = 1.0
 ) -> TableLayout:
     """Write a `*.link.json` for a table that lies in tensors of other files, and return the layout that it describes.
 
     rows: [(file, tensor)], in row order, each tensor [n, dim]; scales: the same for the scales of fp8 rows: ue8m0
-    (F8_E8M0 or U8) [n, ceil(dim / 32)], float32, float16 or bfloat16 [n] or [n, 1], or one tensor of a single value.
-    Files below the link's folder are named relative to it. Raises TableError if the tensors do not make a table.
+    (F8_E8M0 or U8) [n, ceil(dim / 32)], float32, float16 or bfloat16 [n] or [n, 1], or one tensor of a single value;
+    scale: what fp8 rows without any are multiplied with. Files below the link's folder are named relative to it.
+    Raises TableError if the tensors do not make a table.
     """
     path = Path(path)
-    names = sorted({file for file, _ in rows + (scales or [])})
-    block = {
+    names = sorted({file for file, _ in (*rows, *(scales or ()))})
+    block: dict[str, Any] = {
         "format": FORMAT,
         "files": {_stored_name(path.parent, name): {"bytes": os.stat(name).st_size} for name in names},
-        "rows": [{"file": _stored_name(path.parent, file), "tensor": tensor} for file, tensor in rows],
-        "scales": [{"file": _stored_name(path.parent, file), "tensor": tensor} for file, tensor in scales or []],
+        "rows": [_entry(path.parent, place) for place in rows],
+        "scales": [_entry(path.parent, place) for place in scales or []],
     }
+    if scale != 1.0:
+        block["scale"] = scale
     partial = path.with_name(path.name + ".partial")
     try:
         partial.write_text(json.dumps(block, indent=1) + "\n", encoding="utf-8")
@@ -75,16 +104,44 @@ def write_link(
 
 def read_link(path: str | os.PathLike) -> TableLayout:
     """The layout of a linked table. Raises TableError, naming file, tensor and value."""
-    path = Path(path)
+    return _LinkReader(Path(path), _read_block(Path(path))).layout()
+
+
+def _read_block(path: Path) -> Any:
     try:
         if path.stat().st_size > MAX_LINK_BYTES:
             raise TableError(f"{path}: {path.stat().st_size} bytes are no link file")
-        block = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise TableError(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
         raise TableError(f"{path}: is not JSON ({str(error)[:80]}); link the table again") from error
-    return _LinkReader(path, block).layout()
+
+
+def _entry(folder: Path, place: Place) -> dict[str, Any]:
+    file, tensor = _stored_name(folder, place[0]), place[1]
+    if isinstance(tensor, str):
+        return {"file": file, "tensor": tensor}
+    return {"file": file, "raw": {"dtype": tensor.dtype, "shape": list(tensor.shape)}}
+
+
+def read_places(path: str | os.PathLike) -> tuple[list[Place], list[Place], float]:
+    """What `write_link` was given for the link at `path`, with absolute paths: rows, scales, scale. Raises
+    TableError."""
+    path = Path(path)
+    block = _read_block(path)
+    _LinkReader(path, block).layout()  # whose checks stand for those here
+
+    def places(key: str) -> list[Place]:
+        return [
+            (
+                str((path.parent / x["file"]).resolve()),
+                RawRows(x["raw"]["dtype"], tuple(x["raw"]["shape"])) if "raw" in x else x["tensor"],
+            )
+            for x in block.get(key, [])
+        ]
+
+    return places("rows"), places("scales"), float(block.get("scale", 1.0))
 
 
 def _stored_name(folder: Path, name: str) -> str:
@@ -122,7 +179,9 @@ class _LinkReader:
         if first.dtype == "F8_E4M3":
             encoding, scale, column = self.scales(scales, n_rows, dim)
             columns += column
-        elif scales:
+            if scale == 1.0 and not column:
+                scale = self.factor()
+        elif scales or "scale" in self.block:
             raise self.fail(f"names scales for {first.dtype} rows, which have none")
         elif first.dtype in _SAFETENSORS_DTYPES and first.dtype not in _SAFETENSORS_ENCODINGS:
             raise self.fail(f"names rows of dtype {first.dtype}, not one of F32, F16, BF16, F8_E4M3")
@@ -149,6 +208,13 @@ class _LinkReader:
         if n_scales != n_rows or any(len(t.shape) not in (1, 2) or t.shape[1:] not in ((), (1,)) for _, t in scales):
             raise self.fail(f"names {n_scales} scales for {n_rows} rows; one a row, one in all, or ue8m0 for 32 values")
         return f"fp8_e4m3_{encoding}", 1.0, [self.column(scales, width)]
+
+    def factor(self) -> float:
+        """What all values are multiplied with."""
+        value = self.block.get("scale", 1.0)
+        if type(value) not in (int, float) or not 0 < value < float("inf"):
+            raise self.fail(f"scale is {str(value)[:40]}, not a number above 0")
+        return float(value)
 
     def scalar(self, file: int, tensor: Tensor, encoding: str) -> float:
         with open(self._files[file], "rb") as source:
@@ -180,6 +246,8 @@ class _LinkReader:
         """(number of the file, tensor) of a {"file", "tensor"} object."""
         files = self.block.get("files")
         name, tensor = (entry.get("file"), entry.get("tensor")) if isinstance(entry, dict) else (None, None)
+        if isinstance(entry, dict) and "raw" in entry and isinstance(files, dict) and isinstance(name, str):
+            return self.raw(name, files.get(name), entry["raw"])
         if not isinstance(files, dict) or not isinstance(name, str) or not isinstance(tensor, str) or name not in files:
             raise self.fail(f"{str(entry)[:80]} does not name a tensor of its files")
         path = str(self.path.parent / name)
@@ -195,6 +263,27 @@ class _LinkReader:
                 f"{path}: tensor {tensor[:80]!r} ({found.dtype}) cannot be read in place; known are {known}"
             )
         return self._files.index(path), found
+
+    def raw(self, name: str, expected: Any, raw: Any) -> tuple[int, Tensor]:
+        """(number of the file, its rows as a tensor) of a file that holds nothing else."""
+        path = str(self.path.parent / name)
+        dtype, given = (raw.get("dtype"), raw.get("shape")) if isinstance(raw, dict) else (None, None)
+        shape = given if isinstance(given, list) else []
+        if dtype not in _SAFETENSORS_DTYPES or len(shape) != 2 or any(type(x) is not int or x < 1 for x in shape):
+            raise self.fail(f"{str(raw)[:80]} does not describe rows")
+        n_bytes = prod(shape) * DTYPE_BYTES[dtype]
+        try:
+            found = os.stat(path).st_size
+        except OSError as error:
+            raise TableError(f"{path}: cannot be read ({error.strerror}), but {self.path} needs it") from error
+        if not isinstance(expected, dict) or expected.get("bytes") != found:
+            raise self.fail(f"{path} has {found} bytes, not those it had when it was linked")
+        if found != n_bytes:
+            raise self.fail(f"{path} has {found} bytes, rows {shape} of {dtype} take {n_bytes}")
+        if name not in self._headers:
+            self._headers[name] = {}
+            self._files.append(path)
+        return self._files.index(path), Tensor(dtype, tuple(shape), 0, n_bytes)
 
     def header(self, path: str, expected: Any) -> dict[str, Tensor]:
         """Tensors of one file by name. A GGUF's carry the encoding of their rows as dtype."""

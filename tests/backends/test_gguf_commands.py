@@ -40,7 +40,7 @@ def test_chat(path):
     done = run("chat", path, "--max-tokens", 4, "--threads", 1, text="hello\nthe\n")
     assert done.stdout.count("\n") >= 2
     assert done.stderr == ""
-    assert "llama" in run("chat", path, "--max-tokens", 1, "--verbose", "--threads", 1, text="hello\n").stderr
+    assert "backend gguf" in run("chat", path, "--max-tokens", 1, "--verbose", "--threads", 1, text="hello\n").stderr
 
 
 def test_a_build_without_a_gpu_says_so(path):

@@ -26,6 +26,7 @@ FAMILIES = CONFIGS | {
         "num_experts": 4, "moe_intermediate_size": 256, "shared_expert_intermediate_size": 128}),
     "olmoe": (transformers.OlmoeConfig, NO_HEAD_DIM | EXPERTS | {"num_experts": 4, "intermediate_size": 256}),
 }  # fmt: skip
+GGUF_ONLY = ("ministral3", "qwen3_5", "gemma4", "gemma4-shared")  # families that the ONNX builder does not have
 ENGRAM = {
     "engram_vocab_size_per_ngram": [2000, 3000],
     "ngram_sizes": [2, 3],
@@ -57,6 +58,12 @@ def make_adapter(
     if base_dtype is not None:
         model.to(base_dtype).save_pretrained(base)
         model.float()
+    add_adapter(model, base, adapter, safe, added_tokens, **peft_options)
+    return base, adapter
+
+
+def add_adapter(model, base: Path, adapter: Path, safe: bool = True, added_tokens=(), **peft_options) -> None:
+    """Write a random adapter for `model`, which lies in `base`, into the folder `adapter`; see make_adapter."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(base)
     if added_tokens:
         tokenizer.add_tokens(list(added_tokens))
@@ -76,7 +83,6 @@ def make_adapter(
             else:
                 weight.copy_(noise / weight.shape[-1] ** 0.5)
     engram.save_pretrained(str(adapter), safe_serialization=safe)
-    return base, adapter
 
 
 def reference_logits(base: Path, adapter: Path | None, ids, memory: bool = True) -> np.ndarray:

@@ -25,6 +25,7 @@ CASES = {
     "mixtral": {"target_layers": [1], "hc_mult": 4},
     "qwen2": {"target_layers": [0, 1]},
     "phi3": {"target_layers": [0, 1]},
+    "olmo3": {"target_layers": [0, 2], "hc_mult": 2},
 }
 
 

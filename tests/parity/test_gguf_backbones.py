@@ -15,7 +15,7 @@ from parity.tiny_bases import CONFIGS, TEXT, VOCAB, make_base
 
 # Largest error of a logit, in units of the logits' own spread. Rounding alone: float32 sums in another order. Gemma's
 # GELU is a float16 table in llama.cpp.
-EXACT = {"gemma3": 5e-4}
+EXACT = {"gemma3": 5e-4, "gemma4": 5e-4, "gemma4-shared": 5e-4}
 # Root mean square error of most positions in the same units, and what most of the matrices are stored as. A rounded
 # router chooses other experts at some positions of a mixture.
 COARSE = {"float16": (0.01, "F16"), "q8_0": (0.1, "Q8_0"), "q4_k": (0.6, "Q4_K")}

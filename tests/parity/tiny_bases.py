@@ -46,6 +46,26 @@ CONFIGS = {
     "qwen3moe": (transformers.Qwen3MoeConfig, DENSE | EXPERTS | {
         "num_experts": 4, "moe_intermediate_size": 256, "norm_topk_prob": True}),
     "mixtral": (transformers.MixtralConfig, DENSE | EXPERTS | {"num_local_experts": 4, "sliding_window": None}),
+    "ministral3": (transformers.Ministral3Config, DENSE | {"rope_parameters": {
+        "rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 16,
+        "beta_fast": 32.0, "beta_slow": 1.0, "mscale": 1.0, "mscale_all_dim": 1.0, "llama_4_scaling_beta": 0.1}}),
+    "qwen3_5": (transformers.Qwen3_5TextConfig, DENSE | {
+        "linear_conv_kernel_dim": 4, "linear_key_head_dim": 32, "linear_value_head_dim": 32,
+        "linear_num_key_heads": 2, "linear_num_value_heads": 4,
+        "layer_types": ["linear_attention", "full_attention", "linear_attention"]}),
+    "gemma4": (transformers.Gemma4TextConfig, DENSE | {
+        "sliding_window": 16, "tie_word_embeddings": True, "vocab_size_per_layer_input": VOCAB,
+        "hidden_size_per_layer_input": 32, "global_head_dim": 128, "final_logit_softcapping": 30.0,
+        "layer_types": ["sliding_attention", "sliding_attention", "full_attention"]}),
+    "gemma4-shared": (transformers.Gemma4TextConfig, DENSE | {
+        "num_hidden_layers": 4, "sliding_window": 16, "tie_word_embeddings": True, "num_kv_shared_layers": 2,
+        "use_double_wide_mlp": True, "hidden_size_per_layer_input": 32, "global_head_dim": 128,
+        "vocab_size_per_layer_input": VOCAB,
+        "num_global_key_value_heads": 1, "attention_k_eq_v": True,
+        "layer_types": ["sliding_attention", "full_attention"] * 2}),
+    "olmo2": (transformers.Olmo2Config, PLAIN),
+    "olmo3": (transformers.Olmo3Config, PLAIN | {
+        "sliding_window": 16, "layer_types": ["sliding_attention", "sliding_attention", "full_attention"]}),
 }  # fmt: skip
 
 

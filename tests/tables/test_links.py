@@ -10,7 +10,8 @@ from ggml_blocks import KINDS, random_blocks
 from engram_local.errors import RowRangeError, TableError
 from engram_local.tables import encodings
 from engram_local.tables.budget import ACCESS
-from engram_local.tables.links import write_link
+from engram_local.tables.encodings import E4M3_VALUES
+from engram_local.tables.links import RawRows, read_places, write_link
 from engram_local.tables.table import Table
 
 SIZES = {"F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E8M0": 1, "U8": 1, "I64": 8}
@@ -231,3 +232,33 @@ def test_link_is_refused_where_it_cannot_be_written(tmp_path):
     with pytest.raises(TableError, match="has no tensor 't' of a kind"):
         write_link(tmp_path / "t.link.json", [(str(tmp_path / "m.safetensors"), "t")])
     assert [p.name for p in tmp_path.iterdir()] == ["m.safetensors"]
+
+
+def test_files_of_rows_and_nothing_else(tmp_path):
+    """Rows without a header, with one scale for all; what does not fit is named."""
+    codes = np.random.default_rng(0).integers(0, 120, (7, 32), np.uint8)
+    names = [str(tmp_path / f"{i}.bin") for i in range(2)]
+    for name, part in zip(names, (codes[:4], codes[4:]), strict=True):
+        part.tofile(name)
+    raw = [(names[0], RawRows("F8_E4M3", (4, 32))), (names[1], RawRows("F8_E4M3", (3, 32)))]
+    link = tmp_path / "t.link.json"
+    write_link(link, raw, scale=0.25)
+    with Table(link) as table:
+        assert np.array_equal(table.gather(np.arange(7)), E4M3_VALUES[codes] * np.float32(0.25))
+    assert read_places(link) == (raw, [], 0.25)
+    for values, message in (
+        ({"scale": -1}, "scale is -1, not a number above 0"),
+        (
+            {"rows": [{"file": "0.bin", "raw": {"dtype": "F8_E4M3", "shape": [5, 32]}}]},
+            r"has 128 bytes, rows \[5, 32\]",
+        ),
+        ({"rows": [{"file": "0.bin", "raw": {"dtype": "F8", "shape": [4, 32]}}]}, "does not describe rows"),
+        ({"rows": [{"file": "0.bin", "raw": 4}]}, "does not describe rows"),
+        ({"files": {"0.bin": {"bytes": 5}, "1.bin": {"bytes": 96}}}, "not those it had when it was linked"),
+        ({"rows": [{"file": "0.bin", "raw": {"dtype": "F16", "shape": [4, 16]}}]}, "names scales for F16 rows"),
+    ):
+        write_link(link, raw, scale=0.25)
+        change(link, **values)
+        with pytest.raises(TableError, match=message) as caught:
+            Table(link)
+        assert "\n" not in str(caught.value)

@@ -207,7 +207,7 @@ def test_refusals_leave_nothing(checkpoint, bad, tmp_path, monkeypatch):
 
     refused(r"tables/layer_1.safetensors: row 470 holds NaN or infinity", path=bad(diverge))
     for config_change, match in (
-        ({"architectures": ["OtherForCausalLM"]}, "OtherForCausalLM' is not supported; the supported ones are .*Llama"),
+        ({"architectures": ["OtherForCausalLM"]}, "OtherForCausalLM cannot be exported as ONNX; known: .*Llama"),
         ({"engram": {}}, "engram block lacks or garbles"),
     ):
         config = json.loads((checkpoint / "config.json").read_text())

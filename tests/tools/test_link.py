@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("llama_cpp")
 from stock_llama import FLOAT32_CACHE, stock_logits
 from tiny_gguf import VOCAB, write_gguf
-from tiny_qwen4 import EOS, N_ROWS, ROW, write_qwen4
+from tiny_qwen4 import EOS, MODULI, MULTIPLIERS, N_ROWS, OFFSETS, ROW, write_qwen4
 
 import engram_local
 from engram_local.backends.base import Work
@@ -130,6 +130,39 @@ def test_another_table_stands_in(published, path, tmp_path):
             assert np.array_equal(model.session().forward(IDS, "all"), stock)
 
 
+def hugging_face(folder, model, **constants):
+    """The table of `model`, a linked folder, as a checkpoint's shards, with the buffers of its hash."""
+    from safetensors.numpy import save_file
+
+    with Table(read_layout(model / "tables" / "table.link.json")) as table:
+        rows = table.gather(np.arange(N_ROWS))
+    prefix = "model.language_model.layers.1.ple.ple_embedding."
+    folder.mkdir()
+    for i, part in enumerate(np.array_split(rows, 4)):
+        save_file({f"{prefix}ngram_embedding.shard_{i}.weight": part}, folder / f"model-{i}.safetensors")
+    known = {"layer_multipliers": MULTIPLIERS, "ngram_heads_vocab_sizes": MODULI, "ngram_heads_offsets": OFFSETS}
+    buffers = {prefix + k: np.array(v, np.int64) for k, v in (known | constants).items()}
+    save_file(buffers, folder / "model-9.safetensors")
+    return folder
+
+
+def test_hugging_faces_shards_stand_in(published, path, tmp_path):
+    hf = hugging_face(tmp_path / "hf", path)
+    link(published / "zero.gguf", tmp_path / "model", table=hf)
+    stock = stock_logits(published / "model.gguf", IDS, **FLOAT32_CACHE)
+    with engram_local.load(tmp_path / "model", table_access="direct", **EXACT) as model:
+        assert np.array_equal(model.session().forward(IDS, "all"), stock)
+    link(published / "zero.gguf", tmp_path / "other", table=published / "model.gguf")
+    with engram_local.load(tmp_path / "other", **EXACT) as model:
+        assert np.array_equal(model.session().forward(IDS, "all"), stock)
+
+
+def test_shards_that_hash_otherwise_are_refused(published, path, tmp_path):
+    hf = hugging_face(tmp_path / "hf", path, layer_multipliers=(3, 5, 7))
+    match = r"hf: its layer_multipliers are \[3, 5, 7\], .* has \[1000003, 998244353, 20011\]: not the same model"
+    refused(match, published / "model.gguf", tmp_path / "out", table=hf)
+
+
 def test_the_commands(published, tmp_path):
     def run(*arguments, text=""):
         command = [sys.executable, "-m", "engram_local.cli", *map(str, arguments)]
@@ -145,7 +178,9 @@ def test_the_commands(published, tmp_path):
     assert on["token_ids"] != off["token_ids"]
     assert run("chat", out, "--max-tokens", 4, "--threads", 1, text="hello\nthe\n").count("\n") >= 2
     about = json.loads(run("inspect", out, "--json"))
-    assert about["backbones"] == {"gguf": (published / "model.gguf").stat().st_size}
+    size = (published / "model.gguf").stat().st_size
+    assert about["backbones"] == {"gguf": size}
+    assert about["bytes_in_ram"]["weights"] == {"gguf": size - 4 * N_ROWS * ROW}  # its table stays on the disk
     findings = list(verify(out))
     assert all(x.ok is not False for x in findings)
     assert any(x.ok is None and x.file == "backbone.link.json" and "no checksums" in x.text for x in findings)
@@ -185,6 +220,8 @@ def test_files_of_another_kind(tmp_path):
     (tmp_path / "cut.gguf").write_bytes((tmp_path / "bare.gguf").read_bytes()[:3000])
     refused("header is damaged", tmp_path / "cut.gguf", tmp_path / "out")
     refused("cannot be read", tmp_path / "nothing.gguf", tmp_path / "out")
+    (tmp_path / "folder").mkdir()
+    refused("is a folder; link takes a GGUF of the model", tmp_path / "folder", tmp_path / "out")
 
 
 def test_a_split_with_a_part_that_is_not_there(tmp_path):
@@ -197,6 +234,67 @@ def test_a_split_with_a_part_that_is_not_there(tmp_path):
     refused("is not part 2 of 3", files[0], tmp_path / "out")
     files[0].rename(tmp_path / "first.gguf")
     refused("is one of 3 parts, but not named", tmp_path / "first.gguf", tmp_path / "out")
+
+
+def test_a_part_of_another_model(tmp_path):
+    """Both splits have three parts; the second's n-gram table is not in them, so its parts hold other tensors."""
+    files = write_qwen4(tmp_path / "m.gguf", n_parts=3)
+    write_qwen4(tmp_path / "bare.gguf", n_parts=3, ple=False)
+    good = files[2].read_bytes()
+    files[2].write_bytes((tmp_path / "bare-00003-of-00003.gguf").read_bytes())
+    refused("one of them is (a part )?of another model: fetch it again", files[0], tmp_path / "out")
+    files[2].write_bytes(good)
+    files[1].write_bytes((tmp_path / "bare-00002-of-00003.gguf").read_bytes())
+    refused("one of them is (a part )?of another model: fetch it again", files[0], tmp_path / "out")
+
+
+def altered(file, out, **keys):
+    """A copy with other values for keys of architecture qwen4exp; None leaves a key out."""
+    import gguf
+
+    reader = gguf.GGUFReader(file)
+    writer = gguf.GGUFWriter(out, "qwen4exp")
+    for name, value in reader.fields.items():
+        short = name.removeprefix("qwen4exp.")
+        if name.startswith("GGUF.") or name == "general.architecture" or keys.get(short, "") is None:
+            continue
+        kinds = value.types[0], value.types[-1] if len(value.types) > 1 else None
+        writer.add_key_value(name, keys.get(short, value.contents()), *kinds)
+    for x in reader.tensors:
+        writer.add_tensor(x.name, x.data, raw_dtype=x.tensor_type)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return out
+
+
+@pytest.mark.parametrize(
+    ("keys", "match"),
+    [
+        ({"ple.layers": None}, r"has no key ple\.layers; it was made without its n-gram layer, or by other tools"),
+        ({"ple.layer_multipliers": None}, r"has no key ple\.layer_multipliers"),
+        ({"ple.layers": [1, 2]}, r"has n-gram layers \[1, 2\]; one is known here"),
+        ({"ple.head_vocab_sizes": [211, 223, 227]}, r"its ple\.\* keys contradict each other \(3 heads, n-grams to 3"),
+        ({"ple.head_vocab_sizes": [9211, 223, 227, 229]}, r"table has 912 rows, its heads need 9890; fetch it again"),
+        ({"ple.head_offsets": [1, 211, 434, 661]}, r"have a head at row 1, but the rows before it end at 0"),
+        ({"embedding_length_per_layer_input": 160}, r"takes rows of 160 values, the table's have 32"),
+    ],
+)
+def test_keys_that_are_missing_or_wrong(published, tmp_path, keys, match):
+    file = altered(published / "model.gguf", tmp_path / "m.gguf", **keys)
+    refused(match, file, tmp_path / "out")
+
+
+def test_a_table_of_a_kind_that_cannot_be_read_is_named(tmp_path):
+    """Whatever type the table has, the error says which."""
+    (file,) = write_qwen4(tmp_path / "m.gguf", "F32")
+    data = bytearray(file.read_bytes())
+    at = data.index(b"per_layer_token_embd.weight") + len(b"per_layer_token_embd.weight") + 4 + 16
+    data[at : at + 4] = (34).to_bytes(4, "little")  # TQ1_0
+    file.write_bytes(data)
+    refused(r"tensor 'per_layer_token_embd\.weight' \(ggml type 34, .*\) cannot be read in place; known are", file,
+            tmp_path / "out")  # fmt: skip
 
 
 def test_a_table_that_does_not_fit(published, tmp_path):

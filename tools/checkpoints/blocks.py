@@ -1,5 +1,7 @@
 """Builds the "engram" block of config.json (engram_local/config.py) from what the layouts have in common."""
 
+from collections.abc import Sequence
+
 from engram_local.config import FORMAT_VERSION
 from engram_local.tools.checkpoints.view import table_name
 
@@ -41,18 +43,29 @@ def layer_block(
     }
 
 
-def engram_block(n_ids: int, fill_id: int, layers: list[dict], compressed: bool = True) -> dict:
-    """The whole block: ids hashed by XOR of products, `fill_id` standing before the start of the text."""
+def engram_block(
+    n_ids: int,
+    fill_id: int,
+    layers: list[dict],
+    compressed: bool = True,
+    *,
+    segment_ids: Sequence[int] = (),
+    mix: str = "xor",
+    fuse: str = "gated",
+    residual_streams: int = 1,
+) -> dict:
+    """The whole block: ids hashed by XOR (or sum) of products, `fill_id` standing before the start of the text and
+    before what follows one of `segment_ids`."""
     return {
         "version": FORMAT_VERSION,
-        "fuse": "gated",
-        "residual_streams": 1,
+        "fuse": fuse,
+        "residual_streams": residual_streams,
         "ids": {
             "source": "compressed" if compressed else "raw",
             "n_ids": n_ids,
             "token_map": "token_map.safetensors" if compressed else None,
         },
-        "window": {"fill_id": fill_id, "segment_ids": []},
-        "mix": "xor",
+        "window": {"fill_id": fill_id, "segment_ids": list(segment_ids)},
+        "mix": mix,
         "layers": layers,
     }

@@ -12,7 +12,14 @@ from engram_local.errors import CheckpointError
 from engram_local.tools.checkpoints import draws
 from engram_local.tools.checkpoints.blocks import engram_block, layer_block
 from engram_local.tools.checkpoints.modules import CONV, DEMO, TABLE, read_layer, read_table
-from engram_local.tools.checkpoints.tensors import Tensors, backbone_sizes, read_json, read_numbers, weight_files
+from engram_local.tools.checkpoints.tensors import (
+    Tensors,
+    backbone_sizes,
+    read_json,
+    read_numbers,
+    residual_streams,
+    weight_files,
+)
 from engram_local.tools.checkpoints.token_maps import whole_map
 from engram_local.tools.checkpoints.view import CheckpointView
 
@@ -43,11 +50,7 @@ def read(path: Path, base: Path | None = None) -> CheckpointView:
     base = base or path
     config, file = find_config(path if path.is_dir() else path.parent, base)
     x = read_numbers(config, file, INTEGERS, LISTS)
-    largest, heads, layer_ids = x["max_ngram_size"], x["n_head_per_ngram"], x["layer_ids"]
-    orders = list(range(2, largest + 1))
-    if len(x["engram_vocab_size"]) < len(orders) or largest > MAX_LAG + 1:
-        raise CheckpointError(f"{file}: max_ngram_size {largest} and engram_vocab_size do not fit; correct them")
-
+    layer_ids = x["layer_ids"]
     tensors = Tensors(path)
     prefixes = dict(zip(sorted(layer_ids), find_layers(tensors), strict=False))
     if len(prefixes) != len(layer_ids) or len(prefixes) != len(find_layers(tensors)):
@@ -62,23 +65,44 @@ def read(path: Path, base: Path | None = None) -> CheckpointView:
     if x["pad_id"] >= len(token_map):
         raise CheckpointError(f"{file}: pad_id is {x['pad_id']}, {base} has {len(token_map)} tokens; correct it")
 
-    primes = draws.head_primes(layer_ids, x["engram_vocab_size"][: len(orders)], heads)
-    blocks = []
-    for layer_id, prefix in prefixes.items():
-        numbers = draws.multipliers(x["seed"], layer_id, n_ids, largest)
-        terms = [[[k, numbers[k]] for k in range(n)] for n in orders]
-        sizes = primes[layer_id]
-        streams = sum(f"{prefix}{DEMO.key.format(m)}.weight" in tensors for m in range(64))
-        conv = tensors.shape(prefix + CONV)[-1], largest
-        head_dim = x["n_embed_per_ngram"] // heads
-        blocks.append(layer_block(layer_id, streams, head_dim, orders, heads, terms, sizes, draws.offsets(sizes), conv))
-    engram = EngramConfig.from_dict(engram_block(n_ids, int(token_map[x["pad_id"]]), blocks), str(file))
+    shapes = {
+        layer_id: (
+            sum(f"{prefix}{DEMO.key.format(m)}.weight" in tensors for m in range(64)),
+            tensors.shape(prefix + CONV)[-1],
+        )
+        for layer_id, prefix in prefixes.items()
+    }
+    blocks = layer_blocks(x, file, n_ids, shapes)
+    engram = EngramConfig.from_dict(
+        engram_block(n_ids, int(token_map[x["pad_id"]]), blocks, residual_streams=residual_streams(base)), str(file)
+    )
     layers = {
         i.layer_id: read_layer(tensors, prefixes[i.layer_id], DEMO, i, backbone["hidden_size"]) for i in engram.layers
     }
     tables = {i: read_table(tensors, prefixes[i]) for i in layers}
     own = tuple(prefixes.values()) if base == path else ()
     return CheckpointView(LAYOUT, path, base, engram, token_map, layers, tables, prefixes=own)
+
+
+def layer_blocks(x: dict, file: Path, n_ids: int, shapes: dict[int, tuple[int, int]]) -> list[dict]:
+    """Each layer's entry in the "engram" block. x: the numbers of the EngramConfig in `file`; shapes: streams and
+    kernel of each layer. Raises CheckpointError."""
+    largest, heads = x["max_ngram_size"], x["n_head_per_ngram"]
+    orders = list(range(2, largest + 1))
+    if len(x["engram_vocab_size"]) < len(orders) or largest > MAX_LAG + 1:
+        raise CheckpointError(f"{file}: max_ngram_size {largest} and engram_vocab_size do not fit; correct them")
+    primes = draws.head_primes(x["layer_ids"], x["engram_vocab_size"][: len(orders)], heads)
+    blocks = []
+    for layer_id, (streams, kernel) in shapes.items():
+        numbers = draws.multipliers(x["seed"], layer_id, n_ids, largest)
+        terms = [[[k, numbers[k]] for k in range(n)] for n in orders]
+        head_dim, sizes = x["n_embed_per_ngram"] // heads, primes[layer_id]
+        blocks.append(
+            layer_block(
+                layer_id, streams, head_dim, orders, heads, terms, sizes, draws.offsets(sizes), (kernel, largest)
+            )
+        )
+    return blocks
 
 
 def find_config(folder: Path, base: Path) -> tuple[dict, Path]:

@@ -7,8 +7,17 @@ from itertools import accumulate
 
 import numpy as np
 
+from engram_local.errors import CheckpointError
+
+MAX_HEADS = 4096  # of a layer
 INT64_MAX = 2**63 - 1
 WITNESSES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41)  # decide every number below 3.3e24
+
+
+def check_heads(n: int) -> None:
+    """CheckpointError for a number of heads that no model has: drawing their sizes would take for ever."""
+    if n > MAX_HEADS:
+        raise CheckpointError(f"{n} heads are too many, at most {MAX_HEADS} are known; correct the config")
 
 
 def multipliers(seed: int, layer_id: int, n_ids: int, n: int) -> list[int]:
@@ -24,6 +33,7 @@ def head_primes(layer_ids: list[int], bases: list[int], heads: int) -> dict[int,
     Layers in the order given, orders, heads: each takes the next prime, from the order's base on, that none has taken.
     Example: head_primes([1, 5], [10, 10], 2) -> {1: [11, 13, 17, 19], 5: [23, 29, 31, 37]}
     """
+    check_heads(len(bases) * heads)
     taken: set[int] = set()
     primes = {}
     for layer_id in layer_ids:

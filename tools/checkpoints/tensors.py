@@ -12,6 +12,8 @@ from engram_local.errors import CheckpointError
 from engram_local.tables.headers import LfsPointerError, refuse_lfs_pointer
 from engram_local.tools.checkpoints.view import RowSource
 
+STREAMS = {"deepseek_v4": "hc_mult", "qwen4_exp_text": "hc_count"}  # model_type -> its key for residual streams
+
 
 def read_json(path: Path) -> dict:
     """A JSON object; CheckpointError names the file otherwise."""
@@ -54,6 +56,14 @@ def backbone_sizes(base: Path) -> dict:
     config = read_json(file)
     sizes = dict.fromkeys(("hidden_size", "vocab_size", "num_hidden_layers"), 1)
     return read_numbers(config.get("text_config") or config, file, sizes)
+
+
+def residual_streams(base: Path) -> int:
+    """Streams of the residual of the backbone in `base`, where an Engram layer enters each."""
+    config = read_json(base / "config.json")
+    config = config.get("text_config") or config
+    n = config.get(STREAMS.get(str(config.get("model_type")), ""), 1)
+    return n if type(n) is int and n >= 1 else 1
 
 
 class Tensors:

@@ -12,6 +12,7 @@ import numpy as np
 
 from engram_local.config import EngramConfig
 from engram_local.errors import CheckpointError
+from engram_local.tables.links import Place
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -28,8 +29,11 @@ class RowSource(Protocol):
 
     n_rows: int
     dim: int
-    # (file, tensor) of safetensors or GGUF files, one below the other, whose rows can be read in place; none elsewhere
-    parts: Sequence[tuple[str, str]] = ()
+    # Where rows lie that can be read in place, as tables/links.py's write_link takes it; nowhere elsewhere.
+    parts: Sequence[Place] = ()
+    scales: Sequence[Place] = ()
+    scale: float = 1.0
+    is_foreign: bool = False  # whether the checkpoint only names them: then they are read in place, never converted
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Rows [start, stop) as float32 [stop - start, dim]."""
@@ -51,6 +55,11 @@ class LayerWeights:
     conv_weight: np.ndarray | None = None  # [C, 1, K]
     conv_bias: np.ndarray | None = None  # [C]
     conv_eps: float = 0.0
+
+    @property
+    def n_values(self) -> int:
+        """Numbers in its projections, about all that it has."""
+        return self.key_proj.size + self.value_proj.size
 
     def check(self, name: str, d: int, streams: int, row_width: int, kernel: int | None) -> None:
         """Raise CheckpointError naming the first tensor whose shape or values do not fit."""
@@ -80,6 +89,20 @@ class LayerWeights:
 
 
 @dataclass(frozen=True)
+class SummedWeights:
+    """A layer that is added to the input embedding: word_scale * embedding + rows_scale * (value_proj @ rows)."""
+
+    value_proj: np.ndarray  # float32 [d, E]
+    word_scale: float = 1.0
+    rows_scale: float = 1.0
+
+    @property
+    def n_values(self) -> int:
+        """Numbers in its projection."""
+        return self.value_proj.size
+
+
+@dataclass(frozen=True)
 class CheckpointView:
     """A checkpoint as the exporters see it. `engram` carries encoding float32 and the model folder's table names;
     the exporter replaces the encoding. `token_map` is int32 [vocab], None where raw token ids are hashed.
@@ -90,7 +113,7 @@ class CheckpointView:
     base: Path  # Hugging Face folder: config, tokenizer and backbone weights
     engram: EngramConfig
     token_map: np.ndarray | None
-    layers: dict[int, LayerWeights]
+    layers: dict[int, LayerWeights] | dict[int, SummedWeights]
     tables: dict[int, RowSource]
     lora: Path | None = None  # a peft adapter to be merged into the backbone
     overrides: dict = field(default_factory=dict)  # backbone tensors that replace the base's own, by name

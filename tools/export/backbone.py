@@ -20,8 +20,8 @@ def check_family(base: Path) -> None:
     name = architecture(config)
     if name not in FAMILIES or name != loaded_class(config):
         raise CheckpointError(
-            f"{base / 'config.json'}: architecture {name[:60]!r} is not supported; the supported ones are "
-            f"{', '.join(sorted(FAMILIES))}"
+            f"{base / 'config.json'}: architecture {name[:60]} cannot be exported as ONNX; known: "
+            f"{', '.join(sorted(FAMILIES))}. A GGUF of it takes the layers: engram-local attach, or --backend gguf"
         )
 
 

@@ -8,7 +8,9 @@ import numpy as np
 from engram_local.errors import CheckpointError
 from engram_local.tools.checkpoints.tensors import Tensors, backbone_sizes, read_json
 
-EMBEDDING = ("model.embed_tokens.weight", "language_model.model.embed_tokens.weight", "embed_tokens.weight")
+EMBEDDING = tuple(
+    f"{prefix}embed_tokens.weight" for prefix in ("model.", "language_model.model.", "model.language_model.", "")
+)
 BLOCK = re.compile(r"(?:model\.|language_model\.)*layers\.(\d+)\.")
 COMPARED_ROWS = 64
 

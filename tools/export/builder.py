@@ -17,7 +17,7 @@ import torch
 from engram_local import graph_names
 from engram_local.config import LayerConfig
 from engram_local.errors import CheckpointError
-from engram_local.tools.checkpoints.view import LayerWeights
+from engram_local.tools.checkpoints.view import LayerWeights, SummedWeights
 from engram_local.tools.export.families import FAMILIES, WINDOWED, GemmaModel
 from engram_local.tools.export.inject import Switch, feed_lengths, layer_node
 from engram_local.tools.export.inputs import InputMoments, MomentsByName
@@ -28,7 +28,7 @@ from engram_local.tools.export.nbits import quantize_graph
 class EngramBuilder(MomentsByName):
     """Mixed in before a family's builder class."""
 
-    engram: dict[int, tuple[LayerConfig, LayerWeights]]
+    engram: dict[int, tuple[LayerConfig, LayerWeights | SummedWeights]]
     engram_bits: int
     torch_model: torch.nn.Module
     rows_selected = False
@@ -74,9 +74,17 @@ class EngramBuilder(MomentsByName):
         rows, past = self._layer_inputs[layer_id]
 
         layer = LayerGraph(config, weights, self.engram_bits)
+        graph = self.model.graph
+        if isinstance(weights, SummedWeights) and weights.word_scale != 1:
+            before = LayerGraph(config, weights, self.engram_bits)
+            scaled = before.scaled(hidden)
+            graph.extend(before.tape.nodes)
+            for value in before.tape.initializers:
+                graph.register_initializer(value)
+            scaled.name, scaled.type, scaled.shape = "engram.scaled_embedding", hidden.type, hidden.shape
+            hidden = scaled
         values = layer.build(hidden, rows, past)
         out = self.make_value(f"/model/layers.{layer_id}/engram/hidden", ir.DataType.FLOAT, shape)
-        graph = self.model.graph
         node = layer_node(
             config, branch(layer.tape, [], ""), values, hidden, out, self.hidden_size, self._switch, graph
         )
@@ -130,7 +138,7 @@ class EngramBuilder(MomentsByName):
 
 def build(
     model: torch.nn.Module,
-    engram: dict[int, tuple[LayerConfig, LayerWeights]],
+    engram: dict[int, tuple[LayerConfig, LayerWeights | SummedWeights]],
     weights: str,
     scratch: Path,
     tokens: np.ndarray | None = None,

@@ -108,12 +108,7 @@ class Qwen3MoeModel(RoutedExperts, Qwen3Model):
     pass
 
 
-class OlmoeModel(RoutedExperts, Qwen3Model):
-    def __init__(self, config, *args):
-        if config.clip_qkv is not None:
-            raise NotImplementedError(f"clip_qkv is {config.clip_qkv}")
-        super().__init__(config, *args)
-
+class WideNorms(Qwen3Model):
     def make_qk_norm(self, layer_id, attention):
         """One norm over all heads together, where Qwen3 has one over each head."""
         for part, width in (("q", self.q_size), ("k", self.kv_size)):
@@ -125,6 +120,46 @@ class OlmoeModel(RoutedExperts, Qwen3Model):
             self.make_node("SimplifiedLayerNormalization", inputs, [output], name=name, epsilon=epsilon, axis=-1)
             self.make_value(output, self.io_dtype, ["batch_size", "sequence_length", width])
             self.attention_attrs[f"{part}_path"] = output
+
+
+class OlmoeModel(RoutedExperts, WideNorms):
+    def __init__(self, config, *args):
+        if config.clip_qkv is not None:
+            raise NotImplementedError(f"clip_qkv is {config.clip_qkv}")
+        super().__init__(config, *args)
+
+
+class Olmo2Model(WideNorms):
+    """Norms behind attention and feed-forward, none before them; Olmo 3 has windows in most blocks."""
+
+    def make_layer(self, layer_id, layer):
+        attrs = self.layernorm_attrs
+        hidden = attrs["root_input"]
+        if not attrs["first_layernorm"]:
+            hidden = self._add(f"/model/layers.{layer_id}/input/Add", hidden, attrs["skip_input"])
+        attrs["root_input"] = hidden
+        self.make_attention(layer_id, layer.self_attn, root_input=hidden)
+        if layer_id == self.num_layers - 1 and self.prunes_hidden_rows():
+            self.make_selected_hidden_rows()
+        normed = self._norm(layer_id, layer.post_attention_layernorm, "post_attention")
+        hidden = self._add(f"/model/layers.{layer_id}/attention/Add", attrs["root_input"], normed)
+        self.make_mlp(layer_id, layer.mlp, root_input=hidden)
+        normed = self._norm(layer_id, layer.post_feedforward_layernorm, "post_feedforward")
+        attrs.update(root_input=hidden, skip_input=normed, first_layernorm=False)
+        if layer_id == self.num_layers - 1:
+            attrs["last_layernorm"] = True
+
+    def _norm(self, layer_id, norm, location):
+        """The norm of what the block made last; the residual stays the root."""
+        root = self.layernorm_attrs["root_input"]
+        self.layernorm_attrs["root_input"] = self.layernorm_attrs["skip_input"]
+        self.make_layernorm(layer_id, norm, skip=False, simple=True, location=location)
+        self.layernorm_attrs["root_input"] = root
+        return self.layernorm_attrs["output_0"]
+
+    def _add(self, name, a, b):
+        self.make_add(name, [a, b], self.io_dtype, self.make_hidden_state_shape())
+        return f"{name}/output_0"
 
 
 class Qwen2MoeModel(RoutedExperts, QwenModel):
@@ -156,6 +191,8 @@ FAMILIES = {
     "MistralForCausalLM": MistralModel,
     "MixtralForCausalLM": MixtralModel,
     "NemotronForCausalLM": NemotronModel,
+    "Olmo2ForCausalLM": Olmo2Model,
+    "Olmo3ForCausalLM": Olmo2Model,
     "OlmoeForCausalLM": OlmoeModel,
     "Phi3ForCausalLM": Phi3MiniModel,
     "Qwen2ForCausalLM": QwenModel,

@@ -41,15 +41,16 @@ def export_model(
     weights: str = "int8",
     calibrate: str | Path | None = None,
     progress: Progress | None = None,
-    link: bool = False,
+    link: bool | str | Path = False,
 ) -> dict:
     """Write the model folder `out` from a trained checkpoint. Returns what the manifest's "export" block holds.
 
     Parameters: base: the Hugging Face folder of the backbone where the checkpoint does not hold it; layout: None finds
                 it out; tables: one of ENCODINGS ("fp8" for fp8_e4m3 too); weights: one of WEIGHTS; backend: one of
                 BACKENDS; calibrate: a text file, on which the tables' encoding is compared with the checkpoint's rows
-                (calibration.py), and which ONNX's int4 weights are rounded for; link: the tables stay where they are,
-                and `tables` means nothing.
+                (calibration.py), and which ONNX's int4 weights are rounded for; link: True where the tables stay
+                where they are, and `tables` means nothing; or where the rows lie of an adapter that does not hold them
+                (a link, a GGUF, a Hugging Face folder), which always stay there.
     Raises:     EngramError before anything is written, unless a later row turns out bad or the disk fails; `out` is
                 then not there. A run that was interrupted goes on with the tables that it had finished.
     """
@@ -62,11 +63,12 @@ def export_model(
     ):
         if value not in options:
             raise CheckpointError(f"{what} {value!r} is unknown; choose one of {', '.join(options)}")
-    if link and calibrate is not None:
-        raise CheckpointError("linked tables lose nothing, so there is nothing to calibrate; leave one of the two out")
     refuse_existing(out)
     backbones = ("onnx", "gguf") if backend == "both" else (backend,)
-    view = open_checkpoint(Path(checkpoint), base, layout)
+    view = open_checkpoint(Path(checkpoint), base, layout, None if isinstance(link, bool) else link)
+    link = bool(link) or is_foreign(view)
+    if link and calibrate is not None:
+        raise CheckpointError("linked tables lose nothing, so there is nothing to calibrate; leave one of the two out")
     check_tables(view)
     check_backbones(view, backbones)
     check_base(view.base, view.prefixes, set(view.overrides))
@@ -127,9 +129,17 @@ def check_backbones(view: CheckpointView, backbones: tuple[str, ...]) -> None:
 
         check_family(view.base)
     if "gguf" in backbones:
-        from engram_local.tools.export.gguf import find_family
+        from engram_local.backends.llama_nodes import check_entries
+        from engram_local.tools.export.gguf_families import find_family
 
-        find_family(read_json(view.base / "config.json"), view.base)
+        config = read_json(view.base / "config.json")
+        arch, layer_ids = find_family(config, view.base).arch, [x.layer_id for x in view.engram.layers]
+        check_entries(view.base, arch, layer_ids, config.get("hidden_size_per_layer_input") or 0)
+
+
+def is_foreign(view: CheckpointView) -> bool:
+    """Whether the checkpoint's tables lie in files of others."""
+    return any(x.is_foreign for x in view.tables.values())
 
 
 def check_links(view: CheckpointView) -> None:
@@ -151,9 +161,7 @@ def backbone_bytes(view: CheckpointView, backbones: tuple[str, ...], weights: st
     """About what the backbones take on disk while they are made."""
     tensors = Tensors(view.base)
     n_weights = sum(math.prod(tensors.shape(x)) for x in tensors.names() if not x.startswith(view.prefixes))
-    n_weights += 2 * sum(
-        x.key_proj.size + x.value_proj.size for x in view.layers.values()
-    )  # in a file of their own too
+    n_weights += 2 * sum(x.n_values for x in view.layers.values())  # in a file of their own too
     a_weight = {"float32": 4, "float16": 2, "int8": 1.2, "int4": 0.8}[weights]
     total = 0
     if "onnx" in backbones:
@@ -242,7 +250,7 @@ def link_tables(view: CheckpointView, folder: Path) -> tuple[CheckpointView, dic
     for layer in view.engram.layers:
         source = view.tables[layer.layer_id]
         name = f"tables/layer_{layer.layer_id}.link.json"
-        layout = write_link(folder / name, source.parts)
+        layout = write_link(folder / name, source.parts, source.scales, source.scale)
         if (layout.n_rows, layout.dim) != (layer.n_rows, layer.head_dim):
             raise CheckpointError(f"{view.path}: layer {layer.layer_id}'s tensors make [{layout.n_rows}, {layout.dim}]")
         layers.append(replace(layer, table=name, encoding=layout.encoding))
@@ -257,9 +265,20 @@ def _identity(path: Path) -> list:
     return [[str(x.resolve()), x.stat().st_size, x.stat().st_mtime_ns] for x in files]
 
 
+def text_part(config: dict) -> dict:
+    """What a config.json says of the language model, where it is one of several inside."""
+    text = config.get("text_config")
+    if not isinstance(text, dict):
+        return config
+    outer = {
+        key: config[key] for key in ("eos_token_id", "bos_token_id", "pad_token_id") if config.get(key) is not None
+    }
+    return outer | {key: value for key, value in text.items() if value is not None}
+
+
 def write_config(view: CheckpointView, folder: Path) -> None:
     """config.json with its "engram" block, the token map, the tokenizer's files and the notices."""
-    config = read_json(view.base / "config.json")
+    config = text_part(read_json(view.base / "config.json"))
     config["engram"] = view.engram.to_dict()
     if (folder / ONNX_FILE).is_file():
         from engram_local.tools.export.backbone import context_length

@@ -2,38 +2,15 @@
 
 import math
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from engram_local.errors import CheckpointError
-from engram_local.tools.checkpoints.architecture import architecture
 from engram_local.tools.checkpoints.tensors import Tensors, read_json
+from engram_local.tools.export.gguf_families import Family, find_family
 from engram_local.tools.export.gguf_vocab import add_vocab, missing
 
-
-@dataclass(frozen=True)
-class Family:
-    """How one Hugging Face architecture reads in llama.cpp."""
-
-    arch: str  # general.architecture
-    permute: bool = False  # rotary halves interleaved in q and k
-    norm_shift: float = 0.0  # the norms hold w - shift
-    window: bool = False  # llama.cpp keeps the sliding window
-    activation: str = "silu"
-
-
-FAMILIES = {
-    "LlamaForCausalLM": Family("llama", permute=True),
-    "MistralForCausalLM": Family("llama", permute=True),
-    "MixtralForCausalLM": Family("llama", permute=True),
-    "Qwen2ForCausalLM": Family("qwen2"),
-    "Qwen3ForCausalLM": Family("qwen3"),
-    "Qwen3MoeForCausalLM": Family("qwen3moe"),
-    "Gemma3ForCausalLM": Family("gemma3", norm_shift=1.0, window=True, activation="gelu_pytorch_tanh"),
-    "Phi3ForCausalLM": Family("phi3"),
-}
 # weights -> (type that is written, llama_ftype of the quantizer or None)
 WEIGHTS = {"float32": ("float32", None), "float16": ("float16", None), "q8_0": ("float16", 7), "q4_k": ("float16", 15)}
 WEIGHTS |= {"int8": WEIGHTS["q8_0"], "int4": WEIGHTS["q4_k"]}
@@ -81,28 +58,6 @@ def write_backbone_gguf(
     return without
 
 
-def find_family(config: dict, folder: Path) -> Family:
-    """The family of a config.json. Raises CheckpointError where llama.cpp would compute something else."""
-    name = architecture(config)
-    if name not in FAMILIES:
-        raise CheckpointError(
-            f"{folder}: architecture {name[:60]} cannot be written as GGUF; known: {', '.join(FAMILIES)}"
-        )
-    family = FAMILIES[name]
-    wrong = {
-        "hidden_act": config.get("hidden_act", config.get("hidden_activation")) not in (None, family.activation),
-        "norm_topk_prob": name == "Qwen3MoeForCausalLM" and not config.get("norm_topk_prob"),
-        "mlp_only_layers": bool(config.get("mlp_only_layers")),
-        "decoder_sparse_step": config.get("decoder_sparse_step", 1) != 1,
-        "attn_logit_softcapping": config.get("attn_logit_softcapping") is not None,
-        "query_pre_attn_scalar": family.arch == "gemma3" and config["num_hidden_layers"] != 62
-        and config.get("query_pre_attn_scalar", 256) != config.get("head_dim", 256),
-    }  # fmt: skip
-    for key in (k for k, bad in wrong.items() if bad):
-        raise CheckpointError(f"{folder}: llama.cpp's {family.arch} graph does not have {key} = {config.get(key)!r}")
-    return family
-
-
 def _write(
     folder: Path,
     config: dict,
@@ -120,10 +75,12 @@ def _write(
     if unknown:
         raise CheckpointError(f"{folder}: has no tensor {unknown[0]}, which was to be replaced; save the merged model")
     plan = _plan(tensors, config, family, prefixes, folder)
-    extra = _rope_tensors(config, family)
+    prepared = family.prepare(config)
+    extra = _rope_tensors(prepared) | family.tensors(config)
     writer = gguf.GGUFWriter(path, family.arch)
     try:
-        _add_parameters(writer, config, family, dtype, folder)
+        _add_parameters(writer, prepared, family, dtype, folder)
+        family.keys(writer, config)
         pieces: set[str] = set()
         if vocabulary:
             pieces = add_vocab(writer, folder, config["vocab_size"])
@@ -137,7 +94,8 @@ def _write(
             writer.add_tensor_info(name, values.shape, values.dtype, values.nbytes)
         for name, part in plan.items():
             shape = part.shape(tensors)
-            exact = len(shape) == 1 or "ffn_gate_inp" in name  # norms, biases and the router cost nothing as float32
+            # Norms, biases, convolutions and the router cost nothing as float32.
+            exact = len(shape) == 1 or "ffn_gate_inp" in name or "conv1d" in name
             kind = np.dtype("<f4" if exact else dtype)
             writer.add_tensor_info(name, shape, kind, math.prod(shape) * kind.itemsize)
             part.dtype = kind
@@ -147,7 +105,7 @@ def _write(
         for values in extra.values():
             writer.write_tensor_data(values)
         for part in plan.values():
-            writer.write_tensor_data(part.load(tensors, overrides))
+            writer.write_tensor_data(part.load(tensors, overrides, family, config))
     finally:
         writer.close()
 
@@ -164,10 +122,13 @@ class _Part:
         shape = tensors.shape(self.names[0])
         if self.half is not None:
             return (shape[0], shape[1] // 2, *shape[2:])
+        if len(shape) == 3 and "conv1d" in self.names[0]:
+            return (shape[0], shape[2])
         return (len(self.names), *shape) if self.stack else shape
 
-    def load(self, tensors: Tensors, overrides: dict) -> np.ndarray:
+    def load(self, tensors: Tensors, overrides: dict, family: Family, config: dict) -> np.ndarray:
         arrays = [overrides[n] if n in overrides else tensors.numpy(n) for n in self.names]
+        arrays = [family.change(n, x, config) for n, x in zip(self.names, arrays, strict=True)]
         values = np.stack(arrays) if self.stack else arrays[0]
         if self.half is not None:
             values = np.split(values, 2, axis=1)[self.half]
@@ -184,11 +145,12 @@ def _plan(tensors: Tensors, config: dict, family: Family, prefixes: tuple, folde
 
     arch = next(a for a, name in gguf.MODEL_ARCH_NAMES.items() if name == family.arch)
     names = gguf.get_tensor_name_map(arch, config["num_hidden_layers"])
-    tied = config.get("tie_word_embeddings", family.arch == "gemma3")
+    tied = config.get("tie_word_embeddings", family.arch in ("gemma3", "gemma4"))
     plan: dict[str, _Part] = {}
 
     def add(hf_name: str, part: _Part) -> None:
-        name = names.get_name(hf_name, try_suffixes=(".weight", ".bias"))
+        known = hf_name.replace(".dt_bias", ".dt_proj.bias").replace(".layer_scalar", ".layer_scalar.weight")
+        name = names.get_name(known, try_suffixes=(".weight", ".bias"))
         if name is None:
             raise CheckpointError(f"{folder}: tensor {hf_name} has no place in llama.cpp's {family.arch} graph")
         plan[name] = part
@@ -214,7 +176,8 @@ def _plan(tensors: Tensors, config: dict, family: Family, prefixes: tuple, folde
             if family.permute and (".q_proj." in hf_name or ".k_proj." in hf_name):
                 heads = config["num_attention_heads"]
                 heads = config.get("num_key_value_heads") or heads if ".k_proj." in hf_name else heads
-            shift = family.norm_shift if hf_name.endswith("norm.weight") else 0.0
+            is_shifted = hf_name.endswith("norm.weight") and not hf_name.endswith(family.unshifted)
+            shift = family.norm_shift if is_shifted else 0.0
             add(hf_name, _Part([hf_name], heads=heads, shift=shift))
     return plan
 
@@ -226,7 +189,7 @@ def _rope(config: dict) -> tuple[dict, float | None]:
         return rope["full_attention"], rope.get("sliding_attention", {}).get("rope_theta")
     scaling = config.get("rope_scaling") or {}
     rope = {"rope_theta": config.get("rope_theta", 10000.0), **scaling, **rope}
-    rope.setdefault("rope_type", scaling.get("type", "default"))
+    rope.setdefault("rope_type", scaling.get("type", rope.get("type", "default")))
     return rope, config.get("rope_local_base_freq")
 
 
@@ -263,13 +226,15 @@ def _add_parameters(writer, config: dict, family: Family, dtype: str, folder: Pa
         if "moe_intermediate_size" in config:
             writer.add_expert_feed_forward_length(config["moe_intermediate_size"])
     if family.window and window:
-        n = config.get("sliding_window_pattern") or config.get("_sliding_window_pattern") or 6
+        n = config.get("sliding_window_pattern") or config.get("_sliding_window_pattern")
+        n = n or (6 if family.arch.startswith("gemma") else 4)
         types = config.get("layer_types") or [
             "full_attention" if (i + 1) % n == 0 else "sliding_attention" for i in range(config["num_hidden_layers"])
         ]
         writer.add_sliding_window(window)
         writer.add_sliding_window_pattern([t == "sliding_attention" for t in types])
-        writer.add_rope_freq_base_swa(float(swa_base or 10000.0))
+        if swa_base or family.arch.startswith("gemma"):  # else that of the other layers
+            writer.add_rope_freq_base_swa(float(swa_base or 10000.0))
     if config.get("final_logit_softcapping"):
         writer.add_final_logit_softcapping(config["final_logit_softcapping"])
 
@@ -307,7 +272,7 @@ def _original_context(rope: dict, config: dict) -> int:
     )
 
 
-def _rope_tensors(config: dict, family: Family) -> dict[str, np.ndarray]:
+def _rope_tensors(config: dict) -> dict[str, np.ndarray]:
     """Frequency factors that llama.cpp reads as tensors."""
     rope, _ = _rope(config)
     if rope["rope_type"] in ("longrope", "su"):

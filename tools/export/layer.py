@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from engram_local import graph_names
 from engram_local.config import LayerConfig
-from engram_local.tools.checkpoints.view import CheckpointView, LayerWeights
+from engram_local.tools.checkpoints.view import CheckpointView, LayerWeights, SummedWeights
 from engram_local.tools.export.nbits import BLOCK, quantize_blocks
 
 OPSETS = {"": 22, "com.microsoft": 1}
@@ -33,7 +33,9 @@ class LayerValues:
 class LayerGraph:
     """Emits one layer's nodes onto `self.tape`; value names start with `engram.{id}`, so they fit into any graph."""
 
-    def __init__(self, config: LayerConfig, weights: LayerWeights, bits: int, residual_streams: int = 1):
+    def __init__(
+        self, config: LayerConfig, weights: LayerWeights | SummedWeights, bits: int, residual_streams: int = 1
+    ):
         """`residual_streams`: 1, or the layer's own number of streams, which are then the residual's."""
         assert residual_streams in (1, config.streams)
         self.config, self.weights, self.bits = config, weights, bits
@@ -46,6 +48,8 @@ class LayerGraph:
         """hidden [B, S, W], W = residual streams * d; rows [B, S, E]; past [B, n_state, C] or None."""
         w, m = self.weights, self.config.streams
         d = w.value_proj.shape[0]
+        if isinstance(w, SummedWeights):
+            return self._sum(hidden, rows, w)
         key = self._split(self._linear(rows, w.key_proj, w.key_bias, "key_proj"), m, d)
         value = self._linear(rows, w.value_proj, w.value_bias, "value_proj")
         query = self._split(hidden, self.residual_streams, d)
@@ -72,6 +76,19 @@ class LayerGraph:
         )  # fmt: skip
         y = self._op("Add", [self._join(gated, m, d), conv])
         return LayerValues(self._add(hidden, y, m, d), normed, gated, value)
+
+    def _sum(self, hidden: ir.Value, rows: ir.Value, w: SummedWeights) -> LayerValues:
+        """Its gate is always open. The embedding's own scale is `scaled`'s business."""
+        value = self._linear(rows, w.value_proj * np.float32(w.rows_scale), None, "value_proj")
+        gated = self._split(value, 1, w.value_proj.shape[0])
+        return LayerValues(self._op("Add", [hidden, value]), None, gated, value)
+
+    def scaled(self, hidden: ir.Value) -> ir.Value:
+        """The embedding as it enters a summed layer, with or without memory."""
+        if not isinstance(self.weights, SummedWeights) or self.weights.word_scale == 1:
+            return hidden
+        scale = self._const("word_scale", np.array(self.weights.word_scale, np.float32))
+        return self._op("Mul", [hidden, scale])
 
     def _add(self, hidden: ir.Value, y: ir.Value, streams: int, d: int) -> ir.Value:
         """hidden [B, S, W] + y [B, S, M * d]: stream by stream, or its streams' sum where the residual is plain."""
@@ -155,14 +172,16 @@ def branch(tape: ir.tape.Tape, outputs: list[ir.Value], name: str) -> ir.Graph:
     return ir.Graph([], outputs, nodes=tape.nodes, initializers=tape.initializers, name=name)
 
 
-def save_layer(path: Path, config: LayerConfig, weights: LayerWeights, bits: int, residual_streams: int = 1) -> None:
+def save_layer(
+    path: Path, config: LayerConfig, weights: LayerWeights | SummedWeights, bits: int, residual_streams: int = 1
+) -> None:
     """Write engram_layer_{id}.onnx: hidden, rows (and the convolution's past) -> hidden_out (and its new inputs), and
     what tells how far the gate opened."""
     layer = LayerGraph(config, weights, bits, residual_streams)
     d = weights.value_proj.shape[0]
     rows, past = layer_inputs(config, d)
     hidden = graph_value(graph_names.HIDDEN, [*BATCH, residual_streams * d])
-    values = layer.build(hidden, rows, past)
+    values = layer.build(layer.scaled(hidden), rows, past)
     values.hidden.name, values.hidden.type, values.hidden.shape = graph_names.HIDDEN_OUT, hidden.type, hidden.shape
     outputs = [values.hidden]
     if values.conv is not None:

@@ -153,13 +153,13 @@ CASES = {
     "several keys missing": (edit_json(CONFIG, seed="absent", ngram_sizes="absent"), "lacks seed, ngram_sizes"),
     "no integer": (edit_json(CONFIG, hc_mult="1"), "hc_mult is '1', not an integer from 1"),
     "huge order": (edit_json(CONFIG, ngram_sizes=[2, 10**9]), "do not fit"),
-    "other engine": (edit_json(CONFIG, engine="qwen_ple"), "engine is 'qwen_ple'"),
+    "other engine": (edit_json(CONFIG, engine="mamba"), "engine is 'mamba'; known are"),
     "table elsewhere": (edit_json(CONFIG, table_source="engramdb:store"), "table_source is 'engramdb:store'"),
     "config that is no JSON": (lambda folder: (folder / CONFIG).write_text("{"), "is not JSON"),
     "config of nesting": (lambda folder: (folder / CONFIG).write_text("[" * 100_000), "is not JSON"),
     "unknown family": (
         edit_json("base/config.json", architectures=["MambaForCausalLM"], model_type="mamba"),
-        "architecture 'MambaForCausalLM' is not supported; the supported ones are Ernie4_5ForCausalLM, ",
+        "architecture MambaForCausalLM cannot be exported as ONNX; known: Ernie4_5ForCausalLM, ",
     ),
     "base without sizes": (edit_json("base/config.json", vocab_size="absent"), "lacks vocab_size"),
     "unreadable adapter": (truncate(ADAPTER), "engram_adapters.safetensors: cannot be read"),
@@ -237,7 +237,7 @@ def test_base_that_is_not_here(good, tmp_path):
 
 def test_layouts(good, tmp_path):
     assert open_checkpoint(good / "adapter", layout="engram-peft").layout == "engram-peft"
-    with pytest.raises(EngramError, match="the layouts are trained, engram-peft, demo"):
+    with pytest.raises(EngramError, match="the layouts are trained, engram-peft, summed, demo"):
         open_checkpoint(good / "adapter", layout="gguf")
     with pytest.raises(EngramError, match="is of no known layout"):
         open_checkpoint(good / "base")
