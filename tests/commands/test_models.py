@@ -152,6 +152,7 @@ def hub(tmp_path, monkeypatch):
         template = hub.url + "/{repo_id}/resolve/{revision}/{filename}"
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.url)  # HF_ENDPOINT, which is read once
         monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)  # other tests set the variable
         monkeypatch.setattr("time.sleep", lambda _: None)  # huggingface_hub's, between two tries
         hub.model = {x: y for x, y in bytes_of(folder).items() if x != "README.md"}
         yield hub
@@ -284,7 +285,7 @@ def test_offline_is_one_line(monkeypatch):
 
 
 def test_the_endpoint_is_the_environments(hub, tmp_path):
-    env = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf")}
+    env = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "hf")}
     command = [sys.executable, "-m", "engram_local", "get", "somebody/tiny", "--progress", "json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=env)
     assert done.returncode == 0, done.stderr
