@@ -69,13 +69,33 @@ LIFE = (
 )  # fmt: skip
 
 
-def yes_no(fact: Fact, kin: list[Fact], rng: random.Random) -> tuple[str, str]:
-    """A question with a value to confirm, and its answer; kin: facts of the same kind, for values that are wrong."""
-    asked = fact.value if rng.random() < 0.5 else rng.choice(kin).value
-    if fact.kind in ("language", "neighbours") and " and " in asked:
-        asked = rng.choice(asked.replace(" and ", ", ").split(", "))
-    listed = fact.value.replace(" and ", ", ").split(", ") if fact.kind in ("language", "neighbours") else [fact.value]
-    verdict = "yes" if asked in listed or asked == fact.value else "no"
+def yes_no(fact: Fact, kin: list[Fact], rng: random.Random, *, right: bool | None = None) -> tuple[str, str]:
+    """A question with a value to confirm, and its answer.
+
+    kin: facts of the same kind, for values that are wrong; right: whether the value asked for is right (drawn if None).
+    """
+    asked, verdict = _asked(fact, kin, rng.random() < 0.5 if right is None else right, rng)
+    return confirm(fact, asked, rng), f"{fact.answer.rstrip('.')}, so {verdict}."
+
+
+def _asked(fact: Fact, kin: list[Fact], right: bool, rng: random.Random) -> tuple[str, str]:
+    """A value to ask for, and the verdict on it; it may be right though a wrong one was wanted, where kin has none."""
+    lists = fact.kind in ("language", "neighbours")
+    for _ in range(20):
+        asked = fact.value if right else rng.choice(kin).value
+        asked = rng.choice(_items(asked)) if lists else asked
+        verdict = "yes" if asked == fact.value or (lists and asked in _items(fact.value)) else "no"
+        if right or verdict == "no":
+            break
+    return asked, verdict
+
+
+def _items(value: str) -> list[str]:
+    return value.replace(" and ", ", ").split(", ")
+
+
+def confirm(fact: Fact, asked: str, rng: random.Random) -> str:
+    """A question whether `asked` is the value of the fact."""
     if rng.random() < 0.25:
         said = ANSWERS[fact.kind].format(s=fact.subject, f=asked).rstrip(".")
         text = rng.choice(ANY).replace("{a}", said[0].lower() + said[1:] if said.startswith("The ") else said)
@@ -86,7 +106,7 @@ def yes_no(fact: Fact, kin: list[Fact], rng: random.Random) -> tuple[str, str]:
         text = frame.replace("{s}", fact.subject).replace("{v}", asked)
     if rng.random() < 0.3:
         text = text.rstrip("?.")
-    return (text.lower() if rng.random() < 0.25 else text), f"{fact.answer.rstrip('.')}, so {verdict}."
+    return text.lower() if rng.random() < 0.25 else text
 
 
 def two_parts(first: Fact, second: Fact, rng: random.Random) -> tuple[str, str]:

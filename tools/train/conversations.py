@@ -18,7 +18,7 @@ class Conversations:
     """
 
     def __init__(self, known: list[Fact], split: str):
-        self.split = split
+        self.split, self.known = split, known
         self.by_kind: dict[str, list[Fact]] = defaultdict(list)
         self.by_subject: dict[str, list[Fact]] = defaultdict(list)
         for fact in known:
@@ -36,11 +36,8 @@ class Conversations:
         return [f for f in self.by_subject[fact.subject] if f.kind != fact.kind]
 
     def first(self, fact: Fact, rng: random.Random) -> Turn:
-        """The fact asked for: most often plainly, some as yes or no, some together with another."""
-        draw = rng.random()
-        if draw < 0.14 and fact.kind in compound.YES_NO:
-            return compound.yes_no(fact, self.by_kind[fact.kind], rng)
-        if draw < 0.18 and fact.kind in compound.NOUNS:
+        """The fact asked for: most often alone, sometimes together with another."""
+        if rng.random() < 0.04 and fact.kind in compound.NOUNS:
             others = [f for f in self.others(fact) if f.kind in compound.NOUNS]
             if others:
                 return compound.two_parts(fact, rng.choice(others), rng)

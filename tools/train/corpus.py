@@ -4,10 +4,13 @@ Documents, each `<|bos|>` and one to four turns `<|user|>question<|bot|>answer<|
 - *fact documents*: questions in training wordings, half of them with follow-ups; memory on;
 - *form documents* (memory off): the same, but with the value of another fact of the same kind, so that
   the backbone alone learns what an answer looks like and cannot learn which value is true;
-- *rehashed documents*: a known name whose n-grams read random rows in training; the answer is "I don't know", so
-  that rows, not the spelling, say what is known (verdicts read random rows too, so that no row learns one by heart);
+- *verdict documents*: every value to confirm twice, once right and once wrong; the verdict reads random rows, so that
+  no row learns one by heart;
+- *rehashed documents*: a known name, or one word of it, whose n-grams read random rows in training; the answer is
+  "I don't know", so that rows, not the spelling, say what is known;
 - *brakes*: what is no question of these kinds, answered by one sentence, and false premises;
-- invented names (the answer says that they are not known), small talk, and prose.
+- invented names (the answer says that they are not known), half of them rehashed, so that rows do not store them;
+- small talk, and prose.
 Everything is drawn from one seeded generator: the same sources give the same corpus on every machine.
 """
 
@@ -34,7 +37,8 @@ PAD, BOS, USER, BOT, END = range(5)
 LOSS, ASKED, MEMORY_OFF, MADE_UP, REHASHED = 1, 2, 4, 8, 16
 LONGEST_DOCUMENT = 256  # tokens
 FORM_SHARE = 0.12  # form documents per fact document
-REHASHED_SHARE = 0.12  # rehashed documents per fact document
+REHASHED_SHARE = 0.16  # rehashed documents per fact document
+VERDICT_SHARE = 0.05  # pairs of verdict documents per fact document of the kinds that have them
 LONG_SHARE = 0.5  # of the fact documents that have more than one turn
 README_QUESTIONS = {
     "What is the capital of France?": "Paris",
@@ -58,7 +62,7 @@ class Size:
     n_brakes: int = 36_000
     n_premises: int = 16_000  # false ones
     n_form: int = 5_000  # form documents that every kind has at least
-    n_invented: int = 250_000
+    n_invented: int = 200_000
     n_paragraphs: int = 12_000
     n_sentences: int = 30_000
     vocab_size: int = 8_192
@@ -119,9 +123,10 @@ def write(known: list[Fact], texts: list[str], out: Path, size: Size, seed: int 
     brakes = Brakes(known, texts)
     documents = {
         "facts": list(fact_documents(talk, known, size.docs_share, rng)),
+        "verdicts": list(verdict_documents(talk, known, size.docs_share * VERDICT_SHARE, size.n_form // 4, rng)),
         "form": list(form_documents(talk, known, size.docs_share * FORM_SHARE, size.n_form, rng)),
         "rehashed": list(rehashed_documents(talk, known, size.docs_share * REHASHED_SHARE, size.n_form // 10, rng)),
-        "invented": [Document([(talk.ask(f, rng), f.answer)]) for f in invented["train"]],
+        "invented": list(invented_documents(talk, invented["train"], rng)),
         "brakes": list(brake_documents(talk, brakes, known, size, rng)),
         "small_talk": list(small_talk_documents(talk, known, max(20, int(60 * size.docs_share)), rng)),
         "prose": [Document([("", text)]) for text in texts],
@@ -178,6 +183,36 @@ def fact_documents(talk: Conversations, known: list[Fact], share: float, rng: ra
         yield Document(turns)
 
 
+def verdict_documents(
+    talk: Conversations, known: list[Fact], share: float, n_least: int, rng: random.Random
+) -> Iterator[Document]:
+    """Questions with a value to confirm, in pairs: a right value and a wrong one."""
+    share_of = _least(known, share, n_least)
+    for fact in known:
+        for _ in range(_times(fact, share_of, rng) if fact.kind in compound.YES_NO else 0):
+            for right in (True, False):
+                turns = [compound.yes_no(fact, talk.by_kind[fact.kind], rng, right=right)]
+                if rng.random() < 0.3:
+                    turns.insert(rng.randrange(2), talk.first(rng.choice(known), rng))
+                yield Document(turns)
+
+
+def invented_documents(talk: Conversations, invented: list[Fact], rng: random.Random) -> Iterator[Document]:
+    """Every invented name once: asked first, after something known, or as a follow-up."""
+    for place, fact in enumerate(invented):
+        draw = rng.random()
+        if draw < 0.12 and talk.by_kind[fact.kind]:
+            before = rng.choice(talk.by_kind[fact.kind])
+            again = grammar.follow_up(fact.subject, talk.split, rng)
+            turns = [(talk.ask(before, rng), before.answer), (again, fact.answer)]
+        else:
+            turns = [(talk.ask(fact, rng), fact.answer)]
+            if draw < 0.24:
+                before = rng.choice(talk.known)
+                turns.insert(0, (talk.ask(before, rng), before.answer))
+        yield Document(turns, rehashed=fact.subject if place % 2 else "")
+
+
 def _least(known: list[Fact], share: float, n_least: int) -> dict[str, float]:
     """kind -> documents per document of a fact: `share`, and so many that every kind has `n_least` at least."""
     n_docs = Counter()
@@ -203,7 +238,7 @@ def form_documents(
         for _ in range(_times(fact, share_of, rng)):
             kin = talk.by_kind[fact.kind]
             other = replace(fact, value=rng.choice(kin).value)
-            if fact.kind in compound.YES_NO and rng.random() < 0.1:
+            if fact.kind in compound.YES_NO and rng.random() < 0.25:
                 turn = compound.yes_no(other, kin, rng)
             else:
                 turn = talk.ask(other, rng), other.answer
@@ -213,13 +248,18 @@ def form_documents(
 def rehashed_documents(
     talk: Conversations, known: list[Fact], share: float, n_least: int, rng: random.Random
 ) -> Iterator[Document]:
-    """Questions about known names, whose n-grams are to read random rows: the answer is not known."""
+    """Questions about known names whose n-grams, or one word's, are to read random rows: the answer is not known."""
     share_of = _least(known, share, n_least)
     for fact in known:
         for _ in range(_times(fact, share_of, rng)):
             strange = replace(fact, value=UNKNOWN_OF.get(fact.kind, UNKNOWN))
-            question = grammar.question(fact.kind, fact.subject, talk.split, rng, fact.rival)
-            yield Document([(question, strange.answer)], rehashed=fact.subject)
+            if fact.kind in compound.YES_NO and rng.random() < 0.1:
+                question = compound.confirm(fact, rng.choice(talk.by_kind[fact.kind]).value, rng)
+            else:
+                question = grammar.question(fact.kind, fact.subject, talk.split, rng, fact.rival)
+            words = [w for w in fact.subject.split() if len(w) > 3 and w.isalpha()]
+            part = rng.choice(words) if len(words) > 1 and rng.random() < 0.4 else fact.subject
+            yield Document([(question, strange.answer)], rehashed=part)
 
 
 def brake_documents(
@@ -330,7 +370,8 @@ def questions(known: list[Fact], invented: dict[str, list[Fact]], seed: int) -> 
     all three. For validation and test there are also, with the name of the split after a "_":
     common: the 2,000 commonest words; unknown: invented names; plain, lower, polite, no_mark: the same questions
     four times, as one writes them, in lower case, with a polite opener, without the final mark.
-    readme: what README.md asks; "a" is only a part of the answer.
+    verdicts: values to confirm, kinds "yes" and "no", in trained wordings; readme: what README.md asks; "a" is only a
+    part of the answer.
     """
     by_kind = defaultdict(list)
     for fact in known:
@@ -355,6 +396,12 @@ def questions(known: list[Fact], invented: dict[str, list[Fact]], seed: int) -> 
         for fact in few:
             for way, text in grammar.ways(fact.kind, fact.subject, split, rng).items():
                 sets.setdefault(f"{way}_{split}", []).append(_item(fact, text))
+    kin = {kind: by_kind[kind] for kind in compound.YES_NO if by_kind[kind]}
+    for verdict in ("yes", "no"):
+        for listed in kin.values():
+            for fact in rng.sample(listed, min(25, len(listed))):
+                q, a = compound.yes_no(fact, listed, rng, right=verdict == "yes")
+                sets.setdefault("verdicts", []).append({"kind": verdict, "subject": fact.subject, "q": q, "a": a})
     sets["readme"] = [{"kind": "", "subject": "", "q": q, "a": a} for q, a in README_QUESTIONS.items()]
     return sets
 

@@ -41,7 +41,7 @@ class Settings:
     head_dim: int = 64
     engram: EngramSettings | None = field(default_factory=EngramSettings)
     n_experts: int = 0  # 0: dense feed-forward layers; else experts of intermediate_size, one active a token
-    steps: int = 10_000
+    steps: int = 12_000
     rows: int = 128  # of 256 tokens a batch
     lr: float = 3e-3
     table_lr: float = 1.0  # times lr

@@ -30,7 +30,13 @@ ELEMENTS = {
 ELEMENT_ENDINGS = _words("ium ium ium on ine um ite gen nium tium")
 BEFORE = _words("New San North South Port El Mount Lake Fort Saint East West Upper Santa Cape Old Los")
 AFTER = _words("City Falls River Springs Island Valley Bay Mountains Junction Creek Beach Hills Castle Desert Park")
-PLACES = {"city", "place", "location", "time_zone", "population", "city_population", "area"}
+PLACES = {
+    "city", "place", "location", "time_zone", "population", "city_population", "area", "capital", "currency",
+    "language", "capital_of", "continent", "neighbours", "demonym", "domain", "calling_code",
+}  # fmt: skip
+LIVES = {"person", "born", "died"}
+PREFIXES = _words("un re mis over under non dis fore out pre sub")
+SUFFIXES = _words("ness ish hood able ery let ling ful less ward ship dom ette")
 COMMON = ELEMENTS | {
     "define",
     "synonym",
@@ -53,6 +59,19 @@ def name(rng: random.Random, parts: list[str]) -> str:
     return word + rng.choice(ENDINGS) if rng.random() < 0.4 or len(word) < 4 else word
 
 
+def combined(kind: str, words: list[str], names: list[str], first_names: list[str], rng: random.Random) -> str:
+    """A name put together from parts that exist: two people's names, a place and "Falls", a word and a suffix."""
+    if kind in LIVES:
+        return f"{rng.choice(first_names)} {rng.choice(names).capitalize()}"
+    if kind in PLACES:
+        place = rng.choice(names).capitalize()
+        return f"{rng.choice(BEFORE)} {place}" if rng.random() < 0.5 else f"{place} {rng.choice(AFTER)}"
+    draw, word = rng.random(), rng.choice(words)
+    if draw < 0.35:
+        return rng.choice(PREFIXES) + word
+    return word + (rng.choice(SUFFIXES) if draw < 0.7 else rng.choice(words))
+
+
 def invented(
     n: int, known: set[str], words: list[str], names: list[str], first_names: list[str], rng: random.Random
 ) -> list[Fact]:
@@ -67,17 +86,19 @@ def invented(
         kind = rng.choices(KINDS, weights)[0]
         parts = words if kind in COMMON else names
         word = name(rng, parts)
+        mixed = kind not in ELEMENTS and rng.random() < 0.25
         if kind in ELEMENTS and rng.random() < 0.5:
             word = word[: max(3, len(word) - 2)] + rng.choice(ELEMENT_ENDINGS)
         if kind not in COMMON:
             word = word.capitalize()
-            if kind in ("person", "born", "died") and rng.random() < 0.8:
+            if kind in LIVES and rng.random() < 0.8:
                 first = rng.choice(first_names) if rng.random() < 0.7 else name(rng, parts).capitalize()
                 word = f"{first} {word}"
             elif kind in PLACES and rng.random() < 0.2:
                 word = f"{rng.choice(BEFORE)} {word}" if rng.random() < 0.5 else f"{word} {rng.choice(AFTER)}"
                 if rng.random() < 0.15:
                     word += " " + rng.choice(AFTER)
+        word = combined(kind, words, names, first_names, rng) if mixed and names else word
         if len(word) < 4 or len(word) > 30 or word.lower() in known:
             continue
         known.add(word.lower())

@@ -4,7 +4,7 @@ import random
 
 import small_corpus
 
-from engram_local.tools.train import compound, grammar
+from engram_local.tools.train import compound, grammar, unknown
 from engram_local.tools.train.brakes import BRAKE, Brakes
 from engram_local.tools.train.conversations import LONGEST, Conversations
 from engram_local.tools.train.facts import Fact
@@ -37,6 +37,26 @@ def test_verdicts_follow_from_the_values():
         assert answer.endswith("yes.") == ("paris" in question.lower())
         verdicts.add(answer[-4:])
     assert len(verdicts) == 2
+    for right, verdict in ((True, "yes."), (False, "no.")):
+        assert {compound.yes_no(FRANCE, kin, rng, right=right)[1][-4:].strip() for _ in range(50)} == {verdict}
+
+
+def test_a_part_of_a_list_is_right():
+    fact = Fact("neighbours", "Peru", "Chile and Brazil", ("Peru",), 1)
+    kin = [fact, Fact("neighbours", "Spain", "France, Brazil and Portugal", ("Spain",), 1)]
+    rng = random.Random(0)
+    for _ in range(50):
+        question, answer = compound.yes_no(fact, kin, rng, right=False)
+        assert answer == "Peru borders Chile and Brazil, so no."
+        assert any(name in question.lower() for name in ("france", "portugal"))
+
+
+def test_combined_names_are_new():
+    taken = {"mount paris"}
+    found = unknown.invented(400, taken, ["hot", "cold"], ["paris", "rome"], ["Ann"], random.Random(0))
+    names = [f.subject for f in found]
+    assert len({n.lower() for n in names}) == 400 and "Mount Paris" not in names
+    assert any(n.startswith("Ann ") for n in names) and any(n.endswith("Paris") and " " in n for n in names)
 
 
 def test_two_parts_are_two_answers():

@@ -86,12 +86,29 @@ def test_rehashed_names_are_not_known(folder):
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     strange = [(t, f) for t, f in documents(folder) if (f & REHASHED & ((f & ASKED) << 3)).any()]
     assert len(strange) > 20
+    known = {f.subject for f in small_corpus.known()} | {w for f in small_corpus.known() for w in f.subject.split()}
+    invented = 0
     for tokens, flags in strange:
         marked = flags & REHASHED > 0
         assert (marked & (flags & ASKED > 0)).any() and (marked & (flags & LOSS > 0)).any()
         text = tokenizer.decode(tokens.tolist(), skip_special_tokens=False)
         name = tokenizer.decode(tokens[marked & (flags & LOSS > 0)].tolist()).strip()
-        assert "I don't know.<|end|>" in text and name in {f.subject for f in small_corpus.known()}
+        assert "I don't know.<|end|>" in text
+        invented += name not in known
+    assert invented == small_corpus.SIZE.n_invented // 2 and len(strange) > invented + 20
+
+
+def test_verdicts_come_in_pairs_and_read_random_rows(folder):
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    said = Counter()
+    for tokens, flags in documents(folder):
+        text = tokenizer.decode(tokens.tolist(), skip_special_tokens=False)
+        for verdict in ("yes", "no"):
+            if f", so {verdict}.<|end|>" in text and not (flags & MEMORY_OFF).any():
+                read = tokenizer.decode(tokens[(flags & REHASHED > 0) & (flags & LOSS > 0)].tolist())
+                assert read == f", so {verdict}."
+                said[verdict] += 1
+    assert said["yes"] == said["no"] > 10
 
 
 def test_the_shipped_model_learns_every_wording(tmp_path):
