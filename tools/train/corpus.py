@@ -33,12 +33,14 @@ from .facts import UNKNOWN, UNKNOWN_OF, Fact
 SPECIAL = ("<|pad|>", "<|bos|>", "<|user|>", "<|bot|>", "<|end|>")
 PAD, BOS, USER, BOT, END = range(5)
 # flags of a token: learnt; part of a question; read without memory; part of a value that is not true; hashed to
-# random rows
-LOSS, ASKED, MEMORY_OFF, MADE_UP, REHASHED = 1, 2, 4, 8, 16
+# random rows; a verdict, or the first of "something I don't know"
+LOSS, ASKED, MEMORY_OFF, MADE_UP, REHASHED, DECISIVE = 1, 2, 4, 8, 16, 32
+UNKNOWN_VALUE = re.compile("(" + "|".join(sorted({UNKNOWN, *UNKNOWN_OF.values()})) + r")\.$")
 LONGEST_DOCUMENT = 256  # tokens
 FORM_SHARE = 0.12  # form documents per fact document
 REHASHED_SHARE = 0.16  # rehashed documents per fact document
-VERDICT_SHARE = 0.05  # pairs of verdict documents per fact document of the kinds that have them
+INVENTED_REHASHED = 2  # of so many invented names one is rehashed too
+VERDICT_SHARE = 0.08  # pairs of verdict documents per fact document of the kinds that have them
 LONG_SHARE = 0.5  # of the fact documents that have more than one turn
 README_QUESTIONS = {
     "What is the capital of France?": "Paris",
@@ -123,7 +125,7 @@ def write(known: list[Fact], texts: list[str], out: Path, size: Size, seed: int 
     brakes = Brakes(known, texts)
     documents = {
         "facts": list(fact_documents(talk, known, size.docs_share, rng)),
-        "verdicts": list(verdict_documents(talk, known, size.docs_share * VERDICT_SHARE, size.n_form // 4, rng)),
+        "verdicts": list(verdict_documents(talk, known, size.docs_share * VERDICT_SHARE, size.n_form // 3, rng)),
         "form": list(form_documents(talk, known, size.docs_share * FORM_SHARE, size.n_form, rng)),
         "rehashed": list(rehashed_documents(talk, known, size.docs_share * REHASHED_SHARE, size.n_form // 10, rng)),
         "invented": list(invented_documents(talk, invented["train"], rng)),
@@ -210,7 +212,7 @@ def invented_documents(talk: Conversations, invented: list[Fact], rng: random.Ra
             if draw < 0.24:
                 before = rng.choice(talk.known)
                 turns.insert(0, (talk.ask(before, rng), before.answer))
-        yield Document(turns, rehashed=fact.subject if place % 2 else "")
+        yield Document(turns, rehashed=fact.subject if place % INVENTED_REHASHED else "")
 
 
 def _least(known: list[Fact], share: float, n_least: int) -> dict[str, float]:
@@ -238,7 +240,7 @@ def form_documents(
         for _ in range(_times(fact, share_of, rng)):
             kin = talk.by_kind[fact.kind]
             other = replace(fact, value=rng.choice(kin).value)
-            if fact.kind in compound.YES_NO and rng.random() < 0.25:
+            if fact.kind in compound.YES_NO and rng.random() < 0.35:
                 turn = compound.yes_no(other, kin, rng)
             else:
                 turn = talk.ask(other, rng), other.answer
@@ -345,10 +347,14 @@ def encode(tokenizer: Tokenizer, documents: list[Document]) -> Iterator[tuple[np
                     marks += [ASKED, *(ASKED | mark for mark in strange), ASKED]
                 out += [*answer.ids, END]
                 strange = _marks(answer, text, document.rehashed, REHASHED)
+                decisive = [0] * len(answer.ids)
                 if verdict := compound.VERDICT.search(text):  # to be worked out, never to be looked up
                     strange = _marks(answer, text, verdict[0], REHASHED, last=True)
+                    decisive = _span(answer, *verdict.span(1), DECISIVE)
+                elif unknown_ := UNKNOWN_VALUE.search(text):
+                    decisive = _span(answer, unknown_.start(), unknown_.start() + 1, DECISIVE)
                 made_up = _marks(answer, text, document.made_up, MADE_UP, last=True)
-                marks += [LOSS | a | b for a, b in zip(strange, made_up, strict=True)] + [LOSS]
+                marks += [LOSS | a | b | c for a, b, c in zip(strange, made_up, decisive, strict=True)] + [LOSS]
             if len(out) > 1:
                 off = 0 if document.memory else MEMORY_OFF
                 yield np.array(out, np.uint16), np.array(marks, np.uint8) | off
@@ -359,8 +365,12 @@ def _marks(encoded, text: str, part: str, flag: int, *, last: bool = False) -> l
     place = (text.lower().rfind if last else text.lower().find)(part.lower()) if part else -1
     if place < 0:
         return [0] * len(encoded.ids)
-    end = place + len(part)
-    return [flag * (begin < end and place < stop) for begin, stop in encoded.offsets]
+    return _span(encoded, place, place + len(part), flag)
+
+
+def _span(encoded, begin: int, end: int, flag: int) -> list[int]:
+    """`flag` for the tokens of the characters from `begin` to before `end`, else 0."""
+    return [flag * (start < end and begin < stop) for start, stop in encoded.offsets]
 
 
 def questions(known: list[Fact], invented: dict[str, list[Fact]], seed: int) -> dict[str, list[dict]]:

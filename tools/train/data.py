@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .corpus import ASKED, LOSS, MADE_UP, MEMORY_OFF, PAD, REHASHED
+from .corpus import ASKED, DECISIVE, LOSS, MADE_UP, MEMORY_OFF, PAD, REHASHED
 
 ROW_TOKENS = 256
 LARGEST_SHIFT = 3_989  # of a compressed token id
@@ -17,7 +17,8 @@ LARGEST_SHIFT = 3_989  # of a compressed token id
 class Batch:
     """tokens, position int64 (B, T); attention bool (B, 1, T, T); memory bool (B, T); shift int64 (B, T): what is
     added to a token's id before hashing, so that a rehashed name reads random rows, else 0;
-    picked int64 (M,): flat places whose next token is learnt; targets int64 (M,), -100 where unused."""
+    picked int64 (M,): flat places whose next token is learnt; targets int64 (M,), -100 where unused; weights
+    float32 (M,): of their losses, 0 where unused."""
 
     tokens: Tensor
     position: Tensor
@@ -26,6 +27,7 @@ class Batch:
     shift: Tensor
     picked: Tensor
     targets: Tensor
+    weights: Tensor
 
 
 class Batches:
@@ -35,10 +37,21 @@ class Batches:
     depends on (seed, step) alone, so a resumed run sees what an uninterrupted one would have seen.
     """
 
-    def __init__(self, corpus: Path, rows: int, seed: int, question_drop: float, device: str, *, made_up: bool = True):
+    def __init__(
+        self,
+        corpus: Path,
+        rows: int,
+        seed: int,
+        question_drop: float,
+        device: str,
+        *,
+        made_up: bool = True,
+        decisive: float = 1.0,
+    ):
         """rows: rows of ROW_TOKENS tokens a batch; question_drop: share of the documents whose question
         tokens are read without memory, so that the table cannot learn the wordings of questions; made_up: whether
-        made-up values are learnt (a model without memory would learn them as if they were true)."""
+        made-up values are learnt (a model without memory would learn them as if they were true); decisive: how many
+        times as much the loss of a DECISIVE token counts."""
         with np.load(corpus) as data:
             self.stream = torch.from_numpy(data["tokens"].astype(np.int32)).to(device)
             self.flags = torch.from_numpy(data["flags"]).to(device)
@@ -49,6 +62,7 @@ class Batches:
         documents = torch.arange(len(self.lengths), device=device)
         self.document = torch.repeat_interleave(documents, self.lengths).to(torch.int32)  # of each token
         self.rows, self.seed, self.question_drop, self.device = rows, seed, question_drop, device
+        self.decisive = decisive
         learnt = float(((self.flags & LOSS) > 0).float().mean())
         self.n_picked = min(rows * ROW_TOKENS, int(learnt * rows * ROW_TOKENS * 1.05) + 64)
         self.epoch, self.packed = -1, torch.empty(0)
@@ -98,4 +112,7 @@ class Batches:
         learnt = torch.nn.functional.pad(learnt, (0, 1)).flatten()
         picked = torch.argsort(learnt.to(torch.int8), descending=True, stable=True)[: self.n_picked]
         following = torch.roll(tokens, -1, dims=1).flatten()[picked]
-        return Batch(tokens, position, attention, memory, shift, picked, torch.where(learnt[picked], following, -100))
+        targets = torch.where(learnt[picked], following, -100)
+        decisive = torch.roll((flags & DECISIVE) > 0, -1, dims=1).flatten()[picked]
+        weights = torch.where(decisive, self.decisive, 1.0) * (targets >= 0)
+        return Batch(tokens, position, attention, memory, shift, picked, targets, weights)

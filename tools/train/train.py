@@ -48,6 +48,7 @@ class Settings:
     warmup: int = 200
     weight_decay: float = 0.1  # on the backbone's matrices only
     question_drop: float = 0.5
+    decisive: float = 3.0  # weight of the tokens that say yes, no or "I don't know"
     seed: int = 0
 
     def backbone_config(self, vocab_size: int) -> dict:
@@ -132,11 +133,13 @@ def loss_of(
     shift: Any,
     picked: torch.Tensor,
     targets: torch.Tensor,
+    weights: torch.Tensor,
 ) -> torch.Tensor:
-    """Mean cross entropy of the answers' tokens (logits are computed only there), and the experts' balance."""
+    """Weighted mean cross entropy of the answers' tokens (the only logits computed), and the experts' balance."""
     hidden = model.hidden_states(tokens, position, attention, memory, shift).flatten(0, 1)[picked]
     logits = model.backbone.get_output_embeddings()(hidden)
-    return nn.functional.cross_entropy(logits.float(), targets, ignore_index=-100) + BALANCE * model.imbalance()
+    losses = nn.functional.cross_entropy(logits.float(), targets, ignore_index=-100, reduction="none")
+    return (losses * weights).sum() / weights.sum() + BALANCE * model.imbalance()
 
 
 def train(
@@ -166,6 +169,7 @@ def train(
         settings.question_drop,
         device,
         made_up=settings.engram is not None,
+        decisive=settings.decisive,
     )
     clipped = [p for group in optimizer.param_groups if group["scale"] == 1.0 for p in group["params"]]
     checkpoint, first = out / "checkpoint.pt", 0
@@ -191,6 +195,7 @@ def train(
                 batch.shift,
                 batch.picked,
                 batch.targets,
+                batch.weights,
             )
         loss.backward()
         nn.utils.clip_grad_norm_(clipped, 1.0)
