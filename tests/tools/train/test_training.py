@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -148,6 +149,26 @@ def test_targets_are_the_answers(folder):
     index = batches.packed[:4].flatten().long()
     flags = torch.where(index >= 0, batches.flags[index.clamp_min(0)], 0)
     assert int(learnt.sum()) == int((flags & corpus.LOSS > 0).sum())
+
+
+def test_what_decides_weighs_more(folder):
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    batches = Batches(folder / "corpus.npz", 256, 0, 0.0, "cpu", decisive=3.0)
+    batch = batches.batch(0)
+    index = batches.packed[:256].flatten().long()
+    flags = torch.where(index >= 0, batches.flags[index.clamp_min(0)], 0)
+    heavy = batch.weights == 3.0
+    assert int(heavy.sum()) == int((flags & corpus.DECISIVE > 0).sum()) > 10
+    assert ((batch.weights == 0) == (batch.targets < 0)).all()
+    said = Counter(tokenizer.decode([token]) for token in batch.targets[heavy].tolist())
+    assert said.most_common(1)[0][0] == " something" and len(said) < 10
+    model = make_model(TINY, tokenizer)
+    batch = Batches(folder / "corpus.npz", 4, 0, 0.0, "cpu").batch(0)
+    light = replace(batch, weights=(batch.targets >= 0).float())
+    hidden = model.hidden_states(batch.tokens, batch.position, batch.attention, batch.memory, batch.shift).flatten(0, 1)
+    logits = model.backbone.get_output_embeddings()(hidden[batch.picked])
+    mean = torch.nn.functional.cross_entropy(logits, batch.targets, ignore_index=-100)
+    torch.testing.assert_close(loss_of(model, *vars(light).values()), mean)
 
 
 def test_a_model_alone_is_not_taught_what_is_made_up(folder):
