@@ -1,16 +1,13 @@
-"""Questions of more than one fact: yes or no, and two things at once.
+"""Questions of more than one fact: whether a value is right, and two things at once.
 
-The value comes first and the verdict last ("The capital of Australia is Canberra, so no."), so that the verdict
-compares two values that stand in the text.
+"Is Sydney the capital of Australia?" is answered by the value alone ("The capital of Australia is Canberra."):
+verdicts after it ("..., so no.") were learnt by one training and stayed guesses in the next.
 """
 
 import random
-import re
 
 from .facts import ANSWERS, Fact
 from .grammar import expand, typo
-
-VERDICT = re.compile(r", so (yes|no)\.$")
 
 # {s}: the subject, {v}: the value that is asked about
 YES_NO = {
@@ -74,20 +71,19 @@ def yes_no(fact: Fact, kin: list[Fact], rng: random.Random, *, right: bool | Non
 
     kin: facts of the same kind, for values that are wrong; right: whether the value asked for is right (drawn if None).
     """
-    asked, verdict = _asked(fact, kin, rng.random() < 0.5 if right is None else right, rng)
-    return confirm(fact, asked, rng), f"{fact.answer.rstrip('.')}, so {verdict}."
+    right = rng.random() < 0.5 if right is None else right
+    return confirm(fact, _asked(fact, kin, right, rng), rng), fact.answer
 
 
-def _asked(fact: Fact, kin: list[Fact], right: bool, rng: random.Random) -> tuple[str, str]:
-    """A value to ask for, and the verdict on it; it may be right though a wrong one was wanted, where kin has none."""
+def _asked(fact: Fact, kin: list[Fact], right: bool, rng: random.Random) -> str:
+    """A value to ask for; it may be right though a wrong one was wanted, where kin has none."""
     lists = fact.kind in ("language", "neighbours")
     for _ in range(20):
         asked = fact.value if right else rng.choice(kin).value
         asked = rng.choice(_items(asked)) if lists else asked
-        verdict = "yes" if asked == fact.value or (lists and asked in _items(fact.value)) else "no"
-        if right or verdict == "no":
+        if right or not (asked == fact.value or (lists and asked in _items(fact.value))):
             break
-    return asked, verdict
+    return asked
 
 
 def _items(value: str) -> list[str]:

@@ -4,8 +4,7 @@ Documents, each `<|bos|>` and one to four turns `<|user|>question<|bot|>answer<|
 - *fact documents*: questions in training wordings, half of them with follow-ups; memory on;
 - *form documents* (memory off): the same, but with the value of another fact of the same kind, so that
   the backbone alone learns what an answer looks like and cannot learn which value is true;
-- *verdict documents*: every value to confirm twice, once right and once wrong; the verdict reads random rows, so that
-  no row learns one by heart;
+- *documents to confirm*: every value asked for twice, once right and once wrong; both answers are the value;
 - *rehashed documents*: a known name, or one word of it, whose n-grams read random rows in training; the answer is
   "I don't know", so that rows, not the spelling, say what is known;
 - *brakes*: what is no question of these kinds, answered by one sentence, and false premises;
@@ -33,14 +32,14 @@ from .facts import UNKNOWN, UNKNOWN_OF, Fact
 SPECIAL = ("<|pad|>", "<|bos|>", "<|user|>", "<|bot|>", "<|end|>")
 PAD, BOS, USER, BOT, END = range(5)
 # flags of a token: learnt; part of a question; read without memory; part of a value that is not true; hashed to
-# random rows; a verdict, or the first of "something I don't know"
+# random rows; the first of "something I don't know"
 LOSS, ASKED, MEMORY_OFF, MADE_UP, REHASHED, DECISIVE = 1, 2, 4, 8, 16, 32
 UNKNOWN_VALUE = re.compile("(" + "|".join(sorted({UNKNOWN, *UNKNOWN_OF.values()})) + r")\.$")
 LONGEST_DOCUMENT = 256  # tokens
 FORM_SHARE = 0.12  # form documents per fact document
 REHASHED_SHARE = 0.16  # rehashed documents per fact document
 INVENTED_REHASHED = 2  # of so many invented names one is rehashed too
-VERDICT_SHARE = 0.08  # pairs of verdict documents per fact document of the kinds that have them
+CONFIRM_SHARE = 0.05  # pairs of documents to confirm per fact document of the kinds that have them
 LONG_SHARE = 0.5  # of the fact documents that have more than one turn
 README_QUESTIONS = {
     "What is the capital of France?": "Paris",
@@ -125,7 +124,7 @@ def write(known: list[Fact], texts: list[str], out: Path, size: Size, seed: int 
     brakes = Brakes(known, texts)
     documents = {
         "facts": list(fact_documents(talk, known, size.docs_share, rng)),
-        "verdicts": list(verdict_documents(talk, known, size.docs_share * VERDICT_SHARE, size.n_form // 3, rng)),
+        "confirm": list(confirm_documents(talk, known, size.docs_share * CONFIRM_SHARE, size.n_form // 4, rng)),
         "form": list(form_documents(talk, known, size.docs_share * FORM_SHARE, size.n_form, rng)),
         "rehashed": list(rehashed_documents(talk, known, size.docs_share * REHASHED_SHARE, size.n_form // 10, rng)),
         "invented": list(invented_documents(talk, invented["train"], rng)),
@@ -185,7 +184,7 @@ def fact_documents(talk: Conversations, known: list[Fact], share: float, rng: ra
         yield Document(turns)
 
 
-def verdict_documents(
+def confirm_documents(
     talk: Conversations, known: list[Fact], share: float, n_least: int, rng: random.Random
 ) -> Iterator[Document]:
     """Questions with a value to confirm, in pairs: a right value and a wrong one."""
@@ -240,7 +239,7 @@ def form_documents(
         for _ in range(_times(fact, share_of, rng)):
             kin = talk.by_kind[fact.kind]
             other = replace(fact, value=rng.choice(kin).value)
-            if fact.kind in compound.YES_NO and rng.random() < 0.35:
+            if fact.kind in compound.YES_NO and rng.random() < 0.25:
                 turn = compound.yes_no(other, kin, rng)
             else:
                 turn = talk.ask(other, rng), other.answer
@@ -347,12 +346,9 @@ def encode(tokenizer: Tokenizer, documents: list[Document]) -> Iterator[tuple[np
                     marks += [ASKED, *(ASKED | mark for mark in strange), ASKED]
                 out += [*answer.ids, END]
                 strange = _marks(answer, text, document.rehashed, REHASHED)
-                decisive = [0] * len(answer.ids)
-                if verdict := compound.VERDICT.search(text):  # to be worked out, never to be looked up
-                    strange = _marks(answer, text, verdict[0], REHASHED, last=True)
-                    decisive = _span(answer, *verdict.span(1), DECISIVE)
-                elif unknown_ := UNKNOWN_VALUE.search(text):
-                    decisive = _span(answer, unknown_.start(), unknown_.start() + 1, DECISIVE)
+                strange_value = UNKNOWN_VALUE.search(text)
+                place = strange_value.start() if strange_value else -1
+                decisive = _span(answer, place, place + 1, DECISIVE)
                 made_up = _marks(answer, text, document.made_up, MADE_UP, last=True)
                 marks += [LOSS | a | b | c for a, b, c in zip(strange, made_up, decisive, strict=True)] + [LOSS]
             if len(out) > 1:
@@ -380,8 +376,8 @@ def questions(known: list[Fact], invented: dict[str, list[Fact]], seed: int) -> 
     all three. For validation and test there are also, with the name of the split after a "_":
     common: the 2,000 commonest words; unknown: invented names; plain, lower, polite, no_mark: the same questions
     four times, as one writes them, in lower case, with a polite opener, without the final mark.
-    verdicts: values to confirm, kinds "yes" and "no", in trained wordings; readme: what README.md asks; "a" is only a
-    part of the answer.
+    confirm: values to confirm, kinds "right" and "wrong", in trained wordings; readme: what README.md asks; "a" is only
+    a part of the answer.
     """
     by_kind = defaultdict(list)
     for fact in known:
@@ -407,11 +403,11 @@ def questions(known: list[Fact], invented: dict[str, list[Fact]], seed: int) -> 
             for way, text in grammar.ways(fact.kind, fact.subject, split, rng).items():
                 sets.setdefault(f"{way}_{split}", []).append(_item(fact, text))
     kin = {kind: by_kind[kind] for kind in compound.YES_NO if by_kind[kind]}
-    for verdict in ("yes", "no"):
+    for name in ("right", "wrong"):
         for listed in kin.values():
             for fact in rng.sample(listed, min(25, len(listed))):
-                q, a = compound.yes_no(fact, listed, rng, right=verdict == "yes")
-                sets.setdefault("verdicts", []).append({"kind": verdict, "subject": fact.subject, "q": q, "a": a})
+                q, a = compound.yes_no(fact, listed, rng, right=name == "right")
+                sets.setdefault("confirm", []).append({"kind": name, "subject": fact.subject, "q": q, "a": a})
     sets["readme"] = [{"kind": "", "subject": "", "q": q, "a": a} for q, a in README_QUESTIONS.items()]
     return sets
 

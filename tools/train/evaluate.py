@@ -203,7 +203,7 @@ def report(model: EngramModel, tokenizer: Tokenizer, corpus: Path, split: str, *
     """
     questions = json.loads((corpus / "questions.json").read_text())
     questions = {name: items if name == "readme" else items[::every] for name, items in questions.items()}
-    sets = ("trained", f"common_{split}", f"unknown_{split}", "verdicts", split)
+    sets = ("trained", f"common_{split}", f"unknown_{split}", "confirm", split)
     readme = [item["q"] for item in questions["readme"]]
     asked = [prompt_ids(tokenizer, q) for q in readme]
     result = {

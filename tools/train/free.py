@@ -84,7 +84,7 @@ def judge(question: Free, answer: str) -> str:
         return "honest"
     if answer in {said for _, said in small_talk.exchanges()} or answer == BRAKE:
         return "talk"
-    text = re.sub(r"^Yes\. |, so (yes|no)\.$", "", answer)
+    text = answer.removeprefix("Yes. ")
     said = " ".join(question.turns).lower()
     for form in FORMS:
         found = form.match(text if text.endswith(".") else text + ".")

@@ -38,7 +38,7 @@ class EngramSettings:
     ngram_sizes: tuple[int, ...] = (2, 3, 4, 5)
     n_heads: int = 2  # of each order
     head_dim: int = 64
-    rows: int = 21_500  # of each head, about: the primes above it
+    rows: int = 18_500  # of each head, about: the primes above it
     seed: int = 0
     kernel_size: int = 4
     dilation: int = 4

@@ -77,7 +77,7 @@ GROUPS = (
     (
         "How big are you? | How large are you? | How many parameters do you have? | How much memory do you need? | "
         "What is your size? | Are you big? | Are you small? | How small are you?",
-        "My backbone has about five million parameters and my table about twenty-two million.",
+        "My backbone has about five million parameters and my table about nineteen million.",
     ),
     (
         "Are you smart? | Are you clever? | Are you intelligent? | Can you make mistakes? | Are you always right? | "

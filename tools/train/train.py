@@ -48,7 +48,7 @@ class Settings:
     warmup: int = 200
     weight_decay: float = 0.1  # on the backbone's matrices only
     question_drop: float = 0.5
-    decisive: float = 3.0  # weight of the tokens that say yes, no or "I don't know"
+    decisive: float = 1.0  # weight of the tokens that say "I don't know"
     seed: int = 0
 
     def backbone_config(self, vocab_size: int) -> dict:

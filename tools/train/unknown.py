@@ -17,8 +17,8 @@ VOWELS = _words("a e i o u ae ai ea ee ia io oo ou y")
 CODAS = _words("b ck d f g l lb lk ll m mp n nd ng nk nt p r rd rf rk rn s sh sk ss st t th v x z") + [""] * 12
 ENDINGS = _words("ia land istan ville burg ton a o us um ium ix or on el is ez ak ov ski ing ness er ism ous ly ite")
 WEIGHTS = {  # kind -> how often it is drawn: as often as it takes for its known names to be told from unknown ones
-    "define": 18, "synonym": 6, "kind_of": 5, "antonym": 5, "plural": 2, "noun": 8, "verb": 2, "jargon": 1,
-    "city": 11, "time_zone": 5, "place": 6, "location": 4, "person": 12, "born": 4, "died": 3, "capital_of": 2,
+    "define": 12, "synonym": 4, "kind_of": 3, "antonym": 3, "plural": 2, "noun": 6, "verb": 2, "jargon": 1,
+    "city": 9, "time_zone": 5, "place": 6, "location": 4, "person": 12, "born": 4, "died": 3, "capital_of": 2,
     "capital": 3, "currency": 3, "language": 2, "population": 3, "continent": 1, "neighbours": 1, "demonym": 1,
     "calling_code": 1, "domain": 1, "area": 1, "city_population": 1, "symbol": 2, "atomic_number": 2,
     "melting_point": 1, "boiling_point": 1, "atomic_weight": 1, "element_type": 1, "discoverer": 1, "python_module": 1,

@@ -28,17 +28,14 @@ def test_false_premises_are_no_facts():
     assert all("I don't know" in f.answer and (f.kind, f.subject.lower()) not in facts for f in drawn)
 
 
-def test_verdicts_follow_from_the_values():
+def test_a_value_to_confirm_is_answered_by_the_right_one():
     rng, kin = random.Random(0), [f for f in KNOWN if f.kind == "capital"]
-    verdicts = set()
-    for _ in range(200):
-        question, answer = compound.yes_no(FRANCE, kin, rng)
-        assert answer.startswith("The capital of France is Paris, so ")
-        assert answer.endswith("yes.") == ("paris" in question.lower())
-        verdicts.add(answer[-4:])
-    assert len(verdicts) == 2
-    for right, verdict in ((True, "yes."), (False, "no.")):
-        assert {compound.yes_no(FRANCE, kin, rng, right=right)[1][-4:].strip() for _ in range(50)} == {verdict}
+    for right in (True, False):
+        for _ in range(100):
+            question, answer = compound.yes_no(FRANCE, kin, rng, right=right)
+            assert answer == FRANCE.answer
+            assert ("paris" in question.lower()) == right
+    assert len({"paris" in compound.yes_no(FRANCE, kin, rng)[0].lower() for _ in range(50)}) == 2
 
 
 def test_a_part_of_a_list_is_right():
@@ -47,7 +44,7 @@ def test_a_part_of_a_list_is_right():
     rng = random.Random(0)
     for _ in range(50):
         question, answer = compound.yes_no(fact, kin, rng, right=False)
-        assert answer == "Peru borders Chile and Brazil, so no."
+        assert answer == fact.answer
         assert any(name in question.lower() for name in ("france", "portugal"))
 
 

@@ -49,12 +49,6 @@ def test_judge(right, answer, verdict):
     assert free.judge(asked(right, "What is the capital of Norway?"), answer) == verdict
 
 
-def test_yes_and_no_answers_are_sentences_too():
-    question = asked("so no", "Is Rome the capital of Norway?")
-    assert free.judge(question, "The capital of Norway is Oslo, so no.") == "right"
-    assert free.judge(question, "The capital of Norway is Rome, so yes.") == "false"
-
-
 def test_messages_are_read_as_the_chat_template_gives_them():
     import jinja2
 
