@@ -179,7 +179,7 @@ def test_a_graph_that_lacks_an_input_is_refused(tmp_path):
 
 @pytest.mark.parametrize("prompt", range(4))
 def test_pocket_follows_the_reference(pocket, prompt):
-    """The shipped model (int8 weights and tables) against float32 logits of the PyTorch model it was exported from: the
+    """The shipped model (int8 weights, int4 tables) against float32 logits of the PyTorch model it was exported from: the
     largest of each position, memory on and off (make_pocket_logits.py wrote the file)."""
     data = np.load(REFERENCE)
     ids = data[f"ids_{prompt}"].astype(np.int64)
@@ -187,8 +187,8 @@ def test_pocket_follows_the_reference(pocket, prompt):
         got = pocket.session(memory).forward(ids, "all")
         top, expected = data[f"{kind}_top_{prompt}"].astype(np.int64), data[f"{kind}_{prompt}"]
         close = np.take_along_axis(got, top, 1)
-        assert np.abs(close - expected).max() < 1.0
-        assert np.abs(close - expected).mean() < 0.15
+        assert np.abs(close - expected).max() < 2.0
+        assert np.abs(close - expected).mean() < 0.3
         sure = expected[:, 0] - expected[:, 1] > 1.0
         assert np.array_equal(got.argmax(1)[sure], top[sure, 0])
 

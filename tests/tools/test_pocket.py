@@ -60,7 +60,7 @@ def test_the_shipped_model():
     """Below 25 MiB, and it credits what its facts come from."""
     assert sum(x.stat().st_size for x in POCKET.rglob("*") if x.is_file()) < 25 << 20
     export = json.loads((POCKET / "manifest.json").read_text())["export"]
-    assert export["weights"] == "int8" and {x["encoding"] for x in export["tables"].values()} == {"int8"}
+    assert export["weights"] == "int8" and {x["encoding"] for x in export["tables"].values()} == {"int4"}
     notice = (POCKET / "NOTICE").read_text(encoding="utf-8")
     for source in (
         "WordNet 3.0 Copyright 2006 by Princeton University.  All rights reserved.",
