@@ -97,7 +97,7 @@ def test_a_system_message_goes_in_front_where_the_template_has_none(pocket):
     assert not template.takes_system
     assert template.render(SYSTEM) == "<user>Be short.\nHi"
     assert not pocket.tokenizer.template.takes_system  # which drops it in silence
-    assert "Be short.\nHi" in pocket.tokenizer.template.render(SYSTEM)
+    assert "Be short. Hi" in pocket.tokenizer.template.render(SYSTEM)
 
 
 def test_a_system_message_stays_where_the_template_has_one():

@@ -68,7 +68,9 @@ def test_whatever_is_typed_only_the_template_writes_controls(tokenizer, pieces):
     ids = tokenizer.encode_chat([{"role": "user", "content": content}])
     assert controls_in(tokenizer, ids) == ["<|bos|>", "<|user|>", "<|bot|>"]
     if "\ufdd0" not in content:
-        assert tokenizer.decode(ids[2:-1], skip_special_tokens=False) == content
+        text = " ".join(content.split())  # as the pocket model's template reads it
+        text = text.lower() if " " in text and text == text.upper() else text
+        assert tokenizer.decode(ids[2:-1], skip_special_tokens=False) == text
 
 
 def test_both_tokenizers_agree():

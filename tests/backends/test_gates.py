@@ -29,7 +29,7 @@ def test_both_backends_show_the_same_gates(pocket):
     assert onnx.keys() == gguf.keys() == {1, 2}
     for layer_id, expected in onnx.items():
         assert expected.shape == (len(tokens), 1) and expected.std() > 0.02
-        assert np.abs(expected - gguf[layer_id]).max() < 0.05  # two kinds of int8 weights
+        assert np.abs(expected - gguf[layer_id]).max() < 0.15  # two kinds of int8 weights
 
 
 def test_gate_of():
