@@ -179,7 +179,7 @@ def test_a_graph_that_lacks_an_input_is_refused(tmp_path):
 
 @pytest.mark.parametrize("prompt", range(4))
 def test_pocket_follows_the_reference(pocket, prompt):
-    """The shipped model (int8 weights, int4 tables) against float32 logits of the PyTorch model it was exported from: the
+    """The shipped model (int8 weights, int4 tables) against float32 logits of the PyTorch model: the
     largest of each position, memory on and off (make_pocket_logits.py wrote the file)."""
     data = np.load(REFERENCE)
     ids = data[f"ids_{prompt}"].astype(np.int64)
