@@ -40,7 +40,13 @@ def test_a_gguf_becomes_the_same_model(gguf, tmp_path):
 
 def test_every_step_is_made_once(gguf, tmp_path, monkeypatch, capsys):
     known = [facts.Fact((x["question"],), x["answer"]) for x in example.facts(5)]
-    lessons = Lessons(list(facts.items(known, 2)), facts.questions(known, 5), 5, {"text": ["A text to keep as it is."]})
+    lessons = Lessons(
+        list(facts.items(known, 2)),
+        facts.questions(known, 5),
+        5,
+        {"text": ["A text to keep as it is."]},
+        ["Silence. " * 9] * 9,
+    )
     monkeypatch.setattr(smol, "fetch", lambda folder: gguf)
     # transformers reads more tokens out of this GGUF than it was made with
     monkeypatch.setattr(smol.bases, "unpack_gguf", lambda file, out: shutil.copytree(file.parent / "base", out))
