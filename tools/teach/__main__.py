@@ -98,7 +98,7 @@ def teach(
             model, documents, work, settings.own_texts, settings.own_length, settings.seed, big, progress
         )
     if lessons.silent:
-        texts["given"] = own_text.cut(chat, lessons.silent, settings.own_length)
+        texts["given"] = own_text.cut(chat, lessons.silent, settings.own_length)[: settings.own_texts // 3]
     own = {name: own_text.with_hidden(model, text, name == "chat", big) for name, text in texts.items()}
     held, own = own_text.hold_out(own)
 

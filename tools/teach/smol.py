@@ -76,6 +76,8 @@ def make(folder: Path, checkpoint: Path | None, device: str, small: bool, only_p
     gguf, model, packed = fetch(folder), folder / "model", folder / "smol.tar.zst"
     made = checkpoint or folder / ("small" if small else "checkpoint")
     if checkpoint is None and not (made / "figures.json").exists():
+        if small:
+            print("without a GPU: the small set, capitals, currencies and elements", flush=True)
         _, lessons = prepare(folder, gguf, small)
         if only_prepare:
             print(f"{folder} can be carried to a machine with a GPU; the same command without --prepare goes on there")
