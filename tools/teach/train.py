@@ -18,7 +18,7 @@ from .own_text import OwnText, divergence
 class Settings:
     """One training run; the defaults are for two CPU cores."""
 
-    epochs: float = 1.0
+    epochs: float = 2.0
     batch: int = 16  # documents
     lr: float = 3e-3  # projections and norms
     table_lr: float = 1e-2
