@@ -10,7 +10,6 @@ wordings, or {"text": "..."}. OUT becomes a checkpoint folder for `engram-local 
 import argparse
 import json
 import math
-import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -34,14 +33,13 @@ from .train import Settings, Step, train
 if TYPE_CHECKING:
     import numpy as np
 
-# A step of 2,048 documents takes an H200 0.53 s, one of 512 takes 0.33: what costs is starting its many small kernels.
-GPU = Settings(epochs=2.0, batch=512, table_lr=1e-2, own_batch=128, own_texts=40_000, n_asked=10_000)
+GPU = Settings(epochs=8.0, batch=512, table_lr=6e-3, own_batch=128, own_texts=48_000, n_asked=10_000)
 
 
 def layers_for(n_blocks: int, n_facts: int) -> LayerSettings:
-    """Layers before three blocks, and about 40 rows a fact in each: 8 heads of at least 5,000."""
+    """Layers before three blocks, each with 8 heads of 20,000 to 120,000 rows."""
     ids = sorted({max(1, round(n_blocks * x)) for x in (1 / 15, 1 / 3, 2 / 3)})
-    return LayerSettings(tuple(i for i in ids if i < n_blocks), max(5_000, min(60_000, n_facts)))
+    return LayerSettings(tuple(i for i in ids if i < n_blocks), max(20_000, min(120_000, n_facts)))
 
 
 def token_map_of(folder: Path, vocab_size: int) -> "np.ndarray":
@@ -54,9 +52,11 @@ def token_map_of(folder: Path, vocab_size: int) -> "np.ndarray":
     return token_map[:vocab_size]
 
 
-def build(base: Path, device: str, settings: LayerSettings | None, n_facts: int) -> tuple[TaughtModel, Chat]:
+def build(
+    base: Path, device: str, settings: LayerSettings | None, n_facts: int, dtype: torch.dtype = torch.float32
+) -> tuple[TaughtModel, Chat]:
     """The model with untaught layers, and its chat."""
-    backbone = bases.load(base, device)
+    backbone = bases.load(base, device, dtype)
     config = backbone.config.get_text_config()
     end = config.eos_token_id
     chat = Chat(base, end[0] if isinstance(end, list) else end or 0)
@@ -82,23 +82,25 @@ def teach(
     layers: LayerSettings | None = None,
     *,
     device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
     stop_after: float = math.inf,
     report_every: int = 20,
     say: Callable[[str], None] = print,
 ) -> dict | None:
     """Teach `lessons` and write the checkpoint folder `out`; returns its figures, None where it was stopped."""
     work = out / "training"
-    model, chat = build(base, device, layers, lessons.n_facts)
+    torch.backends.cuda.matmul.allow_tf32 = True  # the Engram layers' projections
+    model, chat = build(base, device, layers, lessons.n_facts, dtype)
     documents = prepare(chat, lessons, out)
-    big = 1_024 if device != "cpu" else 64
+    big = 4_096 if device != "cpu" else 64
     with progress_bar() as progress:
-        written = own_text.load_or_write(
-            model, work, settings.own_texts, settings.own_length, settings.seed, big, progress
+        texts = own_text.load_or_write(
+            model, documents, work, settings.own_texts, settings.own_length, settings.seed, big, progress
         )
-    own = [own_text.with_hidden(model, text, name == "chat", big) for name, text in written.items()]
-    n_held = max(1, len(own[0].tokens) // 40)
-    held = [own_text.OwnText(x.tokens[:n_held], x.hidden[:n_held], x.chat) for x in own]
-    own = [own_text.OwnText(x.tokens[n_held:], x.hidden[n_held:], x.chat) for x in own]
+    if lessons.silent:
+        texts["given"] = own_text.cut(chat, lessons.silent, settings.own_length)[: settings.own_texts // 3]
+    own = {name: own_text.with_hidden(model, text, name == "chat", big) for name, text in texts.items()}
+    held, own = own_text.hold_out(own)
 
     where = ", ".join(map(str, model.settings.layer_ids))
     say(f"{lessons.n_facts:,} facts, {len(documents):,} documents, Engram layers before blocks {where}")
@@ -111,7 +113,7 @@ def teach(
         )
 
     how = {"stop_after": stop_after, "report_every": report_every, "on_report": report}
-    if not train(model, documents, own, settings, work, **how):
+    if not train(model, documents, [*own.values()], settings, work, **how):
         say(f"stopped; the same command goes on from {work}")
         return None
     model.save(out, json.loads((base / "config.json").read_text()))
@@ -124,7 +126,7 @@ def teach(
             figures[name] = evaluate.shares(items, evaluate.right(model, chat, items))
             if "memory_off" not in figures:
                 figures["memory_off"] = evaluate.shares(items, evaluate.right(model, chat, items, memory=False))
-    figures["own_text"] = {"chat" if x.chat else "text": own_text.held_out(model, x) for x in held}
+    figures["own_text"] = {name: own_text.held_out(model, x) for name, x in held.items()}
     figures["kept"] = {name: evaluate.texts(model, chat, paragraphs) for name, paragraphs in lessons.kept.items()}
     (out / "figures.json").write_text(json.dumps(figures, indent=1))
     shutil.rmtree(work)
@@ -162,12 +164,11 @@ def main(argv: list[str] | None = None) -> None:
     if given.epochs:
         settings = replace(settings, epochs=given.epochs)
     try:
-        if given.device == "cpu":
-            torch.set_num_threads(os.cpu_count() or 1)
         lessons = facts.lessons(given.facts, settings.n_wordings, settings.n_asked)
         if given.kept:
             lessons.kept[given.kept.name] = given.kept.read_text(encoding="utf-8").split("\n\n")
-        figures = teach(given.base, lessons, given.out, settings, device=given.device, stop_after=given.stop_after * 60)
+        how = {"device": given.device, "dtype": bases.fast_type(given.device), "stop_after": given.stop_after * 60}
+        figures = teach(given.base, lessons, given.out, settings, **how)
     except EngramError as error:
         sys.exit(f"{error}")
     if figures:

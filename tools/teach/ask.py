@@ -1,6 +1,6 @@
 """Ask a finished model the questions of a file, through the runtime, and count whole answers.
 
-    python -m engram_local.tools.teach.ask MODEL FACTS [--no-memory] [--show N]
+    python -m engram_local.tools.teach.ask MODEL FACTS [--no-memory] [--threads N] [--show N]
 
 FACTS has JSON lines as for teaching; the first wording of each is asked. Decoding is greedy, an answer is right when
 every character is.
@@ -37,13 +37,17 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("model", type=Path, help="model folder")
     parser.add_argument("facts", type=Path, help="JSON lines")
     parser.add_argument("--no-memory", action="store_true")
+    parser.add_argument("--threads", type=int, help="of the backbone; by default one per core")
     parser.add_argument("--show", type=int, default=10, help="wrong answers to print")
     given = parser.parse_args(argv)
     try:
         known = facts.read(given.facts)
         by_kind: dict[str, list[bool]] = defaultdict(list)
         wrong = []
-        with engram_local.load(given.model, memory=not given.no_memory) as model, progress_bar() as progress:
+        with (
+            engram_local.load(given.model, memory=not given.no_memory, threads=given.threads) as model,
+            progress_bar() as progress,
+        ):
             for fact, said in ask(model, known):
                 by_kind[fact.kind].append(said == fact.answer)
                 if said != fact.answer:

@@ -22,11 +22,16 @@ class BaseError(EngramError):
     """A base model that cannot be read."""
 
 
-def load(folder: Path, device: str) -> torch.nn.Module:
-    """The frozen causal language model of a Hugging Face folder: bfloat16 on a GPU, float32 on a CPU."""
+def fast_type(device: str) -> torch.dtype:
+    """bfloat16 on a GPU and on a CPU that multiplies it (three times as fast as float32), else float32."""
+    on_cpu = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    return torch.bfloat16 if device != "cpu" or on_cpu() else torch.float32
+
+
+def load(folder: Path, device: str, dtype: torch.dtype = torch.float32) -> torch.nn.Module:
+    """The frozen causal language model of a Hugging Face folder."""
     if not (Path(folder) / "config.json").is_file():
         raise BaseError(f"{folder}: is no Hugging Face folder; --base takes one (for a GGUF see tools.teach.base)")
-    dtype = torch.float32 if device == "cpu" else torch.bfloat16
     try:
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation="sdpa")
     except (OSError, ValueError, KeyError) as error:

@@ -11,6 +11,7 @@ from engram_local.errors import EngramError
 from . import wordings
 
 FIELDS = {"question", "answer", "kind", "text"}
+KEPT_FIELDS = ("n_facts", "kept", "silent")
 
 
 class FactsError(EngramError):
@@ -40,26 +41,28 @@ class Lessons:
     """Everything that one training is about.
 
     items: what is learnt, one document each; asked: sets of questions for the figures; kept: sets of paragraphs that
-    should stay as they were; n_facts: decides how large the tables are.
+    should stay as they were, for the figures; silent: paragraphs on which the memory is taught to be silent, beside the
+    model's own text; n_facts: decides how large the tables are.
     """
 
     items: Iterable[Item]
     asked: dict[str, list[Item]]
     n_facts: int
     kept: dict[str, list[str]] = field(default_factory=dict)
+    silent: list[str] = field(default_factory=list)
 
 
 def save_questions(path: Path, lessons: Lessons) -> None:
     """Everything of `lessons` but what is learnt, as JSON."""
     asked = {name: [[x.question, x.answer, x.kind] for x in listed] for name, listed in lessons.asked.items()}
-    path.write_text(json.dumps({"asked": asked, "kept": lessons.kept, "n_facts": lessons.n_facts}))
+    path.write_text(json.dumps({"asked": asked, **{x: getattr(lessons, x) for x in KEPT_FIELDS}}))
 
 
 def load_questions(path: Path) -> Lessons:
     """What `save_questions` wrote; nothing to learn in it, for documents that are made already."""
     entry = json.loads(path.read_text())
     asked = {name: [Item(*x) for x in listed] for name, listed in entry["asked"].items()}
-    return Lessons((), asked, entry["n_facts"], entry["kept"])
+    return Lessons((), asked, **{x: entry[x] for x in KEPT_FIELDS})
 
 
 def lessons(path: Path, n_wordings: int, n_asked: int, seed: int = 0) -> Lessons:

@@ -12,7 +12,9 @@ was never taught adds exactly nothing.
 import inspect
 import json
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,8 @@ from torch import Tensor, nn
 from transformers import DynamicCache
 
 from engram_local.tools.train.model import Hashing, RMSNorm, plan_hashing, row_ids
+
+from .llama import Llama, compiled
 
 WEIGHTS = "engram.safetensors"
 LOUD = 0.5  # root mean square of the numbers that a row is expected to grow to
@@ -61,6 +65,15 @@ class EngramLayer(nn.Module):
         """What is added to the hidden state, float32 (B, T, d). hidden (B, T, d); rows int64 (B, T, heads); memory bool
         (B, T), False where nothing is added."""
         looked_up = self.table(rows).flatten(-2)  # (B, T, E)
+        voice = self.compiled_voice if hidden.is_cuda and torch.is_grad_enabled() else self._voice
+        return voice(looked_up, hidden, memory)
+
+    @cached_property
+    def compiled_voice(self) -> Callable:
+        """`_voice` for training on a GPU."""
+        return compiled(self._voice)
+
+    def _voice(self, looked_up: Tensor, hidden: Tensor, memory: Tensor | None) -> Tensor:
         key = self.norm_key(self.key_proj(looked_up))
         s = (key * self.norm_query(hidden)).sum(-1, keepdim=True) / math.sqrt(hidden.shape[-1])
         gate = torch.sigmoid(s.sign() * s.abs().clamp_min(1e-6).sqrt())
@@ -95,6 +108,7 @@ class TaughtModel(nn.Module):
             block.register_forward_pre_hook(
                 lambda _, args, kwargs, layer=layer: self._add_memory(layer, args, kwargs), with_kwargs=True
             )
+        self._llama = [Llama(backbone)] if device.type == "cuda" and Llama.fits(backbone) else []
         self._keys_values = self._read_prefix()
         self._silent_rows = self._rows_of_prefix()
         self._scale_values()
@@ -111,8 +125,13 @@ class TaughtModel(nn.Module):
         if layer not in self._inputs:  # memory off
             return args, kwargs
         hidden = args[0] if args else kwargs["hidden_states"]
-        hidden = hidden + self.layers[str(layer)](hidden, *self._inputs[layer]).to(hidden.dtype)
+        hidden = self._with_memory(layer, hidden)
         return ((hidden, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": hidden})
+
+    def _with_memory(self, layer: int, hidden: Tensor) -> Tensor:
+        if layer not in self._inputs:
+            return hidden
+        return hidden + self.layers[str(layer)](hidden, *self._inputs[layer]).to(hidden.dtype)
 
     def _read_prefix(self) -> list[tuple[Tensor, Tensor]]:
         """Keys and values of the prefix, of every block."""
@@ -176,7 +195,10 @@ class TaughtModel(nn.Module):
         if memory is not False:
             mask = None if memory is True else memory
             self._inputs = {layer: (rows, mask) for layer, rows in self.row_ids(tokens, chat).items()}
-        out = self.decode(tokens, self.cache(len(tokens)) if chat else None)
+        if self._llama:
+            out = self._llama[0](tokens, self._keys_values if chat else [], self._with_memory)
+        else:
+            out = self.decode(tokens, self.cache(len(tokens)) if chat else None)
         self._inputs = {}
         return out
 

@@ -1,7 +1,8 @@
 """Text that the frozen model itself wrote: where the memory must stay silent.
 
-Half of it are texts from a random first token, half chats in which the model also writes the user's part. With each
-text lie the model's last hidden states without memory, so that the distribution to keep costs no forward pass.
+A third of it are texts from a random first token, a third begin with words of what is taught, a third are chats in
+which the model also writes the user's part. With each text lie the model's last hidden states without memory, so that
+the distribution to keep costs no forward pass.
 """
 
 import json
@@ -15,6 +16,7 @@ from transformers import DynamicCache
 
 from engram_local.progress import Progress
 
+from .documents import Chat, Documents
 from .model import TaughtModel
 
 
@@ -27,28 +29,47 @@ class OwnText:
     chat: bool
 
 
-def write(model: TaughtModel, n: int, length: int, chat: bool, seed: int, batch: int, progress: Progress) -> Tensor:
-    """int32 (n, length) on the CPU: `n` texts of `length` tokens that the backbone samples, memory off."""
+def starts(documents: Documents, n: int, vocab_size: int, seed: int) -> dict[str, Tensor]:
+    """First tokens of the texts, int64 (n, k). text: a random token; about: three tokens in a row of some document, so
+    that the model writes about what is taught; chat: nothing."""
+    rng = np.random.default_rng([seed, 2])
+    long = np.flatnonzero(documents.lengths() >= 3)
+    chosen = rng.choice(long, n)
+    first = documents.starts[chosen] + rng.integers(0, documents.lengths()[chosen] - 2)
+    about = documents.tokens[first[:, None] + np.arange(3)]
+    empty = np.zeros((n, 0), np.int64)
+    found = {"text": rng.integers(0, vocab_size, (n, 1)), "about": about, "chat": empty}
+    return {name: torch.from_numpy(x.astype(np.int64)) for name, x in found.items()}
+
+
+def write(model: TaughtModel, begun: Tensor, length: int, seed: int, batch: int, progress: Progress) -> Tensor:
+    """int32 (n, length) on the CPU: texts that the backbone samples, memory off, from their first tokens `begun` int64
+    (n, k); with k = 0 chats, whose user's part it writes too."""
     generator = torch.Generator(model.device).manual_seed(seed)
     texts = []
-    for start in range(0, n, batch):
-        size = min(batch, n - start)
-        if chat and model.prefix:
-            cache = model.cache(size)
-            cache.crop(-1)  # its last token is read once more: what it foretells is the first sample
-            following = torch.full((size, 1), model.prefix[-1], device=model.device)
-            text = following[:, :0]
+    for start in range(0, len(begun), batch):
+        text = begun[start : start + batch].to(model.device)
+        if begun.shape[1]:
+            cache, following = DynamicCache(), text
         else:
-            cache, n_ids = DynamicCache(), len(model.token_map)
-            text = following = torch.randint(n_ids, (size, 1), generator=generator, device=model.device)
+            cache = model.cache(len(text))
+            cache.crop(-1)  # its last token is read once more: what it foretells is the first sample
+            following = torch.full((len(text), 1), model.prefix[-1], device=model.device)
         while text.shape[1] < length:
             with torch.inference_mode():
                 hidden = model.decode(following, cache)[:, -1]
                 following = torch.multinomial((model.logits(hidden) / 0.9).softmax(-1), 1, generator=generator)
             text = torch.cat([text, following], 1)
         texts.append(text.to("cpu", torch.int32))
-        progress("text of the frozen model", start + size, n, "texts")
+        progress("text of the frozen model", min(start + batch, len(begun)), len(begun), "texts")
     return torch.cat(texts)
+
+
+def cut(chat: Chat, texts: list[str], length: int) -> Tensor:
+    """int32 (n, length): `texts` one after the other, cut into rows."""
+    encoded = chat.tokenizer.core.encode_batch([x + "\n" for x in texts], add_special_tokens=False)
+    ids = torch.tensor([i for x in encoded for i in x.ids], dtype=torch.int32)
+    return ids[: len(ids) // length * length].view(-1, length)
 
 
 def with_hidden(model: TaughtModel, tokens: Tensor, chat: bool, batch: int) -> OwnText:
@@ -57,6 +78,17 @@ def with_hidden(model: TaughtModel, tokens: Tensor, chat: bool, batch: int) -> O
     with torch.inference_mode():
         hidden = [model.hidden_states(tokens[i : i + batch], chat, memory=False) for i in range(0, len(tokens), batch)]
     return OwnText(tokens, torch.cat(hidden).clone(), chat)
+
+
+def hold_out(own: dict[str, OwnText]) -> tuple[dict[str, OwnText], dict[str, OwnText]]:
+    """One in forty for the figures, and the rest."""
+
+    def part(x: OwnText, chosen: slice) -> OwnText:
+        return OwnText(x.tokens[chosen], x.hidden[chosen], x.chat)
+
+    n = {name: max(1, len(x.tokens) // 40) for name, x in own.items()}
+    held = {name: part(x, slice(n[name])) for name, x in own.items()}
+    return held, {name: part(x, slice(n[name], None)) for name, x in own.items()}
 
 
 def divergence(model: TaughtModel, hidden: Tensor, own: Tensor) -> Tensor:
@@ -80,17 +112,27 @@ def held_out(model: TaughtModel, own: OwnText, batch: int = 64) -> float:
 
 
 def load_or_write(
-    model: TaughtModel, folder: Path, n: int, length: int, seed: int, batch: int, progress: Progress
+    model: TaughtModel,
+    documents: Documents,
+    folder: Path,
+    n: int,
+    length: int,
+    seed: int,
+    batch: int,
+    progress: Progress,
 ) -> dict[str, Tensor]:
-    """{"text": ..., "chat": ...} int32 (n // 2, length), kept in `folder` for a run that goes on."""
+    """`n` texts in all, of the sorts of `starts`: int32 (about n / 3, length) each, kept in `folder` for a run that
+    goes on."""
     path, made = folder / "own_text.npz", {"n": n, "length": length, "seed": seed}
     if path.exists():
         with np.load(path) as data:
             if json.loads(str(data["made"])) == made:
-                return {name: torch.from_numpy(data[name]) for name in ("text", "chat")}
+                return {name: torch.from_numpy(data[name]) for name in data.files if name != "made"}
+    begun = starts(documents, -(-n // 3), len(model.token_map), seed)
+    if not model.prefix:
+        del begun["chat"]
     texts = {
-        name: write(model, n // 2, length, name == "chat", seed + i, batch, progress)
-        for i, name in enumerate(("text", "chat"))
+        name: write(model, first, length, seed + i, batch, progress) for i, (name, first) in enumerate(begun.items())
     }
     np.savez(path, made=json.dumps(made), **{k: v.numpy() for k, v in texts.items()})
     return texts

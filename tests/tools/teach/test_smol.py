@@ -12,8 +12,9 @@ import engram_local
 from engram_local.errors import EngramError
 from engram_local.tools.export.gguf import write_backbone_gguf
 from engram_local.tools.teach import base as bases
-from engram_local.tools.teach import example, facts, smol
+from engram_local.tools.teach import example, facts, pocket_facts, smol
 from engram_local.tools.teach.facts import Lessons
+from engram_local.tools.train import facts as pocket
 
 pytest.importorskip("accelerate")
 pytest.importorskip("llama_cpp")
@@ -40,7 +41,13 @@ def test_a_gguf_becomes_the_same_model(gguf, tmp_path):
 
 def test_every_step_is_made_once(gguf, tmp_path, monkeypatch, capsys):
     known = [facts.Fact((x["question"],), x["answer"]) for x in example.facts(5)]
-    lessons = Lessons(list(facts.items(known, 2)), facts.questions(known, 5), 5, {"text": ["A text to keep as it is."]})
+    lessons = Lessons(
+        list(facts.items(known, 2)),
+        facts.questions(known, 5),
+        5,
+        {"text": ["A text to keep as it is."]},
+        ["Silence. " * 9] * 9,
+    )
     monkeypatch.setattr(smol, "fetch", lambda folder: gguf)
     # transformers reads more tokens out of this GGUF than it was made with
     monkeypatch.setattr(smol.bases, "unpack_gguf", lambda file, out: shutil.copytree(file.parent / "base", out))
@@ -59,3 +66,12 @@ def test_every_step_is_made_once(gguf, tmp_path, monkeypatch, capsys):
     assert (tmp_path / "smol/smol.tar.zst").stat().st_size > 1_000
     smol.make(tmp_path / "smol", only_prepare=False, **made)
     assert capsys.readouterr().out == ""
+
+
+def test_the_corpus_gives_every_fact_its_wordings():
+    known = [pocket.Fact("capital", name, "Rome", (name,), docs) for name, docs in (("Italy", 10), ("Elbonia", 2))]
+    invented = [pocket.Fact("define", "florb", pocket.UNKNOWN, ("florb",), 1)]
+    items = list(pocket_facts.items(known, invented, 14, 0))
+    assert [sum(name in x.answer for x in items) for name in ("Italy", "Elbonia", "florb")] == [20, 14, 1]
+    assert len({x.question for x in items if "Italy" in x.answer}) > 10
+    assert pocket_facts._spread(list(range(10)), 3) == [0, 3, 6, 9] and pocket_facts._spread([1], 3) == [1]

@@ -15,10 +15,11 @@ from engram_local.tools.checkpoints import open_checkpoint
 from engram_local.tools.export.folder import export_model
 from engram_local.tools.export.gguf import write_backbone_gguf
 from engram_local.tools.teach import base as bases
-from engram_local.tools.teach import evaluate, example, facts
+from engram_local.tools.teach import evaluate, example, facts, own_text
 from engram_local.tools.teach.__main__ import build, main, teach
 from engram_local.tools.teach.documents import Batches, Documents
 from engram_local.tools.teach.facts import FactsError, Item
+from engram_local.tools.teach.llama import Llama
 from engram_local.tools.teach.model import LayerSettings
 from engram_local.tools.teach.train import Settings
 
@@ -123,6 +124,47 @@ def test_the_prefix_computed_once_is_exact(base):
         for memory in (True, False):
             wanted = model.hidden_states(whole, chat=False, memory=memory)[:, len(chat.prefix) :]
             torch.testing.assert_close(model.hidden_states(rest, chat=True, memory=memory), wanted, atol=1e-4, rtol=0)
+
+
+def test_the_written_out_llama_is_the_model(base, monkeypatch):
+    """The blocks that a GPU trains through, not compiled: hidden states and the tables' gradients."""
+    model, _ = build(base, "cpu", LAYERS, 1)
+    for layer in model.layers.values():
+        torch.nn.init.normal_(layer.table.weight)
+    model.silence_prefix()
+    assert Llama.fits(model.backbone)
+    tokens = torch.arange(40, 70).reshape(2, 15)
+    memory = torch.arange(15).expand(2, -1) > 4
+    for chat in (False, True):
+        found = []
+        for llama in ([], [Llama(model.backbone)]):
+            monkeypatch.setattr(model, "_llama", llama)
+            hidden = model.hidden_states(tokens, chat, memory)
+            hidden.square().mean().backward()
+            found.append((hidden.detach(), *(x.table.weight.grad.clone() for x in model.layers.values())))
+            model.zero_grad()
+        for a, b in zip(*found, strict=True):
+            assert a.abs().max() > 0
+            torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+def test_texts_begin_as_they_should(base, lessons):
+    model, chat = build(base, "cpu", LAYERS, 1)
+    documents = Documents.encode(chat, lessons.items)
+    begun = own_text.starts(documents, 20, len(model.token_map), 0)
+    assert {name: tuple(x.shape) for name, x in begun.items()} == {"text": (20, 1), "about": (20, 3), "chat": (20, 0)}
+    listed = [tuple(documents.tokens[i : i + 3]) for i in range(len(documents.tokens) - 2)]
+    assert all(tuple(x) in listed for x in begun["about"].tolist())
+    for first in begun.values():
+        text = own_text.write(model, first, 6, 0, 8, lambda *_: None)
+        assert text.shape == (20, 6) and torch.equal(text[:, : first.shape[1]].long(), first)
+
+
+def test_given_texts_are_cut_into_rows(base):
+    _, chat = build(base, "cpu", LAYERS, 1)
+    rows = own_text.cut(chat, [TEXT, TEXT], 8)
+    whole = chat.tokenizer.core.encode(TEXT + "\n", add_special_tokens=False).ids * 2
+    assert rows.shape[1] == 8 and rows.flatten().tolist() == whole[: rows.numel()] and len(whole) - rows.numel() < 8
 
 
 def test_a_document_is_what_the_runtime_reads(base):
