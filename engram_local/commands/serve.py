@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from engram_local.commands.options import LoadOptions, OptionalModel, command
+from engram_local.commands.settings import variable
 from engram_local.commands.terminal import say
 from engram_local.errors import EngramError, MissingSoftwareError
 
@@ -12,7 +13,9 @@ from engram_local.errors import EngramError, MissingSoftwareError
 @command()
 def serve(
     model: OptionalModel = None,
-    host: Annotated[str, typer.Option(help="Address to listen at; other machines reach 0.0.0.0.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; other machines reach 0.0.0.0.", metavar="ADDRESS")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535, metavar="N")] = 8080,
     slots: Annotated[int, typer.Option(help="Answers at once, each with a context.", min=1, max=256, metavar="N")] = 4,
     queue: Annotated[int, typer.Option(help="Answers that may wait for a slot.", min=0, metavar="N")] = 64,
@@ -27,7 +30,7 @@ def serve(
         typer.Option(
             help="Clients must send it; may be repeated. Environment: ENGRAM_LOCAL_API_KEY.",
             metavar="KEY",
-            envvar="ENGRAM_LOCAL_API_KEY",
+            envvar=variable("api_key"),
             show_envvar=False,
         ),
     ] = None,
