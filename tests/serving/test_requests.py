@@ -6,6 +6,7 @@ import re
 import httpx
 import numpy as np
 import pytest
+from server_process import wait_for
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 USER = [{"role": "user", "content": "What is the capital of France?"}]
@@ -175,14 +176,17 @@ def test_gates_in_the_answer(http, pocket):
     assert all(x["gates"] is None for x in off)
 
 
-def test_metrics_and_health(http):
+def test_metrics_and_health(http, pocket):
     http.post(CHAT, json={"messages": USER})
+    wait_for(lambda: 'engram_answers_total{memory="on"} ' in http.get("/metrics").text)  # counted once it was sent
     text = http.get("/metrics").text
     value = {x.rsplit(" ", 1)[0]: float(x.rsplit(" ", 1)[1]) for x in text.splitlines() if not x.startswith("#")}
     assert value['engram_answers_total{memory="on"}'] >= 1
     assert value["engram_generated_tokens_total"] >= 8
     assert value['engram_table_rows_total{layer="1"}'] > 0
-    assert value['engram_table_bytes_total{layer="1"}'] == 66 * value['engram_table_rows_total{layer="1"}']
+    assert value['engram_table_bytes_total{layer="1"}'] == (
+        pocket.tables[1].row_bytes * value['engram_table_rows_total{layer="1"}']
+    )
     assert value["engram_slots"] == 2 and value["engram_time_to_first_token_seconds_count"] >= 1
     health = http.get("/health").json()
     assert (health["status"], health["slots"]) == ("ok", 2)
