@@ -7,11 +7,15 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 SOURCES := setup.py pyproject.toml $(wildcard ext/*.pyx ext/*.pxd ext/*.c ext/*.h)
 CONSTRAINTS := -c tests/constraints.txt
 CHECKPOINT ?= build/pocket-checkpoint
-.PHONY: chat test lint bench parity sanitize fuzz pocket train-pocket compare docs docs-site dist arm64 windows macos lowest newest clean
+.PHONY: chat serve test lint bench parity sanitize fuzz pocket train-pocket compare docs docs-site dist arm64 windows macos lowest newest clean
 
 # Talk to the small trained model that ships in the package; one message a line when stdin is no terminal.
 chat: $(VENV)/.installed
 	@$(BIN)/engram-local chat $(ARGS)
+
+# Serve it: OpenAI's protocol and a web page at http://127.0.0.1:8080.
+serve: $(VENV)/.serve
+	@$(BIN)/engram-local serve $(ARGS)
 
 # The whole suite, both backends. The first call builds llama.cpp (3 to 7 minutes on 2 cores).
 test: $(VENV)/.test
@@ -30,9 +34,9 @@ lint: $(VENV)/.lint
 bench: $(VENV)/.installed
 	@$(BIN)/engram-local bench $(ARGS)
 
-# Against software nobody here wrote: engram-peft, transformers, stock llama.cpp (installs torch).
+# Against software nobody here wrote: engram-peft, transformers, stock llama.cpp, schemathesis, Chromium (installs torch).
 parity: $(VENV)/.parity
-	@$(BIN)/python -m pytest tests/parity tests/tools $(ARGS)
+	@$(BIN)/python -m pytest tests/parity tests/tools tests/serving $(ARGS)
 
 # The extension under AddressSanitizer and UBSan, in a tree of its own.
 sanitize:
@@ -83,7 +87,7 @@ lowest newest:
 	@$(PYTHON) -m venv build/$@
 	@build/$@/bin/python -m pip --disable-pip-version-check -q install -U pip >&2
 	@build/$@/bin/python -m pip --disable-pip-version-check -q install -U $(if $(filter lowest,$@),-c tests/lowest.txt) -e '.[test]' >&2
-	@build/$@/bin/python -m pip list --format=freeze | grep -iE '^(numpy|onnxruntime|tokenizers|jinja2|typer|rich|prompt.toolkit|zstandard)='
+	@build/$@/bin/python -m pip list --format=freeze | grep -iE '^(numpy|onnxruntime|tokenizers|jinja2|typer|rich|prompt.toolkit|zstandard|starlette|uvicorn|pydantic|prometheus.client|llguidance)='
 	@build/$@/bin/python -m pytest tests --ignore=tests/parity $(if $(filter lowest,$@),--deselect $(HELP_PAGE)) $(ARGS)
 
 clean:
@@ -96,6 +100,10 @@ $(BIN)/python:
 $(VENV)/.installed: $(BIN)/python $(SOURCES)
 	@echo 'Setting up $(VENV) (once) ...' >&2
 	@$(PIP) install -e . >&2
+	@touch $@
+
+$(VENV)/.serve: $(VENV)/.installed
+	@$(PIP) install -e '.[serve]' >&2
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.installed

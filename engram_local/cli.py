@@ -22,6 +22,7 @@ from engram_local.commands.list_models import list_models
 from engram_local.commands.pack import pack
 from engram_local.commands.quantize import quantize
 from engram_local.commands.rm import rm
+from engram_local.commands.serve import serve
 from engram_local.commands.settings import config_file, read_settings, variable
 from engram_local.commands.terminal import one_line, open_streams, say
 from engram_local.commands.unpack import unpack
@@ -49,7 +50,7 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
         raise typer.Exit
 
 
-for verb in (chat, generate, inspect, verify, bench, warm, export, quantize, attach, link, pack, unpack):
+for verb in (chat, generate, serve, inspect, verify, bench, warm, export, quantize, attach, link, pack, unpack):
     app.command()(verb)
 app.command()(get)
 app.command("list")(list_models)
@@ -99,7 +100,7 @@ def _report(error: Exception) -> int:
         where = "the output cannot be written: " if full else ""
         say(f"engram-local: {where}{text}")
     elif isinstance(error, ImportError):
-        say(f"engram-local: {text}; install what is missing (pip install 'engram_local[export,gguf,hub,plot]')")
+        say(f"engram-local: {text}; install what is missing (pip install 'engram_local[export,gguf,hub,plot,serve]')")
     else:
         say(f"engram-local: {type(error).__name__}: {text}; this is a fault of engram-local, --debug shows where")
     return 1

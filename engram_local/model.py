@@ -43,7 +43,8 @@ def load(
                 threads: of the backbone, by default one per physical core, at most one per CPU; memory: False leaves
                 the Engram layers out of every session that does not ask for them; table_access, ram_limit: see
                 tables/budget.py, bytes or text ("2GiB"); context_length: tokens, by default the model's own;
-                backend_options: passed to the backend (gguf: n_gpu_layers; onnx: spinning).
+                backend_options: passed to the backend (n_sequences, sessions that step together; gguf:
+                n_gpu_layers; onnx: spinning).
     Raises:     EngramError (ModelFolderError, ConfigError, TableError, BackendError): one line saying what to do.
     """
     folder = ModelFolder.open(path if path is not None else POCKET)

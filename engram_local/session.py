@@ -6,7 +6,7 @@ step of the backend.
 
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args, overload
@@ -122,15 +122,16 @@ class Session:
                 raise UsageError(f"cannot rewind to {length}: the context has {self.context.length} tokens")
             self._rewind(length)
 
-    def keep_prefix(self, token_ids: Any) -> int:
-        """Rewind to the longest common beginning of the context and `token_ids` [n]; returns its length."""
+    def keep_prefix(self, token_ids: Any, *, exact: bool = True) -> int:
+        """Rewind to the longest common beginning of the context and `token_ids` [n]; returns its length. exact=False:
+        to fewer tokens where the backbone would have to compute some of them again."""
         with self._guard:
             wanted = integers(token_ids, "token ids", 1, TokenRangeError)
             n = min(len(wanted), self.context.length)
             differing = np.flatnonzero(self._tokens[:n] != wanted[:n])
             n = int(differing[0]) if len(differing) else n
-            self._rewind(n)
-            return n
+            self._rewind(n, exact)
+            return self.context.length
 
     def close(self) -> None:
         """Free the context, once a forward of another thread has ended. Closing again does nothing."""
@@ -142,11 +143,11 @@ class Session:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _rewind(self, length: int) -> None:
+    def _rewind(self, length: int, exact: bool = True) -> None:
         if self._lookup is not None:
             self._lookup.drop_ahead()
         kept = self.context.rewind(length)
-        if kept < length:  # the backbone could not go back that far: it computes the rest again
+        if kept < length and exact:  # the backbone could not go back that far: it computes the rest again
             _run([_Job(self, self._tokens[kept:length].copy(), "none")])
 
     def _check(self, token_ids: Any, logits: Logits) -> np.ndarray:
@@ -228,11 +229,14 @@ class _Job:
         return parts[-1] if self.logits == "last" or len(parts) == 1 else np.concatenate(parts)
 
 
-def forward_together(parts: Iterable[tuple[Session, Any, Logits]]) -> list[np.ndarray | None]:
+def forward_together(
+    parts: Iterable[tuple[Session, Any, Logits]], *, gates: Collection[Session] = ()
+) -> list[np.ndarray | None]:
     """`Session.forward` of several sequences of one model at once: what each would give alone.
 
-    parts: (session, token_ids, logits), sessions distinct, in any mix of lengths, memory on and off. The rows of all
-    are read in one batch, the backend sees all in one step; who has more tokens than a chunk goes on in further steps.
+    parts: (session, token_ids, logits), sessions distinct, in any mix of lengths, memory on and off; gates: sessions
+    whose `gates` are wanted. The rows of all are read in one batch, the backend sees all in one step; who has more
+    tokens than a chunk goes on in further steps.
     Raises as Session.forward does, before anything has been evaluated; TableError, BackendError: each context is as
     long as the chunks that were finished.
     """
@@ -248,7 +252,7 @@ def forward_together(parts: Iterable[tuple[Session, Any, Logits]]) -> list[np.nd
     with ExitStack() as held:
         for session in sessions:
             held.enter_context(session._guard)
-        jobs = [_Job(session, session._check(ids, logits), logits) for session, ids, logits in parts]
+        jobs = [_Job(session, session._check(ids, logits), logits, session in gates) for session, ids, logits in parts]
         if jobs:
             _run(jobs)
         return [job.result() for job in jobs]

@@ -176,6 +176,8 @@ def test_a_backbone_that_keeps_less_is_fed_the_rest(model, monkeypatch):
         monkeypatch.setattr(type(session.context), "rewind", lambda self, n, real=real: real(max(0, n - 7)))
         session.rewind(20)
         assert session.length == 20 and np.array_equal(session.tokens, tokens[:20])
+        assert session.keep_prefix(np.append(tokens[:18], 1), exact=False) == 18 - 7 == session.length
+        session.forward(tokens[11:20])
         assert session.keep_prefix(tokens[:3]) == 3 == session.length
         monkeypatch.undo()
         np.testing.assert_allclose(session.forward(tokens[3:], "all"), alone_from(model, memory, tokens, 3), **EXACT)

@@ -9,7 +9,7 @@ from engram_local.model_folder import ModelFolder
 
 COMMON_OPTIONS = ("threads", "context_length", "verbose")
 OWN_OPTIONS = {
-    "onnx": ("spinning",),
+    "onnx": ("spinning", "n_sequences"),
     "gguf": ("n_gpu_layers", "kv_type", "flash_attention", "n_sequences", "checkpoint_bytes"),
 }
 

@@ -27,17 +27,17 @@ class GgufTokenizer(Tokenizer):
         self.path = Path(path) if isinstance(path, (str, Path)) else path[0]
         self._lib = lib = llama()
         self._model = load_model(path, vocab_only=True)
-        self._vocab = lib.llama_model_get_vocab(self._model)
-        if lib.llama_vocab_type(self._vocab) == VOCAB_NONE:
+        self.vocab = lib.llama_model_get_vocab(self._model)
+        if lib.llama_vocab_type(self.vocab) == VOCAB_NONE:
             raise ModelFolderError(f"{self.path}: holds no tokenizer; put the model's tokenizer.json into the folder")
-        n = lib.llama_vocab_n_tokens(self._vocab)
-        attributes = [lib.llama_vocab_get_attr(self._vocab, i) for i in range(n)]
+        n = lib.llama_vocab_n_tokens(self.vocab)
+        attributes = [lib.llama_vocab_get_attr(self.vocab, i) for i in range(n)]
         while n and attributes[n - 1] & UNUSED:  # rows that pad the embedding
             n -= 1
         self._n_tokens = n
         self._attributes = attributes[:n]
         self._ids: dict[str, int] | None = None
-        ids = {kind: getattr(lib, f"llama_vocab_{kind}")(self._vocab) for kind in ("bos", "eos", "pad")}
+        ids = {kind: getattr(lib, f"llama_vocab_{kind}")(self.vocab) for kind in ("bos", "eos", "pad")}
         self.special = {f"{kind}_token": self.piece(i) for kind, i in ids.items() if 0 <= i < n}
         template = lib.llama_model_chat_template(self._model, None)
         self.template_source: str | None = template.decode("utf-8", "replace") if template else None
@@ -51,7 +51,7 @@ class GgufTokenizer(Tokenizer):
 
     def piece(self, token_id: int) -> str:
         """The token as the vocabulary spells it (byte-level and SentencePiece spellings as they are)."""
-        return self._lib.llama_vocab_get_text(self._vocab, token_id).decode("utf-8", "replace")
+        return self._lib.llama_vocab_get_text(self.vocab, token_id).decode("utf-8", "replace")
 
     def is_text(self, token_id: int) -> bool:
         """Whether text is made of the token: no control token, and none that was added or only pads the vocabulary."""
@@ -80,7 +80,7 @@ class GgufTokenizer(Tokenizer):
         data = unicode(text).encode("utf-8")
         size = len(data) + 2
         tokens = (ctypes.c_int32 * size)()
-        n = self._lib.llama_tokenize(self._vocab, data, len(data), tokens, size, add_special_tokens, parse_special)
+        n = self._lib.llama_tokenize(self.vocab, data, len(data), tokens, size, add_special_tokens, parse_special)
         if n < 0:
             raise ModelFolderError(f"{self.path}: llama.cpp cannot tokenize a text of {len(data)} bytes")
         return list(tokens[:n])
@@ -109,7 +109,7 @@ class GgufTokenizer(Tokenizer):
         size = 64 + 16 * len(ids)
         while True:
             buffer = ctypes.create_string_buffer(size)
-            n = self._lib.llama_detokenize(self._vocab, array, len(ids), buffer, size, False, True)
+            n = self._lib.llama_detokenize(self.vocab, array, len(ids), buffer, size, False, True)
             if n >= 0:
                 return buffer.raw[:n].decode("utf-8", "replace")
             size = -n

@@ -50,6 +50,7 @@ class OnnxBackend:
         threads: int,
         context_length: int,
         spinning: bool = True,
+        n_sequences: int = 1,
         verbose: bool = False,
     ):
         """verbose: says nothing more, for ONNX Runtime has nothing to say that is not raised. Raises BackendError where
@@ -71,7 +72,7 @@ class OnnxBackend:
         for past, _ in self.kv_names:
             _, heads, _, head_dim = inputs[past].shape
             shapes[past] = (heads, head_dim if isinstance(head_dim, int) else folder.head_dim)
-        self.slots = Slots(shapes, context_length)
+        self.slots = Slots(shapes, context_length, n_sequences)
         self.lock = RLock()  # a slot that moves while it is written to would lose what is written
         self.turn = Turn()
 

@@ -16,9 +16,9 @@ class Slots:
     Not for several threads at once.
     """
 
-    def __init__(self, shapes: dict[str, tuple[int, int]], context_length: int):
-        """`shapes`: (heads, head_dim) of each name."""
-        self._shapes, self._context_length = shapes, context_length
+    def __init__(self, shapes: dict[str, tuple[int, int]], context_length: int, n_first: int = 1):
+        """`shapes`: (heads, head_dim) of each name; n_first: slots to begin with; they double when they are full."""
+        self._shapes, self._context_length, self._n_first = shapes, context_length, n_first
         self._owners: list[ref[Any] | None] = []
         self.arrays: dict[str, np.ndarray] = {}
         self.capacity = 0
@@ -35,7 +35,7 @@ class Slots:
         if not free:
             free = [len(self._owners)]
             capacity = max(self.capacity, min(FIRST_CAPACITY, self._context_length))
-            self._allocate(max(1, 2 * len(self._owners)), capacity)
+            self._allocate(max(self._n_first, 2 * len(self._owners)), capacity)
         self._put(free[0], owner)
 
     def drop(self, owner: Any) -> None:

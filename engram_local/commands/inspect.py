@@ -26,6 +26,9 @@ def inspect(
         ),
     ] = None,
     ram_limit: RamLimit = None,
+    slots: Annotated[
+        int, typer.Option(help="Count the contexts of `serve --slots N`.", min=1, max=256, metavar="N")
+    ] = 4,
     live: Annotated[bool, typer.Option("--live", help="Show how much of each table is in memory now.")] = False,
 ) -> None:
     """Show what a model holds and how much memory it needs.
@@ -65,4 +68,4 @@ def inspect(
     elif rows is not None:
         print_rows(model, rows, result)
     else:
-        print_model(model, result, live)
+        print_model(model, result, live, slots)

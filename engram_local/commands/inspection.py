@@ -30,8 +30,9 @@ def is_published(path: str) -> bool:
     return Path(path).suffix in (".json", ".gguf")
 
 
-def describe(folder: ModelFolder) -> dict:
-    """Everything `inspect --json` prints; sizes in bytes, None where config.json does not say."""
+def describe(folder: ModelFolder, slots: int = 4) -> dict:
+    """Everything `inspect --json` prints, for a server of `slots`; sizes in bytes, None where config.json does not
+    say."""
     config, files = folder.config, folder.manifest["files"]
     layers = [_describe_layer(folder, layer) for layer in folder.engram.layers]
     tables = sum(x["bytes_on_disk"] for x in layers)
@@ -43,9 +44,7 @@ def describe(folder: ModelFolder) -> dict:
         for name, has in (("onnx", folder.has_onnx), ("gguf", folder.has_gguf))
         if has
     }
-    kv = _kv_bytes_per_token(config, 4 if folder.has_onnx else 2)
-    conv = 4 * sum(x.streams for x in folder.engram.layers if x.conv) * (_size(config, "hidden_size") or 0)
-    per_token = None if kv is None else kv + conv
+    per_token = context_bytes_per_token(folder, "onnx" if folder.has_onnx else "gguf")
     return {
         "model": str(folder.path),
         "created_by": folder.manifest.get("created_by"),
@@ -74,6 +73,8 @@ def describe(folder: ModelFolder) -> dict:
             "weights": {k: v - (_lent(folder) if k == "gguf" else 0) for k, v in backbones.items()},
             "context_per_token": per_token,
             "context_full": None if per_token is None else per_token * folder.context_length,
+            "slots": slots,
+            "context_slots": None if per_token is None else per_token * folder.context_length * slots,
             "tables_resident": tables,
             "tables_cold": 0,
         },
@@ -125,6 +126,15 @@ def _of_backbone(folder: ModelFolder) -> list[int]:
     return read_end_ids(folder.gguf_files())
 
 
+def context_bytes_per_token(folder: ModelFolder, backend: str) -> int | None:
+    """Memory that a token of a context takes, None where config.json does not say: keys and values of all blocks, and
+    the convolutions' inputs."""
+    config = folder.config
+    kv = _kv_bytes_per_token(config, 4 if backend == "onnx" else 2)
+    conv = 4 * sum(x.streams for x in folder.engram.layers if x.conv) * (_size(config, "hidden_size") or 0)
+    return None if kv is None else kv + conv
+
+
 def _kv_bytes_per_token(config: dict, n_bytes: int) -> int | None:
     """Keys and values of all blocks, `n_bytes` each: float32 in ONNX Runtime, float16 in llama.cpp."""
     blocks, heads = _size(config, "num_hidden_layers"), _size(config, "num_attention_heads")
@@ -154,10 +164,10 @@ def _context_ends(folder: ModelFolder) -> str | None:
     return "at longrope's original length: backbone.onnx has the frequencies of short texts alone"
 
 
-def print_model(path: str | Path | None, result: Result, live: bool = False) -> None:
-    """`live` adds what the page cache holds of each table at this moment."""
+def print_model(path: str | Path | None, result: Result, live: bool = False, slots: int = 4) -> None:
+    """`live` adds what the page cache holds of each table at this moment; `slots`: of a server."""
     folder = ModelFolder.open(path or POCKET)
-    about = describe(folder) | ({"page_cache": in_page_cache(folder)} if live else {})
+    about = describe(folder, slots) | ({"page_cache": in_page_cache(folder)} if live else {})
     if result.give(about):
         return
     about = cleaned(about)
@@ -203,6 +213,7 @@ def print_model(path: str | Path | None, result: Result, live: bool = False) -> 
     memory.add_row("tables", tables, f"{tables} or none")
     if ram["context_per_token"] is not None:
         memory.add_row(f"context of {about['context_length']:,}", "", format_size(ram["context_full"]))
+        memory.add_row(f"the same, serve --slots {slots}", "", format_size(ram["context_slots"]))
         memory.add_row("context, a token", "", format_size(ram["context_per_token"]))
     memory.add_row("all files", format_size(about["bytes_on_disk"]["all"]), "")
     console.print(memory)

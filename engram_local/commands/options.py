@@ -210,11 +210,13 @@ class LoadOptions:
     ] = None
     verbose: Annotated[bool, typer.Option("--verbose", help="Say more on stderr.")] = False
 
-    def load(self, model: str | None) -> "Model":
-        """Load `model`, None being the pocket model; with `verbose` say what was chosen."""
+    def load(self, model: str | None, n_slots: int | None = None) -> "Model":
+        """Load `model`, None being the pocket model, with room for `n_slots` sequences; with `verbose` say what was
+        chosen."""
         from engram_local._native import explain_bus_errors
         from engram_local.model import load
 
+        own = {"n_gpu_layers": self.gpu_layers, "n_sequences": n_slots}
         explain_bus_errors()
         loaded = load(
             model,
@@ -225,7 +227,7 @@ class LoadOptions:
             ram_limit=self.ram_limit,
             context_length=self.context,
             verbose=self.verbose,
-            **({} if self.gpu_layers is None else {"n_gpu_layers": self.gpu_layers}),
+            **{name: value for name, value in own.items() if value is not None},
         )
         for note in loaded.notes:
             say(note)

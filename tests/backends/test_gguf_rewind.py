@@ -14,6 +14,7 @@ from engram_local.backends import gguf
 from engram_local.backends.base import Work
 from engram_local.backends.state_checkpoints import StateCheckpoints
 from engram_local.errors import BackendError, EngramError, UsageError
+from engram_local.session import forward_together
 
 EXACT = {"kv_type": "float32", "flash_attention": "off", "threads": 1}
 IDS = np.random.default_rng(0).integers(4, VOCAB - 2, 80)
@@ -106,6 +107,21 @@ def test_growing_keeps_the_state(path, monkeypatch):
         monkeypatch.undo()
         whole = model.session().forward(IDS, "all")
         assert np.abs(np.concatenate(parts) - whole).max() < 1e-5
+
+
+def test_a_sequence_that_begins_anew_takes_nothing_of_whose_place_it_gets(path):
+    """The last of three that step together again is moved to where the one lies that does not step."""
+    with engram_local.load(path, **EXACT, n_sequences=4) as model:
+        a, b, c, d = sessions = [model.session() for _ in range(4)]
+        forward_together([(x, IDS[i : i + 20], "none") for i, x in enumerate(sessions)])
+        forward_together([(x, [9], "none") for x in (a, c, d)])
+        d.rewind(0)
+        begun = forward_together([(a, [9], "last"), (c, [9], "last"), (d, IDS[:7], "last")])[2]
+        assert np.abs(begun - model.session().forward(IDS[:7])).max() < 1e-5
+        b.rewind(20)
+        with model.session() as fresh:
+            fresh.forward(IDS[1:21], "none")
+            assert np.abs(b.forward([9]) - fresh.forward([9])).max() < 1e-5
 
 
 def test_a_read_that_fails_costs_nothing(model):

@@ -22,9 +22,11 @@ VALUES = {
     **dict.fromkeys("TPX", ("0.5", 0.5)),
     **dict.fromkeys(("TEXT", "FILE", "FOLDER", "NAME", "REVISION", "FILE.tar.zst", "TEXTFILE"), ("some é text",) * 2),
     "SIZE": ("2GiB", "2GiB"),
+    "SECONDS": ("5.5", 5.5),
     "NAME=VALUE": ("a=1", "a=1"),
 }
 SETTINGS = {*names_of(SamplingOptions, LoadOptions), "system", "max_tokens", "lookup", "timings", "both", "progress"}
+SETTINGS |= {"api_key"}  # of serve
 OTHER_VARIABLES = {"ENGRAM_LOCAL_CONFIG", "ENGRAM_LOCAL_MODELS"}  # tests/commands/test_settings.py, test_models.py
 
 OPTIONS = [(verb, x) for verb, command in VERBS.items() for x in command.params if x.param_type_name == "option"]

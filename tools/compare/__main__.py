@@ -1,8 +1,9 @@
-"""python -m engram_local.tools.compare [tables|ram-limit|linked|cache|quality|lookup]: side-by-side measurements, with
-other software where there is some."""
+"""python -m engram_local.tools.compare [tables|ram-limit|linked|cache|quality|lookup|serving]: side-by-side
+measurements, with other software where there is some."""
 
 import argparse
 import sys
+from functools import partial
 
 from engram_local.errors import EngramError
 from engram_local.sizes import parse_size
@@ -44,6 +45,17 @@ def main(argv: list[str] | None = None) -> int:
     lookup.add_argument("--rounds", type=int, default=4, help="interleaved rounds (4)")
     lookup.add_argument("--threads", type=int, help="of the backbone; by default one per core")
     lookup.add_argument("--json", metavar="FILE", dest="json_file", help="write the figures there")
+    serving = what.add_parser("serving", help="the server beside llama_cpp.server: streams at once, a long prompt")
+    serving.add_argument("--folder", help="where the generated model is written (the temporary folder)")
+    serving.add_argument("--keep", action="store_true", help="leave it there for the next run")
+    serving.add_argument("--rounds", type=int, default=5, help="interleaved rounds (5)")
+    serving.add_argument("--tokens", type=int, default=64, dest="n_tokens", help="of an answer (64)")
+    serving.add_argument("--threads", type=int, help="of the backbone; by default one per core")
+    serving.add_argument("--blocks", type=int, default=22, help="of the generated backbone (22: 0.65 B)")
+    serving.add_argument(
+        "--cold", type=parse_size, metavar="SIZE", help="instead: 4 streams with tables of SIZE on disk and in memory"
+    )
+    serving.add_argument("--json", metavar="FILE", dest="json_file", help="write the figures there")
     argv = sys.argv[1:] if argv is None else argv
     arguments = vars(parser.parse_args(argv or ["tables"]))
     try:
@@ -58,6 +70,13 @@ def main(argv: list[str] | None = None) -> int:
                 from engram_local.tools.compare.quality import run
             case "lookup":
                 from engram_local.tools.compare.prompt_lookup import run
+            case "serving":
+                from engram_local.tools.compare.serving import run, run_cold
+
+                size = arguments.pop("cold")
+                if size:
+                    del arguments["blocks"]
+                    run = partial(run_cold, size=size)
             case _:
                 from engram_local.tools.compare.cache_policies import run
         run(**arguments)

@@ -24,7 +24,8 @@ def make_plain_model(
 ) -> None:
     """Write the model folder `out` with the backbones ("onnx", "gguf") of the Hugging Face folder `base`.
 
-    tokens: int64 [n], a text that ONNX's int4 is rounded for. Raises CheckpointError; `out` is then not there.
+    tokens: int64 [n], a text that ONNX's int4 is rounded for; an empty one takes all inputs for alike. Raises
+    CheckpointError; `out` is then not there.
     """
     refuse_existing(out)
     config = read_json(base / "config.json")

@@ -146,7 +146,8 @@ def build(
     """The backbone of `model` (a transformers causal LM) as an ONNX graph with its Engram layers inside.
 
     `weights` is float32, float16 (built as float32), int8 or int4; `scratch` is a folder the builder may write to;
-    `tokens` int64 [n] is a text that int4 is rounded for, by default one that the model writes.
+    `tokens` int64 [n] is a text that int4 is rounded for, by default one that the model writes; an empty one: as if all
+    inputs were alike.
     """
     bits = WEIGHT_BITS[weights]
     config = copy.deepcopy(model.config)
@@ -161,7 +162,7 @@ def build(
         "fuse_mlp_gate_up": True,
         "moe_quant_type": "none" if bits >= 16 else f"int{bits}",
     }
-    inputs = InputMoments(model, tokens) if bits == 4 else None
+    inputs = InputMoments(model, tokens) if bits == 4 and (tokens is None or len(tokens)) else None
     cls = type(
         f"Engram{family.__name__}",
         (EngramBuilder, family),
