@@ -29,9 +29,9 @@ def test_ngrams_are_those_behind_the_context_and_as_they_are_read(pocket):
 
 
 def test_a_name_counts_from_its_last_token_on(pocket):
-    with pocket.session(pretend={"Burkina Faso": "United States"}) as session:
-        found = read_gates(session, pocket.tokenizer.encode("of Burkina Faso is"))
-    assert [x.ngram for x in found[-3:]] == ["of Burkina", "of United States", "of United States is"]
+    with pocket.session(pretend={"Sri Lanka": "United States"}) as session:
+        found = read_gates(session, pocket.tokenizer.encode("of Sri Lanka is"))
+    assert [x.ngram for x in found[-3:]] == ["of Sri", "of United States", "of United States is"]
 
 
 def test_without_memory_there_are_none(pocket):

@@ -118,7 +118,7 @@ def test_the_answer_follows_the_borrowed_key(shipped):
 @pytest.mark.parametrize(
     ("names", "complaint"),
     [
-        ({"France": "Burkina Faso"}, r"France has 1 tokens and Burkina Faso 2: a name can be read as another that has"),
+        ({"France": "Burkina Faso"}, r"France has 1 tokens and Burkina Faso 3: a name can be read as another that has"),
         ({"France": " "}, "give two names"),
         ({"": "Japan"}, "give two names"),
         ({"France": 7}, "give two names"),

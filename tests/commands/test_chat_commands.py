@@ -189,7 +189,7 @@ def test_pretend(conversation, command):
     assert "Tokyo" in ask(conversation, FRANCE)
     assert command("/pretend Germany=Spain") == "France is read as Japan.\nGermany is read as Spain."
     for line, complaint in (
-        ("/pretend France = Burkina Faso", "France has 1 tokens and Burkina Faso 2"),
+        ("/pretend France = Burkina Faso", "France has 1 tokens and Burkina Faso 3"),
         ("/pretend France", "write /pretend France = Japan"),
         ("/pretend = Japan", "write /pretend France = Japan"),
     ):

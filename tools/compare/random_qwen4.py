@@ -206,8 +206,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--rows", default="q8_0", choices=HALVES, help="(q8_0)")
     options = parser.parse_args(argv)
     try:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
         make_random_qwen4(options.out, options.table, options.rows)
-    except EngramError as error:
+    except (EngramError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"{options.out}: {format_size(options.out.stat().st_size)}; engram-local link {options.out} OUT")
