@@ -1,6 +1,8 @@
 """Free questions: what a person typed without the grammar in view, each with a test for a right answer.
 
-    python -m engram_local.tools.train.free CHECKPOINT QUESTIONS.tsv [--device cpu] [--answers FILE]
+    python -m engram_local.tools.train.free MODEL QUESTIONS.tsv [--device cpu] [--answers FILE]
+
+MODEL is a checkpoint, or a model folder, which the runtime answers from as a chat does.
 
 A line of the file: set, turns (" | " between them; the last one's answer is judged), a regular expression of a right
 answer. "@honest" stands for an answer that says what the model cannot do or does not know. Lines are dealt in turn to
@@ -11,10 +13,14 @@ import argparse
 import json
 import re
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tokenizers import Tokenizer
+
+import engram_local
+from engram_local.model_folder import MANIFEST
 
 from . import evaluate, small_talk
 from .brakes import BRAKE
@@ -73,6 +79,21 @@ def converse(model: EngramModel, tokenizer: Tokenizer, asked: list[Free], *, mem
     return answers
 
 
+def chat(model: engram_local.Model, asked: list[Free], *, memory: bool = True) -> list[str]:
+    """The same of a loaded model folder."""
+    answers = []
+    for question in asked:
+        messages: list[dict[str, str]] = []
+        for turn in question.turns:
+            messages.append({"role": "user", "content": turn})
+            answer = "".join(
+                model.generate(messages, memory=memory, max_tokens=evaluate.LONGEST_ANSWER, temperature=0)
+            ).strip()
+            messages.append({"role": "assistant", "content": answer})
+        answers.append(answer)
+    return answers
+
+
 def judge(question: Free, answer: str) -> str:
     """ "right", "honest" (says that it does not know or cannot), "false" (a whole sentence about what was asked),
     "talk" (small talk) or "garbage"."""
@@ -104,11 +125,11 @@ def table(asked: list[Free], verdicts: list[str]) -> dict[str, dict[str, dict[st
     }
 
 
-def report(model: EngramModel, tokenizer: Tokenizer, asked: list[Free]) -> dict:
-    """Tables with memory and without, and every answer."""
+def report(asked: list[Free], answer: Callable[[bool], list[str]]) -> dict:
+    """Tables with memory and without, and every answer; `answer(memory)` gives those to all questions."""
     result: dict = {"answers": []}
     for memory in (True, False):
-        answers = converse(model, tokenizer, asked, memory=memory)
+        answers = answer(memory)
         verdicts = [judge(q, a) for q, a in zip(asked, answers, strict=True)]
         result["memory" if memory else "off"] = table(asked, verdicts)
         result["answers"] += [
@@ -118,9 +139,14 @@ def report(model: EngramModel, tokenizer: Tokenizer, asked: list[Free]) -> dict:
     return result
 
 
-def main(checkpoint: Path, questions: Path, device: str, answers: Path | None) -> None:
-    model = EngramModel.load(checkpoint).to(device).eval()
-    found = report(model, Tokenizer.from_file(str(checkpoint / "tokenizer.json")), read(questions))
+def main(path: Path, questions: Path, device: str, answers: Path | None) -> None:
+    asked = read(questions)
+    if (path / MANIFEST).exists():
+        with engram_local.load(path) as loaded:
+            found = report(asked, lambda memory: chat(loaded, asked, memory=memory))
+    else:
+        model, tokenizer = EngramModel.load(path).to(device).eval(), Tokenizer.from_file(str(path / "tokenizer.json"))
+        found = report(asked, lambda memory: converse(model, tokenizer, asked, memory=memory))
     if answers:
         answers.write_text(json.dumps(found, indent=1))
     for memory in ("memory", "off"):
@@ -131,9 +157,9 @@ def main(checkpoint: Path, questions: Path, device: str, answers: Path | None) -
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("model", type=Path)
     parser.add_argument("questions", type=Path)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--answers", type=Path)
     given = parser.parse_args()
-    main(given.checkpoint, given.questions, given.device, given.answers)
+    main(given.model, given.questions, given.device, given.answers)

@@ -59,3 +59,13 @@ def test_messages_are_read_as_the_chat_template_gives_them():
         given = template.render(messages=[{"role": "user", "content": text}], bos_token="<", add_generation_prompt=True)
         assert given == f"<<|user|>{free.as_read(text)}<|bot|>"
     assert free.as_read("WHO  WAS PLATO?") == "who was plato?" and free.as_read(" USA ") == "USA"
+
+
+def test_a_model_folder_is_asked_as_in_a_chat(pocket):
+    questions = [
+        asked("Oslo", "What is the capital of Norway?"),
+        asked("Rome", "What is the capital of France?", "and Italy?"),
+    ]
+    found = free.report(questions, lambda memory: free.chat(pocket, questions, memory=memory))
+    assert found["memory"] == {"fact": {"tuning": {"right": 1.0}}}
+    assert found["off"]["fact"]["tuning"].get("right", 0) < 1 and len(found["answers"]) == 4
