@@ -17,7 +17,7 @@ from engram_local.model_folder import MANIFEST, POCKET, ModelFolder
 from engram_local.sizes import format_size
 from engram_local.tables.page_cache import table_share
 from engram_local.tables.table import read_layout
-from engram_local.tokenization import open_tokenizer
+from engram_local.tokenization import Tokenizer, open_tokenizer
 
 
 def is_published(path: str) -> bool:
@@ -45,6 +45,10 @@ def describe(folder: ModelFolder, slots: int = 4) -> dict:
         if has
     }
     per_token = context_bytes_per_token(folder, "onnx" if folder.has_onnx else "gguf")
+    try:
+        tokenizer = open_tokenizer(folder)
+    except EngramError:
+        tokenizer = None
     return {
         "model": str(folder.path),
         "created_by": folder.manifest.get("created_by"),
@@ -54,7 +58,8 @@ def describe(folder: ModelFolder, slots: int = 4) -> dict:
         "vocab_size": folder.vocab_size,
         "context_length": folder.context_length,
         "context_ends": _context_ends(folder),
-        "end_tokens": _end_tokens(folder),
+        "chat_limit": tokenizer.max_length if tokenizer else None,
+        "end_tokens": _end_tokens(folder, tokenizer),
         "backbones": backbones,
         "export": folder.manifest.get("export", {}),
         "engram": {
@@ -105,12 +110,13 @@ def _describe_layer(folder: ModelFolder, layer: LayerConfig) -> dict:
     }
 
 
-def _end_tokens(folder: ModelFolder) -> list[dict]:
+def _end_tokens(folder: ModelFolder, tokenizer: Tokenizer | None) -> list[dict]:
     """What ends an answer, and which files say so; those of a tokenizer that cannot be opened are missing."""
     try:
-        tokenizer = open_tokenizer(folder)
-        found = end_tokens(folder, tokenizer, _of_backbone(folder))
+        found = end_tokens(folder, tokenizer, _of_backbone(folder)) if tokenizer else None
     except EngramError:
+        found = None
+    if tokenizer is None or found is None:
         return [{"id": i, "token": None, "from": ["config"]} for i in sorted(folder.eos_ids())]
     return [
         {"id": i, "token": tokenizer.decode([i], False) if 0 <= i < tokenizer.vocab_size else None, "from": names}
@@ -183,6 +189,8 @@ def print_model(path: str | Path | None, result: Result, live: bool = False, slo
     )
     if about["context_ends"]:
         console.print(f"the context ends {about['context_ends']}")
+    if about["chat_limit"] and about["chat_limit"] < about["context_length"]:
+        console.print(f"a chat stays below {about['chat_limit']:,} tokens: model_max_length in tokenizer_config.json")
     for x in about["end_tokens"]:
         console.print(f"an answer ends with {x['token']} ({x['id']}: {', '.join(x['from'])})")
     engram = about["engram"]
