@@ -14,6 +14,8 @@ from engram_local.serving.errors import ApiError
 from engram_local.serving.tool_calls import CallForm
 
 MAX_SCHEMA = 1 << 16  # characters
+# A small model that may write blanks between the parts of a call writes nothing else.
+ONE_SPACE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 
 
 class Grammars:
@@ -53,7 +55,7 @@ class Grammars:
             }
             for x in functions
         ]
-        text = json.dumps({"anyOf": calls})
+        text = json.dumps({"x-guidance": ONE_SPACE, "anyOf": calls})
         parts = [form.opening, "[" if form.listed else "", text, "]" if form.listed else "", form.closing]
         rule = " SPACE ".join(f"%json {x}" if x == text else json.dumps(x) for x in parts if x)
         return self._checked(f"start: {rule}\nSPACE: /[ \\n]?/\n", text, param)
