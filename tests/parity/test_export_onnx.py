@@ -123,9 +123,10 @@ def test_decoding_equals_the_whole_sequence(exported, family):
     session.close()
 
 
-# The largest difference of a logit, in units of their spread; measured: 0 (mixtures 3e-6), 0, 0.02. Products with
-# quantized weights round their other side to 8 bits, so where a last bit differs it may tip one.
-@pytest.mark.parametrize(("weights", "bound"), [("float32", 2e-5), ("int8", 0.05), ("int4", 0.1)])
+# The largest difference of a logit, in units of their spread; measured: 0 (mixtures 3e-6), 0 (mixtures 0.06 on another
+# processor), 0.02. Products with quantized weights round their other side to 8 bits, so where a last bit differs it may
+# tip one.
+@pytest.mark.parametrize(("weights", "bound"), [("float32", 2e-5), ("int8", 0.1), ("int4", 0.1)])
 @pytest.mark.parametrize("family", ["llama", "gemma3", "mixtral", "qwen3moe"])
 def test_a_batch_equals_single_runs(exported, family, weights, bound):
     _, _, model = exported(family, weights=weights)
