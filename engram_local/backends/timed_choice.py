@@ -3,12 +3,9 @@
 import hashlib
 import json
 import os
-import platform
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -27,13 +24,16 @@ FILE = "backends.json"
 def faster(folder: ModelFolder, threads: int, open_one: Callable[[str], Backend]) -> tuple[str, str]:
     """("onnx" or "gguf", why). `open_one` loads a backbone of the folder by that name. What was timed before, with the
     same files, software and threads on this machine, is not timed again."""
+    files = {x: y for x, y in folder.manifest["files"].items() if x.startswith("backbone.")}
+    if sum(files[x]["bytes"] for x in (ONNX_FILE, ONNX_DATA_FILE) if x in files) < WORTH_TIMING:
+        return "onnx", "it starts sooner, and the backbone is small"
+    import platform  # these take 30 ms, which no small model should wait for
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         engine = version("llama-cpp-python")
     except PackageNotFoundError:
         return "onnx", "llama-cpp-python is not installed"
-    files = {x: y for x, y in folder.manifest["files"].items() if x.startswith("backbone.")}
-    if sum(files[x]["bytes"] for x in (ONNX_FILE, ONNX_DATA_FILE) if x in files) < WORTH_TIMING:
-        return "onnx", "it starts sooner, and the backbone is small"
     what = [
         sorted((x, y["sha256"]) for x, y in files.items()),
         threads,
@@ -66,7 +66,7 @@ def _time(name: str, open_one: Callable[[str], Backend]) -> float:
             started = time.perf_counter()
             backend.forward([Work(context, tokens[:1], None)])
             times.append(1e3 * (time.perf_counter() - started))
-        return round(median(times), 3)
+        return round(float(np.median(times)), 3)
     finally:
         backend.close()
 
