@@ -23,7 +23,9 @@ def test_whatever_is_sent(onnx_server, path):
     (operation,) = [x.ok() for x in schema.get_all_operations() if x.ok().path == path]
     answered = set()
 
-    @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=EXAMPLES, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    )
     @given(operation.as_strategy())
     def send(case):
         response = case.call(timeout=60)
