@@ -136,7 +136,7 @@ def test_rm_asks(model, answer, code, left):
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
     """A server with a model folder, a packed one, and what is neither."""
-    pytest.importorskip("huggingface_hub")
+    pytest.importorskip("huggingface_hub", minversion="2.0")  # the floor of the extra
     folder = make_tiny_model(tmp_path / "somebody" / "tiny")
     (folder / "README.md").write_text("a page of the hub, not of the model")
     packed = tmp_path / "somebody" / "packed"
@@ -276,7 +276,7 @@ def test_a_damaged_archive_is_refused_and_forgotten(hub):
 
 
 def test_offline_is_one_line(monkeypatch):
-    pytest.importorskip("huggingface_hub")
+    pytest.importorskip("huggingface_hub", minversion="2.0")  # the floor of the extra
     env = {**os.environ, "HF_HUB_OFFLINE": "1"}
     command = [sys.executable, "-m", "engram_local", "get", "somebody/tiny"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=env)
