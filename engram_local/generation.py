@@ -200,7 +200,8 @@ def generate(
     end_ids = frozenset() if ignore_eos else model.eos_ids
     decoder = Decoder(model.tokenizer, token_ids, limit, params, end_ids=end_ids, stop=stop, thoughts=thoughts)
 
-    drafts = PromptLookup(model.backend.draft_length) if lookup and model.backend.draft_length else None
+    most = model.backend.draft_length if lookup else 0
+    drafts = PromptLookup(most) if most else None
 
     decoder.begin()
     decoder.n_reused = session.keep_prefix(token_ids[:-1])
@@ -214,13 +215,17 @@ def generate(
             token = decoder.sample(row[: model.n_tokens])
             is_right = i < len(draft) and token == draft[i]
             decoder.n_drafted += is_right
+            if drafts:
+                drafts.extend([token])
             if not is_right and decoder.goes_on(token):
                 if draft:
                     session.rewind(n_before + i)
-                coming = [token, *_next_draft(drafts, token, len(draft), i, limit - decoder.n_generated - 2)]
+                coming = [token]
+                if drafts:
+                    if draft:
+                        drafts.learn(len(draft), i)
+                    coming += drafts.draft(limit - decoder.n_generated - 2)
                 session.read_ahead(coming)
-            elif drafts:
-                drafts.extend([token])
             steps.append(decoder.accept(token))
             if steps[-1].finish_reason or not is_right:
                 break
@@ -232,16 +237,6 @@ def generate(
         draft = coming[1:]
         decoder.begin()
         logits = session.forward(coming, "all" if draft else "last")
-
-
-def _next_draft(drafts: PromptLookup | None, token: int, n_drafted: int, n_right: int, most: int) -> list[int]:
-    """What may follow `token`, which came instead of the last draft's token `n_right`, or behind all of them."""
-    if drafts is None:
-        return []
-    drafts.extend([token])
-    if n_drafted:
-        drafts.learn(n_drafted, n_right)
-    return drafts.draft(most)
 
 
 class _Stopper:

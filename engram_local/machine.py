@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -108,6 +109,18 @@ def _quota_of(group: Path, version: int) -> float | None:
     except (OSError, ValueError):  # no such file, or "max"
         return None
     return quota / period if quota > 0 and period > 0 else None
+
+
+def user_folder(xdg: str, windows: str, otherwise: str) -> Path:
+    """This package's folder below the one that the platform has for a kind of a user's files: what the variable `xdg`
+    names (`windows` there), else `otherwise` below the home folder; perhaps not there yet."""
+    if sys.platform == "win32":
+        base = Path(os.environ.get(windows) or Path.home())
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+    else:
+        base = Path(os.environ.get(xdg) or Path.home() / otherwise)
+    return base / "engram_local"
 
 
 def state_folder() -> Path:

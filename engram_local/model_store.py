@@ -3,10 +3,10 @@
 import os
 import re
 import shutil
-import sys
 from pathlib import Path
 
 from engram_local.errors import EngramError, ModelFolderError, UsageError
+from engram_local.machine import user_folder
 
 VARIABLE = "ENGRAM_LOCAL_MODELS"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
@@ -16,13 +16,7 @@ def models_folder() -> Path:
     """Where models with names lie; it need not be there."""
     if named := os.environ.get(VARIABLE):
         return Path(named)
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home())
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    return base / "engram_local" / "models"
+    return user_folder("XDG_DATA_HOME", "LOCALAPPDATA", ".local/share") / "models"
 
 
 def place_of(name: str) -> Path:

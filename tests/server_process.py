@@ -2,11 +2,14 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from contextlib import contextmanager
+
+from engram_local.model_folder import POCKET, write_manifest
 
 ENVIRONMENT = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
 
@@ -44,6 +47,21 @@ def running(*arguments):
         said = server.stop()
         assert server.process.returncode == 0, said
         assert "Traceback" not in said, said
+
+
+@contextmanager
+def openai_client(folder, template, *arguments):
+    """A client of a server that runs the pocket model, copied to `folder`, with another chat template."""
+    import openai
+
+    shutil.copytree(POCKET, folder)
+    (folder / "chat_template.jinja").write_text(template)
+    write_manifest(folder)
+    with (
+        running(folder, *arguments) as server,
+        openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0) as client,
+    ):
+        yield client
 
 
 def wait_for(condition, seconds=30.0):

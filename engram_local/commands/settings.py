@@ -9,12 +9,12 @@ The file lies in the user's configuration folder; ENGRAM_LOCAL_CONFIG names anot
 """
 
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from engram_local.errors import UsageError
+from engram_local.machine import user_folder
 
 PREFIX = "ENGRAM_LOCAL_"
 
@@ -28,13 +28,7 @@ def config_file() -> Path:
     """Where the file is looked for."""
     if named := os.environ.get(variable("config")):
         return Path(named)
-    if sys.platform == "win32":
-        base = Path(os.environ.get("APPDATA") or Path.home())
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    return base / "engram_local" / "config.toml"
+    return user_folder("XDG_CONFIG_HOME", "APPDATA", ".config") / "config.toml"
 
 
 def read_settings(verbs: Mapping[str, set[str]]) -> dict[str, dict[str, Any]]:

@@ -1,12 +1,7 @@
 """A model that thinks aloud: its thoughts come apart from what it says; a switch of its template is passed on."""
 
-import shutil
-
-import openai
 import pytest
-from server_process import running
-
-from engram_local.model_folder import POCKET, write_manifest
+from server_process import openai_client
 
 TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}<|user|>{{ m.content }}"
@@ -17,14 +12,7 @@ TEMPLATE = (
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("thoughts") / "model"
-    shutil.copytree(POCKET, folder)
-    (folder / "chat_template.jinja").write_text(TEMPLATE)
-    write_manifest(folder)
-    with (
-        running(folder) as server,
-        openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0) as client,
-    ):
+    with openai_client(tmp_path_factory.mktemp("thoughts") / "model", TEMPLATE) as client:
         yield client
 
 

@@ -1,16 +1,14 @@
 """Calls of tools, as templates of models in use write them; and thoughts."""
 
 import json
-import shutil
 
 import openai
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from server_process import running
+from server_process import openai_client
 
 from engram_local.chat_template import ChatTemplate
-from engram_local.model_folder import POCKET, write_manifest
 from engram_local.serving.answers import CallFilter
 from engram_local.serving.tool_calls import CallForm, call_form, knows_tools
 
@@ -122,14 +120,7 @@ def test_the_filter_loses_no_text(pieces):
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
     """The pocket model with Hermes' template."""
-    folder = tmp_path_factory.mktemp("tools") / "model"
-    shutil.copytree(POCKET, folder)
-    (folder / "chat_template.jinja").write_text(HERMES)
-    write_manifest(folder)
-    with (
-        running(folder, "--name", "tools") as server,
-        openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0) as client,
-    ):
+    with openai_client(tmp_path_factory.mktemp("tools") / "model", HERMES, "--name", "tools") as client:
         yield client
 
 

@@ -7,6 +7,7 @@ import itertools
 import json
 import string
 from pathlib import Path
+from typing import Any
 
 VOCAB = 32_000
 HIDDEN, BLOCKS, CONTEXT = 1536, 22, 4096
@@ -15,6 +16,12 @@ END = "<|end|>"
 
 def make_random_backbone(folder: Path, hidden: int = HIDDEN, n_blocks: int = BLOCKS) -> None:
     """Write config.json, model.safetensors and the tokenizer. Needs torch and transformers."""
+    random_qwen3(hidden, n_blocks, CONTEXT).save_pretrained(folder)
+    write_tokenizer(folder)
+
+
+def random_qwen3(hidden: int, n_blocks: int, context: int) -> Any:
+    """A Qwen3ForCausalLM of float32 weights, the same ones at each call."""
     import torch
     import transformers
 
@@ -27,13 +34,12 @@ def make_random_backbone(folder: Path, hidden: int = HIDDEN, n_blocks: int = BLO
         num_attention_heads=hidden // 64,
         num_key_value_heads=hidden // 128,
         head_dim=64,
-        max_position_embeddings=CONTEXT,
+        max_position_embeddings=context,
         tie_word_embeddings=True,
         eos_token_id=0,
     )
     config.architectures = ["Qwen3ForCausalLM"]
-    transformers.Qwen3ForCausalLM(config).save_pretrained(folder)
-    write_tokenizer(folder)
+    return transformers.Qwen3ForCausalLM(config)
 
 
 def write_tokenizer(folder: Path) -> None:

@@ -11,16 +11,14 @@ import numpy as np
 from engram_local.commands.bench_table import HEADS, LAYERS, MULTIPLIERS, ORDERS, make_table
 from engram_local.config import FORMAT_VERSION, EngramConfig
 from engram_local.tables.encodings import row_bytes
+from engram_local.tools.compare.random_backbone import VOCAB, random_qwen3
 
-VOCAB = 32_000
 DIM = 256  # of a row
 
 
 def make_random_model(path: Path, table_bytes: int, hidden: int = 1536, n_layers: int = 22) -> None:
     """Write the folder: int8 weights, int8 tables at layers 1 and 14 of table_bytes together. Needs torch."""
     import tokenizers
-    import torch
-    import transformers
 
     from engram_local.model_folder import write_manifest
     from engram_local.tools.checkpoints.view import CheckpointView, LayerWeights
@@ -30,21 +28,7 @@ def make_random_model(path: Path, table_bytes: int, hidden: int = 1536, n_layers
     partial = path.with_name(path.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    torch.manual_seed(0)
-    config = transformers.Qwen3Config(
-        vocab_size=VOCAB,
-        hidden_size=hidden,
-        intermediate_size=3 * hidden,
-        num_hidden_layers=n_layers,
-        num_attention_heads=hidden // 64,
-        num_key_value_heads=hidden // 128,
-        head_dim=64,
-        max_position_embeddings=2048,
-        tie_word_embeddings=True,
-        eos_token_id=0,
-    )
-    config.architectures = ["Qwen3ForCausalLM"]
-    model = transformers.Qwen3ForCausalLM(config).eval()
+    model = random_qwen3(hidden, n_layers, 2048).eval()
     engram = _engram_config(table_bytes // len(LAYERS) // row_bytes("int8", DIM))
     rng = np.random.default_rng(0)
 
@@ -67,6 +51,7 @@ def make_random_model(path: Path, table_bytes: int, hidden: int = 1536, n_layers
     view = CheckpointView("random", partial, partial, engram, None, layers, {})
     save_layers(view, partial, "int8")
     write_backbone_onnx(view, model, partial, "int8")
+    config = model.config
     config.engram = engram.to_dict()
     config.to_json_file(partial / "config.json", use_diff=False)
     words = {f"w{i}": i for i in range(VOCAB)}
