@@ -18,6 +18,7 @@ from engram_local.backends import llama_nodes
 from engram_local.backends.base import Output, Turn, Work, check_batch, check_rewind
 from engram_local.backends.engram_layer import EngramLayer, LayerState
 from engram_local.backends.gguf_tokenizer import model_end_ids
+from engram_local.backends.large_pages import large_pages
 from engram_local.backends.layer_hook import Columns, LayerHook, NodeHook, RowsHook
 from engram_local.backends.llama_context import MAX_SEQUENCES, LlamaContext
 from engram_local.backends.llama_library import llama, load_model, metadata, version
@@ -81,7 +82,8 @@ class GgufBackend:
                 f"{n_gpu_layers} blocks were asked for on a GPU and are on the CPU: this llama-cpp-python {version()} "
                 "was built for none, or none is there (CMAKE_ARGS=-DGGML_CUDA=on pip install llama-cpp-python)"
             )
-        self._native = _Native(load_model(files, n_gpu_layers=n_gpu_layers, lazy=is_native, verbose=verbose))
+        with large_pages():
+            self._native = _Native(load_model(files, n_gpu_layers=n_gpu_layers, lazy=is_native, verbose=verbose))
         self._finalizer = weakref.finalize(self, self._native.free)
         try:
             self._open(folder, threads, context_length)

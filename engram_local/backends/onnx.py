@@ -18,6 +18,7 @@ import numpy as np
 
 from engram_local import graph_names
 from engram_local.backends.base import Logits, Output, Rows, Turn, Work, check_batch, check_rewind, gate_of
+from engram_local.backends.large_pages import large_pages
 from engram_local.backends.onnx_graph import check_graph, one_line, open_session
 from engram_local.backends.onnx_slots import Slots
 from engram_local.errors import BackendError, UsageError
@@ -60,7 +61,8 @@ class OnnxBackend:
         self.layers = folder.engram.layers
         self.vocab_size = folder.vocab_size
         self.context_length = context_length
-        self.session: Any = open_session(self.path, threads, spinning)
+        with large_pages():
+            self.session: Any = open_session(self.path, threads, spinning)
         inputs, outputs, self.kv_names = check_graph(self.session, self.path, self.layers, self.vocab_size)
         self.convs = [
             Conv(x.layer_id, x.conv.n_state, inputs[graph_names.past_conv(x.layer_id)].shape[2])

@@ -8,12 +8,13 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnxruntime_genai")
 
-from engram_local.tools.compare import ram_limit, random_model, split  # noqa: E402
+from engram_local.tools.compare import ram_limit, random_backbone, random_model, split  # noqa: E402
 
 
 @pytest.fixture
 def small(monkeypatch):
-    monkeypatch.setattr(random_model, "VOCAB", 500)
+    for module in (random_model, random_backbone):
+        monkeypatch.setattr(module, "VOCAB", 500)
     make = random_model.make_random_model
     monkeypatch.setattr(ram_limit, "make_random_model", lambda path, n: make(path, n, hidden=128, n_layers=15))
     monkeypatch.setattr(ram_limit, "N_PROMPT", 40)

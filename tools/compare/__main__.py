@@ -1,9 +1,9 @@
-"""python -m engram_local.tools.compare [tables|ram-limit|linked|cache|quality|lookup|serving]: side-by-side
-measurements, with other software where there is some."""
+"""python -m engram_local.tools.compare [WHAT]: side-by-side measurements, with other software where there is some."""
 
 import argparse
 import sys
 from functools import partial
+from pathlib import Path
 
 from engram_local.errors import EngramError
 from engram_local.sizes import parse_size
@@ -56,6 +56,18 @@ def main(argv: list[str] | None = None) -> int:
         "--cold", type=parse_size, metavar="SIZE", help="instead: 4 streams with tables of SIZE on disk and in memory"
     )
     serving.add_argument("--json", metavar="FILE", dest="json_file", help="write the figures there")
+    profile = what.add_parser("profile", help="where the time of a token goes, on both backends")
+    profile.add_argument("folder", help="model folder")
+    profile.add_argument("--tokens", type=int, default=64, dest="n_tokens", help="of an answer (64)")
+    profile.add_argument("--prompt-tokens", type=int, default=256, dest="n_prompt", help="before it (256)")
+    profile.add_argument("--json", metavar="FILE", dest="json_file", help="write the figures there")
+    profile.add_argument("--plot", metavar="FILE", dest="plot_file", help="draw them there (png, svg, pdf)")
+    model = what.add_parser("random-model", help="write a model folder of random weights, for measurements of speed")
+    model.add_argument("folder", type=Path, help="the new folder")
+    model.add_argument("--hidden", type=int, default=1536, help="width of the backbone (1536)")
+    model.add_argument("--blocks", type=int, default=22, help="(22: 0.65 B; 28 with --hidden 2048: 1.5 B)")
+    model.add_argument("--weights", default="int4", help="(int4)")
+    model.add_argument("--tables", type=parse_size, default="1GiB", help="bytes of two tables of 16 heads x 128 (1GiB)")
     argv = sys.argv[1:] if argv is None else argv
     arguments = vars(parser.parse_args(argv or ["tables"]))
     try:
@@ -77,6 +89,10 @@ def main(argv: list[str] | None = None) -> int:
                 if size:
                     del arguments["blocks"]
                     run = partial(run_cold, size=size)
+            case "profile":
+                from engram_local.tools.compare.profile import run
+            case "random-model":
+                from engram_local.tools.compare.random_model import run
             case _:
                 from engram_local.tools.compare.cache_policies import run
         run(**arguments)

@@ -4,6 +4,7 @@ It answers nonsense, but computes and reads what a trained model of its size doe
 """
 
 import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -11,25 +12,36 @@ import numpy as np
 from engram_local.commands.bench_table import HEADS, LAYERS, MULTIPLIERS, ORDERS, make_table
 from engram_local.config import FORMAT_VERSION, EngramConfig
 from engram_local.tables.encodings import row_bytes
-from engram_local.tools.compare.random_backbone import VOCAB, random_qwen3
+from engram_local.tools.compare.random_backbone import VOCAB, make_random_backbone
+from engram_local.tools.new_folder import refuse_existing
 
-DIM = 256  # of a row
+DIM = 256  # of a row, where nothing else is said
 
 
-def make_random_model(path: Path, table_bytes: int, hidden: int = 1536, n_layers: int = 22) -> None:
-    """Write the folder: int8 weights, int8 tables at layers 1 and 14 of table_bytes together. Needs torch."""
-    import tokenizers
+def make_random_model(
+    path: Path,
+    table_bytes: int,
+    hidden: int = 1536,
+    n_layers: int = 22,
+    weights: str = "int8",
+    backbones: tuple[str, ...] = ("onnx",),
+    orders: tuple[int, ...] = ORDERS,
+    dim: int = DIM,
+) -> None:
+    """Write the folder: int8 tables of table_bytes together, before two blocks. Needs torch.
 
+    hidden, n_layers: of a Qwen3 (1536 and 22: 0.65 B parameters; 2048 and 28: 1.5 B); orders, dim: of the rows, HEADS
+    a layer and order.
+    """
     from engram_local.model_folder import write_manifest
     from engram_local.tools.checkpoints.view import CheckpointView, LayerWeights
-    from engram_local.tools.export.layer import save_layers
-    from engram_local.tools.export.onnx import write_backbone_onnx
+    from engram_local.tools.export.backbone import load_backbone
+    from engram_local.tools.export.folder import write_backbones, write_config
 
     partial = path.with_name(path.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    model = random_qwen3(hidden, n_layers, 2048).eval()
-    engram = _engram_config(table_bytes // len(LAYERS) // row_bytes("int8", DIM))
+    (partial / "tables").mkdir(parents=True)
+    engram = _engram_config(table_bytes // len(LAYERS) // row_bytes("int8", dim), orders, dim)
     rng = np.random.default_rng(0)
 
     def weight(*shape: int) -> np.ndarray:
@@ -48,31 +60,34 @@ def make_random_model(path: Path, table_bytes: int, hidden: int = 1536, n_layers
         )
         for x in engram.layers
     }
-    view = CheckpointView("random", partial, partial, engram, None, layers, {})
-    save_layers(view, partial, "int8")
-    write_backbone_onnx(view, model, partial, "int8")
-    config = model.config
-    config.engram = engram.to_dict()
-    config.to_json_file(partial / "config.json", use_diff=False)
-    words = {f"w{i}": i for i in range(VOCAB)}
-    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="w0"))
-    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
-    tokenizer.save(str(partial / "tokenizer.json"))
-    (partial / "tables").mkdir()
+    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+        base = Path(scratch)
+        make_random_backbone(base, hidden, n_layers)
+        view = CheckpointView("random", base, base, engram, None, layers, {})
+        no_text = np.zeros(0, np.int64)  # random weights have none that they would be rounded for
+        write_backbones(view, load_backbone(view), partial, backbones, weights, None, no_text)
+        write_config(view, partial)
     for layer in engram.layers:
-        make_table(partial / layer.table, layer.n_rows, DIM)
-    write_manifest(partial)
+        make_table(partial / layer.table, layer.n_rows, dim)
+    write_manifest(partial, {"weights": weights})
     partial.rename(path)
 
 
-def _engram_config(n_rows: int) -> EngramConfig:
+def run(folder: Path, hidden: int, blocks: int, weights: str, tables: int) -> None:
+    """A folder with both backbones and two layers of 16 heads x 128."""
+    refuse_existing(folder)
+    make_random_model(folder, tables, hidden, blocks, weights, ("onnx", "gguf"), orders=(2, 3), dim=128)
+    print(f"{folder}; engram-local bench --compare {folder}")
+
+
+def _engram_config(n_rows: int, row_orders: tuple[int, ...], dim: int) -> EngramConfig:
     """Two layers of n_rows rows each, all heads alike; raw token ids."""
-    n_heads = len(ORDERS) * HEADS
+    n_heads = len(row_orders) * HEADS
     modulus = n_rows // n_heads
     layers = []
     for layer_id in LAYERS:
         orders, head = [], 0
-        for order in ORDERS:
+        for order in row_orders:
             terms = [[lag, MULTIPLIERS[lag] + 2 * layer_id] for lag in range(order)]
             offsets = [(head + i) * modulus for i in range(HEADS)]
             orders.append({"order": order, "terms": terms, "moduli": [modulus] * HEADS, "offsets": offsets})
@@ -82,7 +97,7 @@ def _engram_config(n_rows: int) -> EngramConfig:
                 "layer_id": layer_id,
                 "site": "block",
                 "streams": 1,
-                "head_dim": DIM,
+                "head_dim": dim,
                 "n_rows": modulus * n_heads,
                 "encoding": "int8",
             }
