@@ -29,6 +29,8 @@ __all__ = [
 # ONNX Runtime reports to its maker unless it is told not to before its first import. Whatever of this package, its
 # tools and their child processes imports it comes through here.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+# OpenBLAS has NumPy's threads spin for 2**26 clock ticks before they sleep, while it is imported too: 25 ms a core.
+os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
 
 _HOME = {
     "load": "engram_local.model",

@@ -57,7 +57,8 @@ class Sampler:
 
     def __init__(self, params: SamplingParams):
         self.params = params
-        self.random = np.random.default_rng(params.seed)
+        # Importing numpy.random takes longer than the pocket model does for a short answer.
+        self.random = None if params.temperature == 0 else np.random.default_rng(params.seed)
 
     def sample(self, logits: np.ndarray, context: np.ndarray) -> int:
         """One token id. `logits` float32 [vocab]; `context` int64 [n], the tokens the repetition penalty is about.
@@ -70,7 +71,7 @@ class Sampler:
             raise BackendError(
                 f"the model's logits are not finite ({logits[best]}); its weights are damaged: run verify"
             )
-        if p.temperature == 0:
+        if self.random is None:
             return best
         ids, probabilities = candidates(logits, p)
         cumulative = probabilities.cumsum()

@@ -1,5 +1,8 @@
 """Filters agree with their slow twin, and draws follow the distribution that the filters leave."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -91,3 +94,13 @@ def test_damaged_logits_are_refused(bad):
 def test_senseless_settings_are_refused(name, value):
     with pytest.raises(EngramError, match=f"{name} is {value}; give "):
         SamplingParams(**{name: value})
+
+
+def test_greedy_draws_no_random_numbers():
+    """Importing numpy.random takes longer than a short answer of the pocket model."""
+    code = (
+        "import sys; from engram_local.sampling import Sampler, SamplingParams as P; Sampler(P()); "
+        "print('numpy.random' in sys.modules); Sampler(P(temperature=1)); print('numpy.random' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["False", "True"], done.stderr

@@ -3,6 +3,7 @@ of the processor's address cache; Linux gives programs that do not ask small one
 
 import ctypes
 import mmap
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import numpy as np
 
 WORTH_MOVING = 64 << 20  # bytes; moving fewer costs a small model more than it gains
+STRETCH = 32 << 20  # bytes moved at once; each time the kernel waits for all CPUs
+SLOWEST, PATIENCE_S = 1 << 29, 0.25  # bytes a second below which it ends: the system has to make room first
 PAGE_SIZE = Path("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size")
 MAPS = Path("/proc/self/maps")
 MADV_COLLAPSE = 25
@@ -40,12 +43,25 @@ def collapse(spans: list[Range]) -> int:
     starts = [x for begin, end in spans for x in range(-(-begin // size) * size, end - size + 1, size)]
     if len(starts) * size < WORTH_MOVING:
         return 0
-    n = 0
-    for start in starts:
-        # A page that was never written to would be made, and cost memory.
-        if mincore(start, size, present.ctypes.data) == 0 and (present & 1).all():
-            n += size * (madvise(start, size, MADV_COLLAPSE) == 0)
+    # A page that was never written to would be made, and cost memory.
+    held = [x for x in starts if mincore(x, size, present.ctypes.data) == 0 and (present & 1).all()]
+    n, started = 0, time.perf_counter()
+    for begin, end in _joined(held, size):
+        n += (end - begin) * (madvise(begin, end - begin, MADV_COLLAPSE) == 0)
+        if time.perf_counter() - started > PATIENCE_S + n / SLOWEST:
+            break
     return n
+
+
+def _joined(starts: list[int], size: int) -> list[Range]:
+    """Spans of `size` bytes at these addresses, in order, joined up to STRETCH bytes."""
+    joined: list[Range] = []
+    for start in starts:
+        if joined and joined[-1][1] == start and start + size - joined[-1][0] <= STRETCH:
+            joined[-1] = joined[-1][0], start + size
+        else:
+            joined.append((start, start + size))
+    return joined
 
 
 def _allocated() -> list[Range]:

@@ -7,7 +7,7 @@ import pytest
 
 import engram_local
 from engram_local.backends import large_pages
-from engram_local.backends.large_pages import _allocated, _outside, collapse
+from engram_local.backends.large_pages import _allocated, _joined, _outside, collapse
 
 try:
     SIZE = int(large_pages.PAGE_SIZE.read_text())
@@ -77,10 +77,13 @@ def test_memory_that_is_gone_is_passed_over(small, memory):
     assert collapse([(1 << 46, (1 << 46) + 2 * SIZE)]) == 0
 
 
-def test_allocated_meanwhile():
+def test_allocated_meanwhile(monkeypatch):
     assert _outside((10, 20), [(0, 12), (14, 16), (19, 30)]) == [(12, 14), (16, 19)]
     assert _outside((10, 20), [(5, 25)]) == []
     assert _outside((10, 20), [(0, 10), (20, 30)]) == [(10, 20)]
+    assert _joined([0, 2, 4, 8, 10], 2) == [(0, 6), (8, 12)]
+    monkeypatch.setattr(large_pages, "STRETCH", 4)
+    assert _joined([0, 2, 4, 8, 10], 2) == [(0, 4), (4, 6), (8, 12)]
     before = _allocated()
     array = np.frombuffer(mmap.mmap(-1, 16 << 20, flags=mmap.MAP_PRIVATE), np.uint8)
     new = [x for span in _allocated() for x in _outside(span, before)]

@@ -1,8 +1,8 @@
 """python -m engram_local.tools.compare profile FOLDER: where the time of a token goes, on both backends.
 
 One thread decodes behind a prompt, memory off. ONNX Runtime's own profiler times the operators of its graph; llama.cpp
-stops behind every node of its graph where the evaluation callback wants it, and the clock runs in between. "between"
-is what a step takes beyond their sum where nothing is timed: the runtime between its operators, and Python.
+stops behind every node of its graph where the evaluation callback wants it, and the clock runs in between. Both take
+longer so; "untimed" is what a step takes where nobody asks, Python included.
 """
 
 import ctypes
@@ -16,6 +16,7 @@ from statistics import median
 
 import numpy as np
 
+from engram_local.backends.large_pages import large_pages
 from engram_local.backends.llama_context import LlamaContext
 from engram_local.backends.llama_library import ggml_function, llama, load_model
 from engram_local.backends.onnx_graph import open_session
@@ -24,6 +25,7 @@ from engram_local.model import Model, load
 from engram_local.model_folder import ModelFolder
 
 PARTS = ("feed-forward matrices", "attention's matrices", "head", "attention", "norms", "other operators")
+UNTIMED = "a step, untimed"
 PRODUCTS = ("MatMul", "MatMulNBits", "Gemm", "QMoE", "MUL_MAT", "MUL_MAT_ID")
 OF_ATTENTION = ("GroupQueryAttention", "SOFT_MAX", "FLASH_ATTN_EXT", "ROPE", "SET_ROWS")
 
@@ -52,9 +54,8 @@ def run(folder: str, n_prompt: int, n_tokens: int, json_file: str | None, plot_f
                 figures[backend] = profile(model, tokens[:n_prompt], tokens[n_prompt:])
     print(f"{folder}: milliseconds of a token, one thread, behind {n_prompt} tokens")
     print(f"{'':24}" + "".join(f"{x:>8}" for x in figures))
-    for part in (*PARTS, "between"):
+    for part in (*PARTS, UNTIMED):
         print(f"{part:24}" + "".join(f"{x[part]:8.2f}" for x in figures.values()))
-    print(f"{'a step':24}" + "".join(f"{sum(x.values()):8.2f}" for x in figures.values()))
     if json_file:
         Path(json_file).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     if plot_file:
@@ -67,8 +68,7 @@ def profile(model: Model, prompt: np.ndarray, answer: np.ndarray) -> dict[str, f
     plain = median(_seconds(model, prompt, answer))
     steps = (_onnx_steps if model.backend.name == "onnx" else _gguf_steps)(model, prompt, answer)
     figures = {part: 1e3 * median(x[part] for x in steps) for part in PARTS}
-    figures["between"] = max(0.0, 1e3 * plain - sum(figures.values()))
-    return figures
+    return {**figures, UNTIMED: 1e3 * plain}
 
 
 def _seconds(model: Model, prompt: np.ndarray, answer: np.ndarray) -> list[float]:
@@ -86,7 +86,8 @@ def _seconds(model: Model, prompt: np.ndarray, answer: np.ndarray) -> list[float
 def _onnx_steps(model: Model, prompt: np.ndarray, answer: np.ndarray) -> list[Counter[str]]:
     """Seconds of each part, a step an entry."""
     with tempfile.TemporaryDirectory() as scratch:
-        model.backend.session = open_session(model.backend.path, 1, profile_prefix=str(Path(scratch) / "steps"))
+        with large_pages():
+            model.backend.session = open_session(model.backend.path, 1, profile_prefix=str(Path(scratch) / "steps"))
         _seconds(model, prompt, answer)
         events = json.loads(Path(model.backend.session.end_profiling()).read_text())
     starts = [x["ts"] for x in events if x["name"] == "model_run"][-len(answer) :]
@@ -118,7 +119,8 @@ def _gguf_steps(model: Model, prompt: np.ndarray, answer: np.ndarray) -> list[Co
     callback = llama().ggml_backend_sched_eval_callback(on_node)
     params = {"n_threads": 1, "n_threads_batch": 1, "flash_attn_type": 0, "cb_eval": callback, "no_perf": True}
     path = model.folder.file(GGUF_FILE)
-    loaded = load_model(path)
+    with large_pages():
+        loaded = load_model(path)
     context = LlamaContext(loaded, path, 1, len(prompt), params)
     try:
         context.reserve(len(prompt) + len(answer), [])
@@ -141,11 +143,12 @@ def plot(figures: dict[str, dict[str, float]], path: str) -> None:
 
     figure, axis = pyplot.subplots(figsize=(9, 2.6), layout="constrained")
     left = np.zeros(len(figures))
-    colours = ("#2f5d8a", "#2f7ed8", "#8bbcf0", "#d8802f", "#7aa874", "#c2b280", "#999999")
-    for part, colour in zip((*PARTS, "between"), colours, strict=True):
+    colours = ("#2f5d8a", "#2f7ed8", "#8bbcf0", "#d8802f", "#7aa874", "#c2b280")
+    for part, colour in zip(PARTS, colours, strict=True):
         width = np.array([x[part] for x in figures.values()])
         axis.barh(list(figures), width, left=left, color=colour, label=part)
         left += width
+    axis.plot([x[UNTIMED] for x in figures.values()], list(figures), "k|", markersize=34, label=UNTIMED)
     axis.set_xlabel("milliseconds of a token, one thread")
     axis.invert_yaxis()
     axis.spines[["top", "right"]].set_visible(False)
