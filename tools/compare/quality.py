@@ -188,7 +188,7 @@ def plot(figures: list[Quality], path: str) -> None:
 
     figure, axis = pyplot.subplots(figsize=(7, 4.5))
     for backend, marker in zip(BACKBONES, "os", strict=True):
-        shown = [x for x in figures if x.backend == backend and x.kl > 0 and x.decode_tok_s]
+        shown = [x for x in figures if x.backend == backend and x.weights != "float32" and x.decode_tok_s]
         axis.plot([median(x.decode_tok_s) for x in shown], [x.kl for x in shown], marker, label=backend)
         for x in shown:
             at = median(x.decode_tok_s), x.kl
