@@ -53,6 +53,8 @@ class EngramLayer:
         if self.n_state:
             self._outputs.append(graph_names.present_conv(self.layer_id))
         self.session = _open_session(file, threads)
+        # Waking a second thread for one token takes longer than half of the layer, and llama.cpp's own still spin.
+        self._single = _open_session(file, 1) if threads > 1 else self.session
         shapes = {x.name: x.shape for x in self.session.get_inputs()}
         wanted = {graph_names.HIDDEN: self.width, self._rows: self.row_width}
         if self.n_state:
@@ -89,9 +91,10 @@ class EngramLayer:
             past = [state.before(position) for state, position in zip(states, positions, strict=True)]
             feed[self._past] = past[0][None] if n_sequences == 1 else np.stack(past)
         outputs = [*self._outputs, *self._gates] if gates else self._outputs
+        session = self._single if n_sequences * n == 1 else self.session
         # Plain run: binding five buffers anew at each token takes longer than copying a token's worth of output.
         try:
-            results = self.session.run(outputs, feed)
+            results = session.run(outputs, feed)
         except Exception as error:  # onnxruntime raises its own many kinds
             raise BackendError(f"Engram layer {self.layer_id}: ONNX Runtime failed: {_reason(error)}") from error
         if self.n_state:

@@ -152,6 +152,6 @@ def plot(figures: dict[str, dict[str, float]], path: str) -> None:
     axis.set_xlabel("milliseconds of a token, one thread")
     axis.invert_yaxis()
     axis.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=8)
+    figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=8, markerscale=0.3)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
