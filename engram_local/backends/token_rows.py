@@ -32,7 +32,8 @@ class TokenRows:
             raise BackendError(f"{files[0]}: has no tensor {TENSOR}; use another GGUF")
         n_rows, self.width = tensor.shape
         row_size = ctypes.CFUNCTYPE(ctypes.c_size_t, ctypes.c_int, ctypes.c_int64)(ggml_function("ggml_row_size"))
-        self._rows = np.memmap(path, np.uint8, "r", tensor.offset, (n_rows, row_size(tensor.kind, self.width)))
+        rows = np.memmap(path, np.uint8, "r", tensor.offset, (n_rows, row_size(tensor.kind, self.width)))
+        self._rows = np.asarray(rows)  # a memmap's own indexing takes several times as long
         self._decode = None
         if tensor.kind != FLOAT32:
             type_name = ctypes.CFUNCTYPE(ctypes.c_char_p, ctypes.c_int)(ggml_function("ggml_type_name"))
@@ -40,7 +41,7 @@ class TokenRows:
 
     def take(self, token_ids: np.ndarray, out: np.ndarray) -> None:
         """Write the rows of int64 [n] into `out`, float32 [n, width], contiguous."""
-        rows = np.ascontiguousarray(self._rows[token_ids])
+        rows = self._rows[token_ids]
         if self._decode is None:
             out[:] = rows.view("<f4")
         else:

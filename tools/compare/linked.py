@@ -150,7 +150,7 @@ class _Stock:
     def __init__(self, gguf: Path, model: Path, limit: int, threads: int):
         from engram_local.backends.layer_hook import NodeHook
         from engram_local.backends.llama_context import LlamaContext
-        from engram_local.backends.llama_library import load_model
+        from engram_local.backends.llama_library import llama, load_model
 
         self._layout = read_layout(model / "tables" / "table.link.json")
         self._rows_at = 0.0
@@ -162,9 +162,9 @@ class _Stock:
 
         self._hook = Hook([NODE], gguf, "qwen4exp")
         params = {"n_threads": threads, "n_threads_batch": threads, "flash_attn_type": 0, "op_offload": False}
-        self._context = LlamaContext(
-            load_model(gguf, lazy=True), gguf, 1, N_PROMPT, params | self._hook.context_params()
-        )
+        native = load_model(gguf, lazy=True)
+        self._n_vocab = llama().llama_vocab_n_tokens(llama().llama_model_get_vocab(native))
+        self._context = LlamaContext(native, gguf, 1, N_PROMPT, params | self._hook.context_params())
         self._context.reserve(4096, [])
         self._length = 0
 
@@ -175,6 +175,7 @@ class _Stock:
     def forward(self, tokens: np.ndarray) -> None:
         self._context.fill([(0, self._length, tokens, "last")])
         self._hook.run([], len(tokens), self._context.decode)
+        self._context.logits(len(tokens) - 1, 1, self._n_vocab)
         self._length += len(tokens)
 
     def rows_s(self, started: float) -> float:
