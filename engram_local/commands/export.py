@@ -37,6 +37,13 @@ def export(
         Literal["float32", "float16", "int8", "int4"],
         typer.Option(help="Encoding of the backbone's weights.", metavar="float32|float16|int8|int4"),
     ] = "int8",
+    via: Annotated[
+        Literal["builder", "torch"],
+        typer.Option(
+            help="Who writes the ONNX backbone: the builder, for families it knows, or PyTorch, which traces any.",
+            metavar="builder|torch",
+        ),
+    ] = "builder",
     calibrate: Calibrate = None,
     link: Annotated[
         bool,
@@ -57,6 +64,7 @@ def export(
       engram-local export adapters my-model --base Qwen3-0.6B --tables int4 --weights int4 --backend both
       engram-local export checkpoint my-model --tables int4 --calibrate my-text.txt
       engram-local export checkpoint my-model --link
+      engram-local export adapters my-model --base Starcoder2-3B --via torch
     """
     from engram_local.tools.export.folder import export_model
     from engram_local.tools.export.tables import report_lines
@@ -74,6 +82,7 @@ def export(
             calibrate=calibrate,
             progress=report,
             link=link if table is None else table,
+            via=via,
         )
     if not result.give({"out": out, **info}):
         show("\n".join(report_lines(info)))

@@ -24,9 +24,16 @@ FAMILIES = CONFIGS | {
     "smollm3": (transformers.SmolLM3Config, NO_HEAD_DIM | {"no_rope_layer_interval": 2}),
     "qwen2moe": (transformers.Qwen2MoeConfig, NO_HEAD_DIM | EXPERTS | {
         "num_experts": 4, "moe_intermediate_size": 256, "shared_expert_intermediate_size": 128}),
+    "starcoder2": (transformers.Starcoder2Config, NO_HEAD_DIM | {
+        "use_bias": True, "sliding_window": 16, "norm_epsilon": 1e-5}),
+    "stablelm": (transformers.StableLmConfig, NO_HEAD_DIM | {"use_qkv_bias": True}),
+    "cohere2": (transformers.Cohere2Config, DENSE | {
+        "tie_word_embeddings": True, "sliding_window": 16, "logit_scale": 0.5,
+        "layer_types": ["sliding_attention", "full_attention", "sliding_attention"]}),
     "olmoe": (transformers.OlmoeConfig, NO_HEAD_DIM | EXPERTS | {"num_experts": 4, "intermediate_size": 256}),
 }  # fmt: skip
-GGUF_ONLY = ("ministral3", "qwen3_5", "gemma4", "gemma4-shared")  # families that the ONNX builder does not have
+TRACED = ("ministral3", "starcoder2", "stablelm", "cohere2")  # families that the ONNX builder lacks, and PyTorch traces
+GGUF_ONLY = ("qwen3_5", "gemma4", "gemma4-shared")  # families that have no ONNX graph
 ENGRAM = {
     "engram_vocab_size_per_ngram": [2000, 3000],
     "ngram_sizes": [2, 3],

@@ -5,7 +5,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from parity.adapters import FAMILIES, GGUF_ONLY, prompts, reference_logits
+from parity.adapters import FAMILIES, GGUF_ONLY, TRACED, prompts, reference_logits
 from sequences import Sequence
 from typer.testing import CliRunner
 
@@ -75,7 +75,7 @@ def mean_kl(expected: np.ndarray, found: np.ndarray) -> float:
     return float((np.exp(p) * (p - q)).sum(axis=-1).mean())
 
 
-@pytest.mark.parametrize("family", [x for x in FAMILIES if x not in GGUF_ONLY])
+@pytest.mark.parametrize("family", [x for x in FAMILIES if x not in GGUF_ONLY + TRACED])
 def test_every_family_computes_what_engram_peft_computes(exported, family):
     base, adapter, model = exported(family)
     assert errors(base, adapter, model, memory=True) < BOUND

@@ -3,6 +3,7 @@
 import os
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -21,7 +22,8 @@ def check_family(base: Path) -> None:
     if name not in FAMILIES or name != loaded_class(config):
         raise CheckpointError(
             f"{base / 'config.json'}: architecture {name[:60]} cannot be exported as ONNX; known: "
-            f"{', '.join(sorted(FAMILIES))}. A GGUF of it takes the layers: engram-local attach, or --backend gguf"
+            f"{', '.join(sorted(FAMILIES))}. Others can be traced: --via torch. A GGUF of it takes the layers: "
+            "engram-local attach, or --backend gguf"
         )
 
 
@@ -29,7 +31,13 @@ def context_length(base: Path) -> int:
     """Tokens that backbone.onnx of `base` serves: longrope has other frequencies beyond its original length."""
     import transformers
 
-    config = transformers.AutoConfig.from_pretrained(str(base), local_files_only=True, trust_remote_code=False)
+    return context_length_of(
+        transformers.AutoConfig.from_pretrained(str(base), local_files_only=True, trust_remote_code=False)
+    )
+
+
+def context_length_of(config: Any) -> int:
+    """The same, of a transformers config."""
     rope = getattr(config, "rope_parameters", None) or {}
     if rope.get("rope_type") == "longrope":
         return min(config.max_position_embeddings, rope["original_max_position_embeddings"])

@@ -19,9 +19,9 @@ from engram_local.config import LayerConfig
 from engram_local.errors import CheckpointError
 from engram_local.tools.checkpoints.view import LayerWeights, SummedWeights
 from engram_local.tools.export.families import FAMILIES, WINDOWED, GemmaModel
-from engram_local.tools.export.inject import Switch, feed_lengths, layer_node
+from engram_local.tools.export.inject import Switch, add_layer, feed_lengths
 from engram_local.tools.export.inputs import InputMoments, MomentsByName
-from engram_local.tools.export.layer import WEIGHT_BITS, LayerGraph, branch, layer_inputs
+from engram_local.tools.export.layer import WEIGHT_BITS, layer_inputs
 from engram_local.tools.export.nbits import quantize_graph
 
 
@@ -73,23 +73,10 @@ class EngramBuilder(MomentsByName):
         hidden = self.values[hidden]
         rows, past = self._layer_inputs[layer_id]
 
-        layer = LayerGraph(config, weights, self.engram_bits)
-        graph = self.model.graph
-        if isinstance(weights, SummedWeights) and weights.word_scale != 1:
-            before = LayerGraph(config, weights, self.engram_bits)
-            scaled = before.scaled(hidden)
-            graph.extend(before.tape.nodes)
-            for value in before.tape.initializers:
-                graph.register_initializer(value)
-            scaled.name, scaled.type, scaled.shape = "engram.scaled_embedding", hidden.type, hidden.shape
-            hidden = scaled
-        values = layer.build(hidden, rows, past)
         out = self.make_value(f"/model/layers.{layer_id}/engram/hidden", ir.DataType.FLOAT, shape)
-        node = layer_node(
-            config, branch(layer.tape, [], ""), values, hidden, out, self.hidden_size, self._switch, graph
+        add_layer(
+            self.model.graph, self._switch, config, weights, self.engram_bits, hidden, out, rows, past, self.hidden_size
         )
-        graph.append(node)
-        graph.outputs.extend(node.outputs[1:])
         # Block k starts a residual stream of its own, as the first block does.
         self.layernorm_attrs.update(root_input=out.name, skip_input=out.name, first_layernorm=True)
 

@@ -29,6 +29,7 @@ from engram_local.tools.new_folder import NewFolder, check_space, new_folder, re
 
 WEIGHTS = ("float32", "float16", "int8", "int4")
 BACKENDS = ("onnx", "gguf", "both")
+VIAS = ("builder", "torch")
 
 
 def export_model(
@@ -42,6 +43,7 @@ def export_model(
     calibrate: str | Path | None = None,
     progress: Progress | None = None,
     link: bool | str | Path = False,
+    via: str = "builder",
 ) -> dict:
     """Write the model folder `out` from a trained checkpoint. Returns what the manifest's "export" block holds.
 
@@ -50,7 +52,9 @@ def export_model(
                 BACKENDS; calibrate: a text file, on which the tables' encoding is compared with the checkpoint's rows
                 (calibration.py), and which ONNX's int4 weights are rounded for; link: True where the tables stay
                 where they are, and `tables` means nothing; or where the rows lie of an adapter that does not hold them
-                (a link, a GGUF, a Hugging Face folder), which always stay there.
+                (a link, a GGUF, a Hugging Face folder), which always stay there; via: one of VIAS, who writes
+                backbone.onnx: onnxruntime-genai's builder for families that it knows, or transformers' exporter
+                (via_torch.py) for any decoder whose attention it recognises.
     Raises:     EngramError before anything is written, unless a later row turns out bad or the disk fails; `out` is
                 then not there. A run that was interrupted goes on with the tables that it had finished.
     """
@@ -60,6 +64,7 @@ def export_model(
         (tables, ENCODINGS, "tables"),
         (weights, WEIGHTS, "weights"),
         (backend, BACKENDS, "backend"),
+        (via, VIAS, "via"),
     ):
         if value not in options:
             raise CheckpointError(f"{what} {value!r} is unknown; choose one of {', '.join(options)}")
@@ -70,7 +75,7 @@ def export_model(
     if link and calibrate is not None:
         raise CheckpointError("linked tables lose nothing, so there is nothing to calibrate; leave one of the two out")
     check_tables(view)
-    check_backbones(view, backbones)
+    check_backbones(view, backbones, via)
     check_base(view.base, view.prefixes, set(view.overrides))
     if link:
         check_links(view)
@@ -96,7 +101,7 @@ def export_model(
     ) as folder:
         if link:
             view, info["tables"] = link_tables(view, folder.path)
-        without = write_backbones(view, model, folder.path, backbones, weights, progress, tokens)
+        without = write_backbones(view, model, folder.path, backbones, weights, progress, tokens, via)
         if without is not None:
             info["gguf_vocabulary"] = f"left out: {without}"
         model = None  # its memory is the tables' now
@@ -122,9 +127,9 @@ def check_tables(view: CheckpointView) -> None:
             )
 
 
-def check_backbones(view: CheckpointView, backbones: tuple[str, ...]) -> None:
+def check_backbones(view: CheckpointView, backbones: tuple[str, ...], via: str = "builder") -> None:
     """Every backbone asked for can be made of this family. Raises CheckpointError."""
-    if "onnx" in backbones:
+    if "onnx" in backbones and via == "builder":
         from engram_local.tools.export.backbone import check_family
 
         check_family(view.base)
@@ -188,6 +193,7 @@ def write_backbones(
     weights: str,
     progress: Progress | None,
     tokens: np.ndarray | None = None,
+    via: str = "builder",
 ) -> str | None:
     """Write engram_layer_{id}.onnx, and the backbones asked for. `tokens` int64 [n] is a text that ONNX's int4 is
     rounded for, None one that the model writes. Returns why backbone.gguf has no vocabulary, None where it has one or
@@ -203,7 +209,7 @@ def write_backbones(
         from engram_local.tools.export.onnx import write_backbone_onnx
 
         say("backbone.onnx")
-        write_backbone_onnx(view, model, folder, weights, tokens)
+        write_backbone_onnx(view, model, folder, weights, tokens, via)
     if "gguf" in backbones:
         from engram_local.tools.export.gguf import write_backbone_gguf
 

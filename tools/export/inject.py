@@ -5,7 +5,16 @@ import onnx_ir as ir
 
 from engram_local import graph_names
 from engram_local.config import LayerConfig
-from engram_local.tools.export.layer import BATCH, LayerValues, branch, graph_value, name_gate, name_output
+from engram_local.tools.checkpoints.view import LayerWeights, SummedWeights
+from engram_local.tools.export.layer import (
+    BATCH,
+    LayerGraph,
+    LayerValues,
+    branch,
+    graph_value,
+    name_gate,
+    name_output,
+)
 
 SHOWN = ("shown_batch", "shown_sequence")  # what tells of the gates is empty where no sequence has memory
 
@@ -45,6 +54,35 @@ class Switch:
             node.outputs[0].name = f"{node.name}/0"
         graph.register_initializer(shape)
         self.nodes = list(tape.nodes)  # to be put before the first layer
+
+
+def add_layer(
+    graph: ir.Graph,
+    switch: "Switch",
+    config: LayerConfig,
+    weights: LayerWeights | SummedWeights,
+    bits: int,
+    hidden: ir.Value,
+    out: ir.Value,
+    rows: ir.Value,
+    past: ir.Value | None,
+    d: int,
+) -> None:
+    """Build a layer between `hidden` and `out`, residuals [B, S, W], at the end of `graph`, its outputs among the
+    graph's. `rows`, `past`: what layer_inputs gave; d: the width of one stream."""
+    layer = LayerGraph(config, weights, bits)
+    if isinstance(weights, SummedWeights) and weights.word_scale != 1:
+        before = LayerGraph(config, weights, bits)
+        scaled = before.scaled(hidden)
+        graph.extend(before.tape.nodes)
+        for value in before.tape.initializers:
+            graph.register_initializer(value)
+        scaled.name, scaled.type, scaled.shape = "engram.scaled_embedding", hidden.type, hidden.shape
+        hidden = scaled
+    values = layer.build(hidden, rows, past)
+    node = layer_node(config, branch(layer.tape, [], ""), values, hidden, out, d, switch, graph)
+    graph.append(node)
+    graph.outputs.extend(node.outputs[1:])
 
 
 def layer_node(

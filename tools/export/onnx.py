@@ -14,13 +14,23 @@ INLINE_BYTES = 1024  # smaller constants stay inside the .onnx file, where shape
 
 
 def write_backbone_onnx(
-    view: CheckpointView, model: torch.nn.Module, folder: Path, weights: str, tokens: np.ndarray | None = None
+    view: CheckpointView,
+    model: torch.nn.Module,
+    folder: Path,
+    weights: str,
+    tokens: np.ndarray | None = None,
+    via: str = "builder",
 ) -> None:
     """Write backbone.onnx and backbone.onnx.data into `folder`; `weights` is float32, float16, int8 or int4; `tokens`
-    int64 [n] is a text that int4 is rounded for.
+    int64 [n] is a text that int4 is rounded for; `via` "torch": as via_torch.py traces it.
     """
     engram = {layer.layer_id: (layer, view.layers[layer.layer_id]) for layer in view.engram.layers}
-    graph = build(model, engram, weights, folder, tokens)
+    if via == "torch":
+        from engram_local.tools.export import via_torch
+
+        graph = via_torch.build(model, engram, weights, folder)
+    else:
+        graph = build(model, engram, weights, folder, tokens)
     if weights == "float16":
         store_as_float16(graph.graph)
     ir.save(graph, folder / ONNX_FILE, external_data=ONNX_DATA_FILE, size_threshold_bytes=INLINE_BYTES)
