@@ -90,6 +90,14 @@ class Lookup:
         self.seconds += time.perf_counter() - start
         return step
 
+    def of_token(self, position: int, token: np.ndarray) -> Rows:
+        """The rows of one token, int64 [1], at the end of the sequence: there, or being read."""
+        if self.resident:
+            return self.step(position, token.item())
+        self.write(position, token)
+        ahead = self.take_ahead(token)
+        return start_reads([(self, position, position + 1)])[0] if ahead is None else ahead
+
     def read_ahead(self, begin: int, tokens: np.ndarray) -> None:
         """Begin the reads of tokens that will perhaps come next, and return at once."""
         self.write(begin, tokens)

@@ -101,7 +101,7 @@ class Session:
         """
         with self._guard:
             tokens = self._check(token_ids, logits)
-            if len(tokens) == 1 and not gates and (self._lookup is None or self._lookup.resident):
+            if len(tokens) == 1 and not gates:
                 return self._step(tokens, logits)
             job = _Job(self, tokens, logits, gates)
             _run([job])
@@ -187,11 +187,10 @@ class Session:
         self._tokens[begin:end] = tokens
 
     def _step(self, tokens: np.ndarray, logits: Logits) -> np.ndarray | None:
-        """A single token whose rows are in memory, with as little around it as can be. Twin: _run."""
+        """A single token, with as little around it as can be. Twin: _run."""
         started = time.perf_counter()
         self._append(tokens)
-        lookup = self._lookup
-        rows = lookup.step(self.context.length, tokens.item()) if lookup is not None else None
+        rows = self._lookup.of_token(self.context.length, tokens) if self._lookup is not None else None
         output = self._backend.forward([Work(self.context, tokens, rows, logits)])[0]
         self._n_evaluated += 1
         self._forward_s += time.perf_counter() - started

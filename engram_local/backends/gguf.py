@@ -176,6 +176,7 @@ class GgufBackend:
             begun: list[_Step] = []
             try:
                 for group in self._groups(steps):
+                    self._fill(group)  # first: while it is done, the rows are read
                     self._prepare(group)
                     begun += group
                     self._evaluate(group)
@@ -292,6 +293,11 @@ class GgufBackend:
                 groups.append([step])
         return groups
 
+    def _fill(self, steps: list["_Step"]) -> None:
+        """Say what the next llama_decode evaluates."""
+        parts = [(x.sequence.id, x.sequence.length, x.work.token_ids, x.work.logits) for x in steps]
+        steps[0].sequence.pool.llama.fill(parts)
+
     def _prepare(self, steps: list["_Step"]) -> None:
         """What a backbone needs that cannot go back: a checkpoint, and the rows at hand before the step begins, for a
         read that failed in the middle of it would cost the state."""
@@ -303,9 +309,8 @@ class GgufBackend:
                 self._checkpoint(step.sequence, step.n)
 
     def _evaluate(self, steps: list["_Step"]) -> None:
-        """One llama_decode; lengths are the caller's to count."""
+        """The llama_decode that _fill described; lengths are the caller's to count."""
         n, native = steps[0].n, steps[0].sequence.pool.llama
-        native.fill([(x.sequence.id, x.sequence.length, x.work.token_ids, x.work.logits) for x in steps])
         columns = [
             Columns(x.sequence.length, x.sequence.states, x.work.rows, {} if x.work.gates else None) for x in steps
         ]

@@ -66,7 +66,10 @@ def test_quantized(tmp_path, weights, bound):
     assert np.abs(found - expected).mean() < bound * expected.std()
 
 
-@pytest.mark.parametrize(("family", "why"), [("mixtral", "every expert"), ("qwen3_5", "attention in 1 of 3 blocks")])
+@pytest.mark.parametrize(
+    ("family", "why"),
+    [("mixtral", "every expert"), ("qwen3_5", "cannot trace it"), ("gemma2", "attention in 0 of 3 blocks")],
+)
 def test_what_would_be_slow_is_refused(tmp_path, family, why):
     base, adapter = make_adapter(tmp_path, family)
     with pytest.raises(EngramError, match=f"{why}.*; use --backend gguf, or engram-local attach") as info:

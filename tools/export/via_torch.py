@@ -73,7 +73,7 @@ def build(
         _add_layers(graph, engram, WEIGHT_BITS[weights], config.hidden_size)
     traced.opset_imports.setdefault("com.microsoft", OPSETS["com.microsoft"])
     if WEIGHT_BITS[weights] < 16:
-        _name_matrices(graph, attention)
+        _name_matrices(graph, attention, config.hidden_size)
         quantize_graph(graph, WEIGHT_BITS[weights], set())
     graph.sort()
     return traced
@@ -375,9 +375,11 @@ def _add_layers(
         add_layer(graph, switch, config, weights, bits, hidden, out, rows, past, d)
 
 
-def _name_matrices(graph: ir.Graph, attention: list[ir.Node]) -> None:
+def _name_matrices(graph: ir.Graph, attention: list[ir.Node], d: int) -> None:
     """The builder's names, by which nbits.py and bits.py tell matrices apart."""
-    _embedding(graph).name = "/model/embed_tokens/Gather"
+    embedding = _embedding(graph)
+    embedding.name = "/model/embed_tokens/Gather"
+    embedding.outputs[0].shape = ir.Shape([*BATCH, d])
     named = {next(x for x in graph if x.name == "/lm_head/MatMul")}
 
     def name(node: ir.Node | None, what: str) -> None:
