@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from tokenizers import Tokenizer
+
 from engram_local.tools.train import corpus
 from engram_local.tools.train.facts import Fact
 
@@ -26,6 +28,7 @@ def known() -> list[Fact]:
     return found
 
 
-def make(out: Path, seed: int = 0) -> Path:
-    corpus.write(known(), ["He said that it was cold and dark.", "The city lies by the sea."] * 20, out, SIZE, seed)
+def make(out: Path, seed: int = 0, size: corpus.Size = SIZE, tokenizer: Tokenizer | None = None) -> Path:
+    texts = ["He said that it was cold and dark.", "The city lies by the sea."] * 20
+    corpus.write(known(), texts, out, size, seed, tokenizer)
     return out

@@ -64,6 +64,8 @@ class Size:
     n_premises: int = 16_000  # false ones
     n_form: int = 5_000  # form documents that every kind has at least
     n_invented: int = 200_000
+    spelt: float = 0.0  # share of invented words put together letter by letter
+    rehash_invented: bool = True  # not where tables stay as they are: then they store no invented name
     n_paragraphs: int = 12_000
     n_sentences: int = 30_000
     vocab_size: int = 8_192
@@ -87,6 +89,19 @@ SMALL = Size(
     readme_docs=40,
 )
 
+# for more steps of a trained checkpoint (settle.py): every fact once or a few times, fresh invented names
+SETTLE = Size(
+    docs_share=0.15,
+    n_form=1_500,
+    n_brakes=12_000,
+    n_premises=5_000,
+    n_invented=180_000,
+    spelt=1 / 3,
+    rehash_invented=False,
+    n_paragraphs=1_000,
+    n_sentences=3_000,
+)
+
 
 @dataclass(frozen=True)
 class Document:
@@ -102,23 +117,26 @@ class Document:
     rehashed: str = ""
 
 
-def build(sources: dict[str, Path], out: Path, size: Size, seed: int = 0) -> dict:
-    """Write the corpus of the fetched `sources` to the folder `out`; files and result as in `write`."""
+def build(sources: dict[str, Path], out: Path, size: Size, seed: int = 0, tokenizer: Tokenizer | None = None) -> dict:
+    """Write the corpus of the fetched `sources` to the folder `out`; arguments, files and result as in `write`."""
     known = facts.load(sources, n_definitions=size.n_definitions, n_cities=size.n_cities, n_names=size.n_names)
     paragraphs = [*prose.paragraphs(sources)][: size.n_paragraphs]
-    return write(known, paragraphs + [*prose.sentences(sources)][: size.n_sentences], out, size, seed)
+    return write(known, paragraphs + [*prose.sentences(sources)][: size.n_sentences], out, size, seed, tokenizer)
 
 
-def write(known: list[Fact], texts: list[str], out: Path, size: Size, seed: int = 0) -> dict:
+def write(
+    known: list[Fact], texts: list[str], out: Path, size: Size, seed: int = 0, tokenizer: Tokenizer | None = None
+) -> dict:
     """Write the corpus about the facts `known`, with the prose `texts`, to the folder `out`.
 
+    tokenizer: a trained checkpoint's, where the corpus is for more steps of it; None trains one.
     tokenizer.json; corpus.npz: tokens uint16, flags uint8, starts int64 (n_documents + 1,); questions.json: what
     `questions` returns; values.json: {"values": kind -> the values of its facts, "words": words of all answers};
     sizes.json: facts, documents and tokens of every sort, which are also returned.
     """
     out.mkdir(parents=True, exist_ok=True)
     known = [replace(f, docs=max(f.docs, size.readme_docs)) if f.subject in README_SUBJECTS else f for f in known]
-    invented = _invented(known, size.n_invented, seed)
+    invented = _invented(known, size.n_invented, seed, size.spelt)
     rng = random.Random(seed)
     talk = Conversations(known, size.split)
     brakes = Brakes(known, texts)
@@ -127,12 +145,12 @@ def write(known: list[Fact], texts: list[str], out: Path, size: Size, seed: int 
         "confirm": list(confirm_documents(talk, known, size.docs_share * CONFIRM_SHARE, size.n_form // 4, rng)),
         "form": list(form_documents(talk, known, size.docs_share * FORM_SHARE, size.n_form, rng)),
         "rehashed": list(rehashed_documents(talk, known, size.docs_share * REHASHED_SHARE, size.n_form // 10, rng)),
-        "invented": list(invented_documents(talk, invented["train"], rng)),
+        "invented": list(invented_documents(talk, invented["train"], rng, rehash=size.rehash_invented)),
         "brakes": list(brake_documents(talk, brakes, known, size, rng)),
         "small_talk": list(small_talk_documents(talk, known, max(20, int(60 * size.docs_share)), rng)),
         "prose": [Document([("", text)]) for text in texts],
     }
-    tokenizer = train_tokenizer(documents, size.vocab_size, rng)
+    tokenizer = tokenizer or train_tokenizer(documents, size.vocab_size, rng)
     tokenizer.save(str(out / "tokenizer.json"))
     sizes = {"facts": len(known), "facts_by_kind": dict(Counter(f.kind for f in known)), "documents": {}, "tokens": {}}
     tokens, flags, lengths = [], [], []
@@ -158,7 +176,7 @@ def write(known: list[Fact], texts: list[str], out: Path, size: Size, seed: int 
     return sizes
 
 
-def _invented(known: list[Fact], n_train: int, seed: int) -> dict[str, list[Fact]]:
+def _invented(known: list[Fact], n_train: int, seed: int, spelt: float = 0.0) -> dict[str, list[Fact]]:
     """Invented names of every split; no name is in two of them or in a fact."""
     taken = {name.lower() for f in known for name in f.asked}
     subjects = sorted({f.subject for f in known if f.subject.isalpha() and 4 <= len(f.subject) <= 10})
@@ -167,7 +185,7 @@ def _invented(known: list[Fact], n_train: int, seed: int) -> dict[str, list[Fact
     first_names = sorted({f.subject.split()[0] for f in known if f.kind == "person" and " " in f.subject}) or ["Ann"]
     rng = random.Random(f"invented {seed}")
     return {
-        split: unknown.invented(n, taken, words, names, first_names, rng)
+        split: unknown.invented(n, taken, words, names, first_names, rng, spelt)
         for split, n in (("train", n_train), ("validation", 300), ("test", 500))
     }
 
@@ -198,8 +216,10 @@ def confirm_documents(
                 yield Document(turns)
 
 
-def invented_documents(talk: Conversations, invented: list[Fact], rng: random.Random) -> Iterator[Document]:
-    """Every invented name once: asked first, after something known, or as a follow-up."""
+def invented_documents(
+    talk: Conversations, invented: list[Fact], rng: random.Random, *, rehash: bool = True
+) -> Iterator[Document]:
+    """Every invented name once: asked first, after something known, or as a follow-up; rehash: half are rehashed."""
     for place, fact in enumerate(invented):
         draw = rng.random()
         if draw < 0.12 and talk.by_kind[fact.kind]:
@@ -211,7 +231,7 @@ def invented_documents(talk: Conversations, invented: list[Fact], rng: random.Ra
             if draw < 0.24:
                 before = rng.choice(talk.known)
                 turns.insert(0, (talk.ask(before, rng), before.answer))
-        yield Document(turns, rehashed=fact.subject if place % INVENTED_REHASHED else "")
+        yield Document(turns, rehashed=fact.subject if rehash and place % INVENTED_REHASHED else "")
 
 
 def _least(known: list[Fact], share: float, n_least: int) -> dict[str, float]:

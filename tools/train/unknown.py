@@ -1,6 +1,7 @@
 """Invented names: words, places and people that do not exist, for honest answers to what is not known."""
 
 import random
+from collections import defaultdict
 
 from .facts import UNKNOWN, UNKNOWN_OF, Fact
 
@@ -59,6 +60,24 @@ def name(rng: random.Random, parts: list[str]) -> str:
     return word + rng.choice(ENDINGS) if rng.random() < 0.4 or len(word) < 4 else word
 
 
+class Letters:
+    """Words of letters that follow three others as they do in known words."""
+
+    def __init__(self, words: list[str]):
+        self.following: dict[str, list[str]] = defaultdict(list)
+        for word in words:
+            text = f"^^^{word.lower()}$"
+            for i in range(3, len(text)):
+                self.following[text[i - 3 : i]].append(text[i])
+
+    def word(self, rng: random.Random) -> str:
+        """A lower-case word, which may be a known one."""
+        text = "^^^"
+        while text[-1] != "$" and len(text) < 15:
+            text += rng.choice(self.following[text[-3:]])
+        return text[3:].removesuffix("$")
+
+
 def combined(kind: str, words: list[str], names: list[str], first_names: list[str], rng: random.Random) -> str:
     """A name put together from parts that exist: two people's names, a place and "Falls", a word and a suffix."""
     if kind in LIVES:
@@ -73,19 +92,27 @@ def combined(kind: str, words: list[str], names: list[str], first_names: list[st
 
 
 def invented(
-    n: int, known: set[str], words: list[str], names: list[str], first_names: list[str], rng: random.Random
+    n: int,
+    known: set[str],
+    words: list[str],
+    names: list[str],
+    first_names: list[str],
+    rng: random.Random,
+    spelt: float = 0.0,
 ) -> list[Fact]:
     """`n` facts about names that do not exist; their value says so.
 
     known: lower-case words that exist, and those invented before; the new names are added to it. words, names:
-    whose halves the invented words and names of people and places may be made of; first_names: of real people.
+    whose halves the invented words and names of people and places may be made of; first_names: of real people;
+    spelt: share of the invented words that are put together letter by letter, as the known ones are.
     """
     facts = []
+    letters = {True: Letters(words), False: Letters(names)}
     weights = [*WEIGHTS.values()]
     while len(facts) < n:
         kind = rng.choices(KINDS, weights)[0]
         parts = words if kind in COMMON else names
-        word = name(rng, parts)
+        word = letters[kind in COMMON].word(rng) if spelt and rng.random() < spelt else name(rng, parts)
         mixed = kind not in ELEMENTS and rng.random() < 0.25
         if kind in ELEMENTS and rng.random() < 0.5:
             word = word[: max(3, len(word) - 2)] + rng.choice(ELEMENT_ENDINGS)

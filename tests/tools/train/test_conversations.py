@@ -56,6 +56,19 @@ def test_combined_names_are_new():
     assert any(n.startswith("Ann ") for n in names) and any(n.endswith("Paris") and " " in n for n in names)
 
 
+def test_spelt_words_have_the_letters_of_known_ones():
+    words = ["banana", "bandana", "canal", "manana"]
+    letters, rng = unknown.Letters(words), random.Random(0)
+    made = {letters.word(rng) for _ in range(200)}
+    known = {text[i : i + 4] for w in words for text in [f"^^^{w}$"] for i in range(len(text) - 3)}
+    assert len(made - set(words)) > 3
+    for word in made:
+        text = f"^^^{word}$"
+        assert {text[i : i + 4] for i in range(len(text) - 4)} <= known
+    found = unknown.invented(50, {"banana"}, words, ["paris"], ["Ann"], random.Random(0), spelt=1.0)
+    assert "banana" not in {f.subject for f in found}
+
+
 def test_two_parts_are_two_answers():
     other = Fact("currency", "France", "the euro", ("France",), 1)
     question, answer = compound.two_parts(FRANCE, other, random.Random(0))

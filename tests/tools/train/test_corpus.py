@@ -4,6 +4,7 @@ import itertools
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +97,24 @@ def test_rehashed_names_are_not_known(folder):
         assert "I don't know.<|end|>" in text
         invented += name not in known
     assert invented == small_corpus.SIZE.n_invented // 2 and len(strange) > invented + 20
+
+
+def test_a_corpus_for_more_steps_has_the_tokenizer_and_new_names_that_read_their_own_rows(folder, tmp_path):
+    size = replace(small_corpus.SIZE, spelt=0.5, rehash_invented=False)
+    more = small_corpus.make(tmp_path, 1, size, Tokenizer.from_file(str(folder / "tokenizer.json")))
+    assert (more / "tokenizer.json").read_bytes() == (folder / "tokenizer.json").read_bytes()
+    tokenizer = Tokenizer.from_file(str(more / "tokenizer.json"))
+    known = {f.subject for f in small_corpus.known()} | {w for f in small_corpus.known() for w in f.subject.split()}
+    for tokens, flags in documents(more):
+        marked = (flags & REHASHED > 0) & (flags & LOSS > 0)
+        if marked.any():
+            assert tokenizer.decode(tokens[marked].tolist()).strip() in known
+
+    def unknown_to(corpus_folder):
+        texts = (tokenizer.decode(t.tolist(), skip_special_tokens=False) for t, _ in documents(corpus_folder))
+        return {s for text in texts for s in re.findall(r"The word (\w+) means something I don't know\.", text)} - known
+
+    assert len(unknown_to(more)) > 10 and len(unknown_to(more) & unknown_to(folder)) < 3
 
 
 def test_what_is_not_known_is_marked_where_it_is_decided(folder):

@@ -20,7 +20,7 @@ from engram_local.hashing import NgramHasher
 from engram_local.model import load
 from engram_local.tools.checkpoints import trained
 from engram_local.tools.export.folder import export_model
-from engram_local.tools.train import corpus, evaluate
+from engram_local.tools.train import corpus, evaluate, settle
 from engram_local.tools.train.data import ROW_TOKENS, Batches
 from engram_local.tools.train.model import EngramModel, EngramSettings, row_ids
 from engram_local.tools.train.train import Settings, finish, loss_of, make_model, train
@@ -198,6 +198,33 @@ def test_resumed_equals_uninterrupted(folder, tmp_path):
     train(TINY, folder, tmp_path / "parts", checkpoint_every=5, stop_at=7)
     resumed = train(TINY, folder, tmp_path / "parts", checkpoint_every=5)
     for (name, one), other in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
+        torch.testing.assert_close(one, other, atol=0, rtol=0, msg=name)
+
+
+def test_settling_leaves_tables_and_embedding_as_they_are_and_goes_on(folder, tmp_path, monkeypatch):
+    settings = replace(TINY, steps=30, rows=4, lr=1e-2)
+    finish(train(settings, folder, tmp_path / "training").eval(), folder, tmp_path / "before")
+    how = {"steps": 60, "rows": 4, "lr": 3e-3, "decisive": 2.0}
+    settle.settle(tmp_path / "before", folder, tmp_path / "after", **how)
+    before, after = (EngramModel.load(tmp_path / name) for name in ("before", "after"))
+    kept = {n for n, p in before.named_parameters() if torch.equal(p, after.get_parameter(n))}
+    assert kept == {"backbone.model.embed_tokens.weight", "engram.0.table.weight", "engram.2.table.weight"}
+    batch = Batches(folder / "corpus.npz", 16, 1, 0.5, "cpu").batch(0)
+    with torch.inference_mode():
+        assert loss_of(after, *vars(batch).values()) < loss_of(before, *vars(batch).values()) - 0.05
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(settle, "finish", stop)  # after step 60; what was saved is step 50
+    with pytest.raises(KeyboardInterrupt):
+        settle.settle(tmp_path / "before", folder, tmp_path / "parts", **how)
+    monkeypatch.undo()
+    assert [path.name for path in (tmp_path / "parts").iterdir()] == ["settling.pt"]
+    settle.settle(tmp_path / "before", folder, tmp_path / "parts", **how)
+    assert not (tmp_path / "parts/settling.pt").exists()
+    resumed = EngramModel.load(tmp_path / "parts")
+    for (name, one), other in zip(after.state_dict().items(), resumed.state_dict().values(), strict=True):
         torch.testing.assert_close(one, other, atol=0, rtol=0, msg=name)
 
 
