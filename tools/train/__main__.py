@@ -3,8 +3,8 @@
     python -m engram_local.tools.train OUT [--small] [--twin] [--device cpu|cuda] [--work FOLDER]
 
 OUT becomes a checkpoint folder that `engram_local.tools.export` reads, with figures.json (the evaluation on test
-wordings). Without a GPU, or with --small, a small setting is trained: fewer facts, a smaller model, made for half an
-hour on two cores. What is there already is kept: packages and corpus in --work (build/train), the state of an
+wordings). Without a GPU, or with --small, a small setting is trained: fewer facts, a smaller model, for less than
+half an hour on two cores. What is there already is kept: packages and corpus in --work (build/train), the state of an
 interrupted training in OUT/training; the same command goes on from there. --twin trains on the training wordings
 alone, so that the figures on held-out ones mean something; without it every wording is trained.
 """

@@ -1,6 +1,6 @@
 """More steps for a trained checkpoint, on a CPU: all learns on but the tables and the embedding.
 
-    python -m engram_local.tools.train.settle CHECKPOINT OUT [--work FOLDER] [--steps 1000]
+    python -m engram_local.tools.train.settle CHECKPOINT OUT [--work FOLDER] [--steps 800]
 
 What is said of a name that the tables hold nothing about is better learnt late: rows that stay as they are store no
 invented name, so the blocks have to tell from what was looked up whether it fits. The corpus of these steps, made in
@@ -42,10 +42,14 @@ def make_corpus(work: Path, checkpoint: Path) -> Path:
     return folder
 
 
-def settle(checkpoint: Path, folder: Path, out: Path, *, steps: int, rows: int, lr: float, decisive: float) -> None:
+def settle(
+    checkpoint: Path, folder: Path, out: Path, *, steps: int, rows: int, lr: float, decisive: float, blend: float = 1.0
+) -> None:
     """Train `checkpoint` on the corpus in `folder` at a rate that falls to nothing; writes the checkpoint `out`.
 
-    An interrupted run goes on from OUT/settling.pt.
+    blend: how far from the weights before to those after the last step the written ones lie, 0 to 1. In between they
+    keep more of what was known and lose little of what was learnt (arXiv 2109.01903). An interrupted run goes on from
+    OUT/settling.pt.
     """
     model = EngramModel.load(checkpoint)
     model.requires_grad_(False)
@@ -56,6 +60,7 @@ def settle(checkpoint: Path, folder: Path, out: Path, *, steps: int, rows: int, 
         for name, parameter in part.named_parameters()
         if not name.endswith("table.weight")
     ]
+    before = [parameter.detach().clone() for parameter in learning]
     optimizer = torch.optim.AdamW(learning, lr=lr, betas=(0.9, 0.95), weight_decay=0.0)
     batches = Batches(folder / "corpus.npz", rows, 0, 0.5, "cpu", decisive=decisive)
     out.mkdir(parents=True, exist_ok=True)
@@ -81,6 +86,9 @@ def settle(checkpoint: Path, folder: Path, out: Path, *, steps: int, rows: int, 
             learnt = {name: p for name, p in model.named_parameters() if p.requires_grad}
             torch.save({"learnt": learnt, "optimizer": optimizer.state_dict(), "step": step + 1}, f"{state}.tmp")
             Path(f"{state}.tmp").replace(state)
+    with torch.no_grad():
+        for parameter, old in zip(learning, before, strict=True):
+            parameter.lerp_(old, 1 - blend)
     finish(model.eval(), folder, out)
     state.unlink(missing_ok=True)
 
@@ -94,10 +102,11 @@ if __name__ == "__main__":
     parser.add_argument("checkpoint", type=Path, help="of the full setting")
     parser.add_argument("out", type=Path)
     parser.add_argument("--work", type=Path, default=Path("build/train"), help="packages and corpus")
-    parser.add_argument("--steps", type=int, default=1_000)
+    parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--rows", type=int, default=4, help="of 256 tokens a step")
     parser.add_argument("--lr", type=float, default=4e-4)
-    parser.add_argument("--decisive", type=float, default=1.0, help="weight of the tokens that say what is not known")
+    parser.add_argument("--decisive", type=float, default=2.0, help="weight of the tokens that say what is not known")
+    parser.add_argument("--blend", type=float, default=0.8, help="0: the weights before; 1: those after the last step")
     given = parser.parse_args()
     try:
         settle(
@@ -108,6 +117,7 @@ if __name__ == "__main__":
             rows=given.rows,
             lr=given.lr,
             decisive=given.decisive,
+            blend=given.blend,
         )
     except EngramError as error:
         sys.exit(f"{error}")

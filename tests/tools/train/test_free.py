@@ -1,5 +1,6 @@
 """The free questions: how they are read, judged, and kept out of training."""
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -25,9 +26,16 @@ def test_three_hundred_in_two_halves():
 
 
 def test_no_source_of_the_corpus_names_them():
-    """The corpus is made in tools/train; only `free.py` may be given the file."""
+    """The corpus is made in tools/train; only `free.py` may be given the files."""
     folder = Path(free.__file__).parent
-    assert not [p.name for p in folder.glob("*.py") if "free_questions" in p.read_text()]
+    assert not [p.name for p in folder.glob("*.py") if re.search(r"free_questions|names\.tsv", p.read_text())]
+
+
+def test_names_that_exist_and_names_that_do_not():
+    found = free.read(QUESTIONS.with_name("names.tsv"))
+    right = {name: {q.right == "@honest" for q in found if q.name == name} for name in {q.name for q in found}}
+    assert right.pop("stored") == {False} and [*right.values()] == [{True}] * len(right) and len(right) == 6
+    assert len(found) > 1_000
 
 
 @pytest.mark.parametrize(
