@@ -228,6 +228,18 @@ def test_settling_leaves_tables_and_embedding_as_they_are_and_goes_on(folder, tm
         torch.testing.assert_close(one, other, atol=0, rtol=0, msg=name)
 
 
+def test_settled_weights_lie_between_those_before_and_after(folder, checkpoint, tmp_path):
+    how = {"steps": 3, "rows": 1, "lr": 3e-3, "decisive": 1.0}
+    made = {}
+    for blend in (0.0, 0.5, 1.0):
+        settle.settle(checkpoint, folder, tmp_path / str(blend), blend=blend, **how)
+        made[blend] = EngramModel.load(tmp_path / str(blend)).state_dict()
+    before = EngramModel.load(checkpoint).state_dict()
+    for name, weights in before.items():
+        torch.testing.assert_close(made[0.0][name], weights, atol=1e-6, rtol=1e-3)  # float16
+        torch.testing.assert_close(made[0.5][name] * 2, weights + made[1.0][name], atol=1e-4, rtol=3e-3)
+
+
 def test_loss_falls_and_experts_train(folder, tmp_path):
     for name, settings in (("dense", TINY), ("experts", replace(TINY, n_experts=3, engram=None))):
         settings = replace(settings, steps=60, lr=1e-2)
