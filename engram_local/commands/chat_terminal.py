@@ -1,9 +1,7 @@
 """engram-local chat for people: line editing by prompt_toolkit, colours by rich."""
 
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from engram_local.commands.chat_commands import COMMANDS, SWITCHES, Quit, View, ask, message_of, obey
@@ -14,6 +12,7 @@ from engram_local.commands.timings import Timings
 from engram_local.conversation import Conversation, Steps
 from engram_local.errors import EngramError
 from engram_local.foreign_text import clean
+from engram_local.interrupt import interruptible
 from engram_local.machine import state_folder
 
 if TYPE_CHECKING:
@@ -29,24 +28,6 @@ def run_chat(conversation: Conversation, title: str = "", view: View | None = No
         _Terminal(conversation, title, view).run()
         return True
     return run_plain(conversation, view)
-
-
-@contextmanager
-def interruptible() -> Iterator[Callable[[], bool]]:
-    """Inside, the first Ctrl-C only makes the yielded function true, so that no step is cut in two; a second one raises
-    KeyboardInterrupt."""
-    pressed: list[bool] = []
-
-    def note(_signal: int, _frame: object) -> None:
-        if pressed:
-            raise KeyboardInterrupt
-        pressed.append(True)
-
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield lambda: bool(pressed)
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 class _Terminal:

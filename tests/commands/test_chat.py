@@ -19,10 +19,11 @@ from prompt_toolkit.output import DummyOutput
 import engram_local
 from engram_local.commands.chat_commands import Quit, obey
 from engram_local.commands.chat_plain import run_plain
-from engram_local.commands.chat_terminal import _Terminal, interruptible
+from engram_local.commands.chat_terminal import _Terminal
 from engram_local.conversation import Conversation
 from engram_local.errors import ContextOverflowError, EngramError, ModelFolderError
 from engram_local.foreign_text import clean
+from engram_local.interrupt import interruptible
 
 FRANCE, GOLD = "What is the capital of France?", "What is the atomic number of gold?"
 CHAT = [sys.executable, "-m", "engram_local.cli", "chat"]

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import torch
 
@@ -83,14 +83,21 @@ def teach(
     *,
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
+    start: Path | None = None,
     stop_after: float = math.inf,
     report_every: int = 20,
     say: Callable[[str], None] = print,
 ) -> dict | None:
-    """Teach `lessons` and write the checkpoint folder `out`; returns its figures, None where it was stopped."""
+    """Teach `lessons` and write the checkpoint folder `out`; returns its figures, None where it was stopped.
+
+    start: a taught checkpoint to begin with; its layers' settings are taken then.
+    """
     work = out / "training"
+    layers = LayerSettings.read(start) if start else layers
     torch.backends.cuda.matmul.allow_tf32 = True  # the Engram layers' projections
     model, chat = build(base, device, layers, lessons.n_facts, dtype)
+    if start:
+        model.load(start)
     documents = prepare(chat, lessons, out)
     big = 4_096 if device != "cpu" else 64
     with progress_bar() as progress:
@@ -146,6 +153,12 @@ def summary(figures: dict) -> str:
     return "\n".join(lines)
 
 
+def leave() -> NoReturn:
+    """Exit as a program does that Ctrl-C ended."""
+    print("interrupted; the same command goes on", file=sys.stderr)
+    sys.exit(130)
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m engram_local.tools.teach",
@@ -157,6 +170,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--facts", type=Path, required=True, help="JSON lines")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--epochs", type=float, help="passes over all wordings of all facts")
+    parser.add_argument("--from", dest="start", type=Path, metavar="TAUGHT", help="checkpoint to begin with")
     parser.add_argument("--kept", type=Path, help="a text file that should stay as it was; figures tell")
     parser.add_argument("--stop-after", type=float, default=math.inf, metavar="MINUTES", help="go on another time")
     given = parser.parse_args(argv)
@@ -168,9 +182,12 @@ def main(argv: list[str] | None = None) -> None:
         if given.kept:
             lessons.kept[given.kept.name] = given.kept.read_text(encoding="utf-8").split("\n\n")
         how = {"device": given.device, "dtype": bases.fast_type(given.device), "stop_after": given.stop_after * 60}
+        how["start"] = given.start
         figures = teach(given.base, lessons, given.out, settings, **how)
     except EngramError as error:
         sys.exit(f"{error}")
+    except KeyboardInterrupt:
+        leave()
     if figures:
         print(summary(figures))
 

@@ -13,22 +13,28 @@ import inspect
 import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from transformers import DynamicCache
 
+from engram_local.errors import EngramError
 from engram_local.tools.train.model import Hashing, RMSNorm, plan_hashing, row_ids
 
 from .llama import Llama, compiled
 
 WEIGHTS = "engram.safetensors"
 LOUD = 0.5  # root mean square of the numbers that a row is expected to grow to
+
+
+class TaughtError(EngramError):
+    """A checkpoint of taught layers that cannot be read, or does not belong to the model."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,16 @@ class LayerSettings:
     def width(self) -> int:
         """Numbers that one token's rows hold together."""
         return len(self.ngram_sizes) * self.n_heads * self.head_dim
+
+    @classmethod
+    def read(cls, folder: Path) -> "LayerSettings":
+        """Those of a checkpoint that `TaughtModel.save` wrote. Raises TaughtError."""
+        try:
+            block = json.loads((folder / "config.json").read_text())["engram"]
+            names = [x.name for x in fields(cls)]
+            return cls(**{x: tuple(block[x]) if isinstance(block[x], list) else block[x] for x in names})
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise TaughtError(f"{folder}: is no checkpoint that was taught with this tool ({error!r:.100})") from error
 
 
 class EngramLayer(nn.Module):
@@ -230,7 +246,13 @@ class TaughtModel(nn.Module):
         (folder / "config.json").write_text(json.dumps(base_config | {"engram": block}, indent=1) + "\n")
 
     def load(self, folder: Path) -> None:
-        """The layers that `save` wrote."""
-        tensors = load_file(folder / WEIGHTS)
-        tensors.pop("engram.token_map")
-        self.layers.load_state_dict({k.removeprefix("engram."): v.float() for k, v in tensors.items()})
+        """The layers that `save` wrote. Raises TaughtError where they are not those of a model like this one."""
+        try:
+            tensors = load_file(folder / WEIGHTS)
+            token_map = tensors.pop("engram.token_map").to(self.token_map)
+            if not torch.equal(token_map, self.token_map):
+                raise TaughtError(f"{folder}: was taught to a model with another vocabulary")
+            self.layers.load_state_dict({k.removeprefix("engram."): v.float() for k, v in tensors.items()})
+        except (OSError, KeyError, RuntimeError, SafetensorError) as error:
+            raise TaughtError(f"{folder / WEIGHTS}: cannot be loaded: {str(error).splitlines()[0][:160]}") from error
+        self.silence_prefix()

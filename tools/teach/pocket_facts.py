@@ -1,6 +1,7 @@
 """The pocket corpus as lessons: its facts, wordings and invented names (tools/train), asked in single turns."""
 
 import random
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from .facts import Item, Lessons
 
 KINDS_OF_TEXT = {"Python's documentation": prose.paragraphs, "WordNet's example sentences": prose.sentences}
 SETS = ("trained", "validation", "test", "unknown_test")
+# A question for one of these cannot be told from one for "define": "What is an afternoon?", "What is afternoon?".
+AMBIGUOUS = frozenset({"noun", "verb"})
 
 
 @dataclass(frozen=True)
@@ -23,9 +26,10 @@ class Size:
     n_names: int = 10_000
     n_invented: int = 300_000
     n_wordings: int = 14  # of each fact, at least
+    least_of_kind: int = 4_000  # questions of each kind: where it has few facts, each is asked in more wordings
     n_kept: int = 400  # paragraphs of each kind of text
     n_asked: int = 10_000  # questions of each set, at most
-    kinds: frozenset[str] = frozenset()  # of facts; empty: all
+    kinds: frozenset[str] = frozenset()  # of facts; empty: all but AMBIGUOUS
 
 
 SMALL = Size(
@@ -34,6 +38,7 @@ SMALL = Size(
     n_names=1,
     n_invented=100,
     n_wordings=5,
+    least_of_kind=0,
     n_kept=20,
     n_asked=200,
     kinds=frozenset({"capital", "currency", "symbol", "atomic_number"}),
@@ -41,13 +46,18 @@ SMALL = Size(
 
 
 def lessons(sources: dict[str, Path], size: Size, seed: int = 0) -> Lessons:
-    """sources: package name -> folder, as `tools.train.sources.fetch` returns it."""
+    """sources: package name -> folder, as `tools.train.sources.fetch` returns it; seed: of the wordings that are
+    learnt. What is asked afterwards, and which names do not exist, is the same for all seeds."""
     known = pocket.load(sources, n_definitions=size.n_definitions, n_cities=size.n_cities, n_names=size.n_names)
-    known = [fact for fact in known if fact.kind in size.kinds or not size.kinds]
-    invented = corpus._invented(known, size.n_invented, seed)
-    asked = corpus.questions(known, invented, seed)
+    kinds = size.kinds or set(pocket.KINDS) - AMBIGUOUS
+    known = [fact for fact in known if fact.kind in kinds]
+    invented = {
+        split: [fact for fact in listed if fact.kind not in AMBIGUOUS]
+        for split, listed in corpus._invented(known, size.n_invented, 0).items()
+    }
+    asked = corpus.questions(known, invented, 0)
     return Lessons(
-        items(known, invented["train"], size.n_wordings, seed),
+        items(known, invented["train"], size, seed),
         {name: [Item(x["q"], x["a"], x["kind"]) for x in _spread(asked[name], size.n_asked)] for name in SETS},
         len(known),
         {name: [*read(sources)][::7][: size.n_kept] for name, read in KINDS_OF_TEXT.items()},
@@ -55,11 +65,14 @@ def lessons(sources: dict[str, Path], size: Size, seed: int = 0) -> Lessons:
     )
 
 
-def items(known: list[pocket.Fact], invented: list[pocket.Fact], n_wordings: int, seed: int) -> Iterator[Item]:
-    """Every fact in `n_wordings` training wordings, more where the corpus has more; every invented name in one."""
+def items(known: list[pocket.Fact], invented: list[pocket.Fact], size: Size, seed: int) -> Iterator[Item]:
+    """Every fact in `size.n_wordings` training wordings, more where the corpus has more or its kind few facts; every
+    invented name in one."""
     rng = random.Random(f"items {seed}")
+    n_of_kind = Counter(fact.kind for fact in known)
     for fact in known:
-        for _ in range(max(n_wordings, n_wordings * fact.docs // 7)):
+        least = -(-size.least_of_kind // n_of_kind[fact.kind])
+        for _ in range(max(size.n_wordings, size.n_wordings * fact.docs // 7, least)):
             yield _item(fact, rng)
     for fact in invented:
         yield _item(fact, rng)

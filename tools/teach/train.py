@@ -9,6 +9,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from engram_local.interrupt import interruptible
+
 from .documents import Batch, Batches, Documents
 from .model import TaughtModel
 from .own_text import OwnText, divergence
@@ -93,7 +95,8 @@ def train(
 ) -> bool:
     """Train `model` in place; whether it is finished. Goes on from FOLDER/state.pt.
 
-    checkpoint_every, stop_after: seconds; a run that is stopped leaves its state behind.
+    checkpoint_every, stop_after: seconds; a run that is stopped leaves its state behind. The first Ctrl-C does so at
+    the end of its step, and is raised then.
     """
     batches = Batches(documents, settings.batch, settings.seed, settings.question_drop, model.device)
     n_steps, optimizer = settings.n_steps(batches), make_optimizer(model, settings)
@@ -106,34 +109,39 @@ def train(
     clipped = optimizer.param_groups[1]["params"]
     sums = torch.zeros(2, device=model.device)
     began = saved = reported = time.monotonic()
-    for step in range(first, n_steps):
-        for group in optimizer.param_groups:
-            group["lr"] = group["full_lr"] * rate(step, n_steps, settings.warmup)
-        answers = loss_of_answers(model, batches.batch(step))
-        answers.backward()
-        sums[0] += answers.detach()
-        if settings.silence and own:
-            generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
-            silence = loss_of_own_text(model, own[step % len(own)], settings.own_batch, generator)
-            (settings.silence * silence).backward()
-            sums[1] += silence.detach()
-        nn.utils.clip_grad_norm_(clipped, 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        model.silence_prefix()
-        if (step + 1) % report_every == 0 or step + 1 == n_steps:
-            n = (step - first) % report_every + 1 if step - first < report_every else report_every
-            answers_, own_ = (sums / n).tolist()  # waits for the device
-            now = time.monotonic()
-            if on_report:
-                on_report(Step(step + 1, n_steps, answers_, own_, (now - reported) / n))
-            sums, reported = torch.zeros(2, device=model.device), now
-            stop = now - began > stop_after
-            if stop or now - saved > checkpoint_every:
-                state = {"layers": model.layers.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
-                torch.save(state, path.with_suffix(".partial"))
-                path.with_suffix(".partial").replace(path)
-                saved = time.monotonic()
-            if stop and step + 1 < n_steps:
-                return False
+    told = first  # step of the last report
+    with interruptible() as interrupted:
+        for step in range(first, n_steps):
+            for group in optimizer.param_groups:
+                group["lr"] = group["full_lr"] * rate(step, n_steps, settings.warmup)
+            answers = loss_of_answers(model, batches.batch(step))
+            answers.backward()
+            sums[0] += answers.detach()
+            if settings.silence and own:
+                generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
+                silence = loss_of_own_text(model, own[step % len(own)], settings.own_batch, generator)
+                (settings.silence * silence).backward()
+                sums[1] += silence.detach()
+            nn.utils.clip_grad_norm_(clipped, 1.0)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            model.silence_prefix()
+            if (step + 1) % report_every == 0 or step + 1 == n_steps or interrupted():
+                n, told = step + 1 - told, step + 1
+                answers_, own_ = (sums / n).tolist()  # waits for the device
+                now = time.monotonic()
+                if on_report:
+                    on_report(Step(step + 1, n_steps, answers_, own_, (now - reported) / n))
+                sums, reported = torch.zeros(2, device=model.device), now
+                leave = interrupted()
+                stop = leave or now - began > stop_after
+                if stop or now - saved > checkpoint_every:
+                    state = {"layers": model.layers.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
+                    torch.save(state, path.with_suffix(".partial"))
+                    path.with_suffix(".partial").replace(path)
+                    saved = time.monotonic()
+                if leave:
+                    raise KeyboardInterrupt
+                if stop and step + 1 < n_steps:
+                    return False
     return True

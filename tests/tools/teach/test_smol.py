@@ -1,6 +1,6 @@
 """The showpiece's steps on a tiny GGUF in place of the registry's: prepare, train, attach, pack."""
 
-import math
+import json
 import shutil
 from dataclasses import replace
 
@@ -52,26 +52,32 @@ def test_every_step_is_made_once(gguf, tmp_path, monkeypatch, capsys):
     # transformers reads more tokens out of this GGUF than it was made with
     monkeypatch.setattr(smol.bases, "unpack_gguf", lambda file, out: shutil.copytree(file.parent / "base", out))
     monkeypatch.setattr(smol.sources, "fetch", lambda folder: {})
-    monkeypatch.setattr(smol.pocket_facts, "lessons", lambda fetched, size: lessons)
+    monkeypatch.setattr(smol.pocket_facts, "lessons", lambda fetched, size, seed: lessons)
     monkeypatch.setattr(smol, "LITTLE", replace(smol.LITTLE, own_texts=8, own_batch=2, own_length=8))
     monkeypatch.setattr(smol, "N_BLOCKS", 3)
-    made = {"checkpoint": None, "device": "cpu", "small": True, "stop_after": math.inf}
+    made = {"device": "cpu", "small": True}
     smol.make(tmp_path / "smol", only_prepare=True, **made)
     assert "can be carried" in capsys.readouterr().out
     monkeypatch.setattr(smol.pocket_facts, "lessons", None)  # not asked again
-    smol.make(tmp_path / "smol", only_prepare=False, **made)
+    smol.make(tmp_path / "smol", **made)
     assert "memory_off" in capsys.readouterr().out
     with engram_local.load(tmp_path / "smol/model", threads=1) as model:
         assert "".join(model.generate("Where?", max_tokens=3))
     assert (tmp_path / "smol/smol.tar.zst").stat().st_size > 1_000
-    smol.make(tmp_path / "smol", only_prepare=False, **made)
+    smol.make(tmp_path / "smol", **made)
     assert capsys.readouterr().out == ""
+    monkeypatch.setattr(smol.pocket_facts, "lessons", lambda fetched, size, seed: lessons)
+    smol.make(tmp_path / "smol", start=tmp_path / "smol/small", **made)
+    settings = json.loads((tmp_path / "smol/further/figures.json").read_text())["settings"]
+    assert settings["seed"] == 1 and settings["table_lr"] < smol.LITTLE.table_lr
 
 
 def test_the_corpus_gives_every_fact_its_wordings():
     known = [pocket.Fact("capital", name, "Rome", (name,), docs) for name, docs in (("Italy", 10), ("Elbonia", 2))]
     invented = [pocket.Fact("define", "florb", pocket.UNKNOWN, ("florb",), 1)]
-    items = list(pocket_facts.items(known, invented, 14, 0))
+    items = list(pocket_facts.items(known, invented, pocket_facts.Size(least_of_kind=0), 0))
     assert [sum(name in x.answer for x in items) for name in ("Italy", "Elbonia", "florb")] == [20, 14, 1]
     assert len({x.question for x in items if "Italy" in x.answer}) > 10
+    rare = list(pocket_facts.items(known, invented, pocket_facts.Size(least_of_kind=99), 0))
+    assert [sum(name in x.answer for x in rare) for name in ("Italy", "Elbonia", "florb")] == [50, 50, 1]
     assert pocket_facts._spread(list(range(10)), 3) == [0, 3, 6, 9] and pocket_facts._spread([1], 3) == [1]

@@ -1,6 +1,8 @@
 """Fifty facts are taught to a tiny frozen model, and the runtime answers with them on both backends."""
 
 import json
+import os
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -16,11 +18,11 @@ from engram_local.tools.export.folder import export_model
 from engram_local.tools.export.gguf import write_backbone_gguf
 from engram_local.tools.teach import base as bases
 from engram_local.tools.teach import evaluate, example, facts, own_text
-from engram_local.tools.teach.__main__ import build, main, teach
+from engram_local.tools.teach.__main__ import build, leave, main, teach
 from engram_local.tools.teach.documents import Batches, Documents
 from engram_local.tools.teach.facts import FactsError, Item
 from engram_local.tools.teach.llama import Llama
-from engram_local.tools.teach.model import LayerSettings
+from engram_local.tools.teach.model import LayerSettings, TaughtError
 from engram_local.tools.teach.train import Settings
 
 pytest.importorskip("llama_cpp")
@@ -202,6 +204,35 @@ def test_resumed_equals_uninterrupted(base, lessons, tmp_path):
     one, other = (open_checkpoint(tmp_path / x) for x in ("whole", "parts"))
     for layer_id, table in one.tables.items():
         np.testing.assert_array_equal(table.read(0, table.n_rows), other.tables[layer_id].read(0, table.n_rows))
+
+
+def test_a_taught_checkpoint_is_taught_further(base, lessons, taught, tmp_path):
+    gentle = replace(SHORT, table_lr=1e-4, lr=1e-4)
+    figures = teach(base, lessons, tmp_path / "further", gentle, start=taught[0], say=lambda _: None)
+    assert figures["plain"]["all"] >= 0.9 and figures["layers"]["rows"] == LAYERS.rows
+    assert LayerSettings.read(tmp_path / "further") == LAYERS
+    with pytest.raises(TaughtError, match="base: is no checkpoint that was taught"):
+        teach(base, lessons, tmp_path / "none", gentle, start=base)
+    model, _ = build(base, "cpu", LAYERS, 1)
+    model.token_map += 1
+    with pytest.raises(TaughtError, match="another vocabulary"):
+        model.load(taught[0])
+    model, _ = build(base, "cpu", replace(LAYERS, rows=100), 1)
+    with pytest.raises(TaughtError, match=r"engram\.safetensors: cannot be loaded"):
+        model.load(taught[0])
+
+
+def test_ctrl_c_ends_a_step_and_keeps_it(base, lessons, tmp_path, capsys):
+    def interrupt(line):
+        if line.startswith("step"):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        teach(base, replace(lessons, asked={}), tmp_path, SHORT, LAYERS, report_every=2, say=interrupt)
+    assert torch.load(tmp_path / "training/state.pt", weights_only=True)["step"] == 2
+    with pytest.raises(SystemExit) as left:
+        leave()
+    assert left.value.code == 130 and "the same command goes on" in capsys.readouterr().err
 
 
 def test_texts_report_what_changed(base, taught):
