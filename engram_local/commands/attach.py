@@ -1,6 +1,6 @@
 """engram-local attach."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -31,6 +31,12 @@ def attach(
         typer.Option(help="Hugging Face folder of a checkpoint's backbone, where it lies apart.", metavar="FOLDER"),
     ] = None,
     tables: Encoding = "int8",
+    weights: Annotated[
+        Literal["float32", "float16", "int8", "int4"],
+        typer.Option(
+            help="Encoding of the layers' own matrices, of a checkpoint.", metavar="float32|float16|int8|int4"
+        ),
+    ] = "int8",
     table: ForeignTable = None,
     json_output: JsonOutput = False,
     output: OutputFile = None,
@@ -39,7 +45,7 @@ def attach(
     """Join a GGUF that you have with Engram tables and layers.
 
     The tables of a model folder are taken as they are, those of a
-    checkpoint are encoded (--tables). Large files are cloned or
+    checkpoint are encoded (--tables, --weights). Large files are cloned or
     hard-linked where the disk allows, else copied; the command says which.
 
     \b
@@ -52,6 +58,6 @@ def attach(
 
     result = Result(json_output, output)
     with work(out, progress) as report:
-        info = run(gguf, find(source), out, base=base, tables=tables, progress=report, table=table)
+        info = run(gguf, find(source), out, base=base, tables=tables, weights=weights, progress=report, table=table)
     result.give({"out": out, **info})
     say(f"{out} is ready, {gguf} {info['gguf']} into it: engram-local chat {quoted(out)}")

@@ -74,6 +74,11 @@ def prepare(chat: Chat, lessons: facts.Lessons, out: Path) -> Documents:
     return Documents.load(path)
 
 
+def tell(line: str) -> None:
+    """Print it at once, also into a file."""
+    print(line, flush=True)
+
+
 def teach(
     base: Path,
     lessons: facts.Lessons,
@@ -86,7 +91,7 @@ def teach(
     start: Path | None = None,
     stop_after: float = math.inf,
     report_every: int = 20,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] = tell,
 ) -> dict | None:
     """Teach `lessons` and write the checkpoint folder `out`; returns its figures, None where it was stopped.
 

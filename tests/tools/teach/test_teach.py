@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -86,6 +88,19 @@ def test_the_runtime_answers(answers, lessons):
     said = [answers(x.question) for x in asked]
     assert sum(s == x.answer for s, x in zip(said, asked, strict=True)) >= 17
     assert answers(asked[0].question, memory=False) != asked[0].answer
+
+
+def test_attach_encodes_the_layers_as_it_is_told(base, taught, lessons, tmp_path):
+    write_backbone_gguf(base, tmp_path / "base.gguf")
+    for weights in ("int8", "int4"):
+        command = ["attach", str(tmp_path / "base.gguf"), str(taught[0]), str(tmp_path / weights), "--weights", weights]
+        subprocess.run([sys.executable, "-m", "engram_local.cli", *command], check=True, capture_output=True)
+    small, large = ((tmp_path / x / "engram_layer_1.onnx").stat().st_size for x in ("int4", "int8"))
+    assert small < 0.7 * large
+    asked = lessons.asked["plain"][:20]
+    with engram_local.load(tmp_path / "int4", threads=1) as model:
+        said = ["".join(model.generate(x.question, max_tokens=60, temperature=0)) for x in asked]
+    assert sum(s == x.answer for s, x in zip(said, asked, strict=True)) >= 14
 
 
 def test_the_checkpoint_is_read_without_the_base(taught):
