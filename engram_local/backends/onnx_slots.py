@@ -1,14 +1,16 @@
 """Keys and values of many sequences in one buffer a name, so that those of a batch lie next to each other."""
 
-import math
+import mmap
 from collections.abc import Sequence
+from contextlib import suppress
+from math import prod
 from typing import Any
 from weakref import ref
 
 import numpy as np
 
 CACHE_LINE = 64  # bytes
-FIRST_CAPACITY = 512  # tokens; the buffers double when they are full
+FIRST_CAPACITY = 4096  # tokens; the buffers double when they are full, and whoever runs waits while they are copied
 
 
 class Slots:
@@ -101,8 +103,14 @@ class Slots:
 
 
 def aligned_zeros(*shape: int) -> np.ndarray:
-    """float32 that begins where a cache line does: elsewhere each vector that attention loads would touch two."""
-    n = math.prod(shape)
+    """float32 that begins where a cache line does (elsewhere each vector that attention loads would touch two), on small
+    pages: on huge ones, which NumPy asks for, a first token takes the memory of thousands, for each head has its rows
+    apart, and the system clears all of it while an answer waits."""
+    n = prod(shape)
+    with suppress(AttributeError, OSError):  # not Linux; a kernel without huge pages; no memory, which NumPy says better
+        memory = mmap.mmap(-1, 4 * n, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        memory.madvise(mmap.MADV_NOHUGEPAGE)
+        return np.frombuffer(memory, np.float32).reshape(shape)
     array = np.zeros(n + CACHE_LINE, np.float32)
     begin = -array.__array_interface__["data"][0] % CACHE_LINE // array.itemsize
     return array[begin : begin + n].reshape(shape)

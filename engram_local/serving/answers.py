@@ -7,6 +7,7 @@ from typing import Any
 
 from engram_local.model import Model
 from engram_local.serving.choice import NO_TOKEN, ChoiceParams, Figures, Piece
+from engram_local.serving.tagged_calls import Function
 from engram_local.serving.tool_calls import CallForm
 from engram_local.tokenization import REPLACEMENT
 
@@ -83,10 +84,17 @@ class ChatAnswer(Answer):
 
     prefix, object, chunk_object = "chatcmpl", "chat.completion", "chat.completion.chunk"
 
-    def __init__(self, model: Model, name: str, choices: Sequence[ChoiceParams], form: CallForm | None):
-        """form: how the model calls tools, where the request brings some."""
+    def __init__(
+        self,
+        model: Model,
+        name: str,
+        choices: Sequence[ChoiceParams],
+        form: CallForm | None,
+        functions: Sequence[Function] = (),
+    ):
+        """form: how the model calls tools, where the request brings some: functions."""
         super().__init__(model, name, choices)
-        self._filters = [CallFilter(form) for _ in choices] if form else None
+        self._filters = [CallFilter(form, functions) for _ in choices] if form else None
         self._begun: set[int] = set()
 
     def whole(self, index: int, pieces: Sequence[Piece]) -> dict[str, Any]:
@@ -205,8 +213,8 @@ class CompletionAnswer(Answer):
 class CallFilter:
     """Keeps calls of tools out of the text: an answer is text up to the first call."""
 
-    def __init__(self, form: CallForm):
-        self.form = form
+    def __init__(self, form: CallForm, functions: Sequence[Function] = ()):
+        self.form, self.functions = form, functions
         self._held = ""
         self._caught = self._passing = False
 
@@ -241,9 +249,17 @@ class CallFilter:
         return out
 
     def end(self) -> tuple[str, list[dict[str, Any]] | None]:
-        """(rest of the text, the calls). What was taken for a call and is none is text."""
+        """(rest of the text, the calls: OpenAI's tool_calls). What was taken for a call and is none is text."""
         held, self._held = self._held, ""
-        calls = self.form.read(held) if self._caught else None
+        found = self.form.read(held, self.functions) if self._caught else None
+        calls = [
+            {
+                "id": f"call_{secrets.token_hex(8)}",
+                "type": "function",
+                "function": {"name": name, "arguments": arguments},
+            }
+            for name, arguments in found or ()
+        ]
         return ("", calls) if calls else (held, None)
 
 

@@ -101,7 +101,8 @@ class _Server:
         self._check(asked)
         params = await asyncio.to_thread(self.prompts.chat, asked)
         form = self.prompts.call_form if asked.tools and asked.tool_choice != "none" else None
-        return await self._answer(request, asked, params, ChatAnswer(self.model, self.name, params, form))
+        functions = [x.function.model_dump() for x in asked.tools or ()]
+        return await self._answer(request, asked, params, ChatAnswer(self.model, self.name, params, form, functions))
 
     async def completion(self, request: Request) -> Response:
         asked = parse(CompletionRequest, await self._body(request))

@@ -1,6 +1,7 @@
 """Answers that keep to a JSON schema: llguidance says which tokens may come next, for either tokenizer."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -12,10 +13,9 @@ from engram_local.errors import BackendError
 from engram_local.model import Model
 from engram_local.serving.errors import ApiError
 from engram_local.serving.tool_calls import CallForm
+from engram_local.thinking import CLOSE
 
 MAX_SCHEMA = 1 << 16  # characters
-# A small model that may write blanks between the parts of a call writes nothing else.
-ONE_SPACE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 
 
 class Grammars:
@@ -37,37 +37,33 @@ class Grammars:
         path = model.folder.path.resolve() / "tokenizer.json"
         return llguidance.LLTokenizer(str(path), n_vocab=model.n_tokens, eos_token=end_ids)
 
-    def of_schema(self, schema: dict[str, Any], param: str) -> str:
-        """The grammar of a JSON schema. Raises ApiError 400, naming `param`, for one that is wrong or too large, and
-        for a model that no answer of which could end."""
-        text = json.dumps(schema)
-        return self._checked(llguidance.LLMatcher.grammar_from_json_schema(text), text, param)
+    @cached_property
+    def _lark(self) -> "Lark":
+        known = self._tokenizer
+        return Lark({known.decode_str([i]): i for i in range(self.model.n_tokens) if known.is_special_token(i)})
 
-    def of_call(self, form: CallForm, functions: Sequence[Mapping[str, Any]], param: str) -> str:
+    def of_schema(self, schema: dict[str, Any], param: str, thinks: bool = False) -> str:
+        """The grammar of a JSON schema. thinks: the prompt has opened a thought, which the answer closes first. Raises
+        ApiError 400, naming `param`, for one that is wrong or too large, and for a model that no answer of which could
+        end."""
+        text = json.dumps(schema)
+        return self._checked(f"answer: %json {text}", "answer", len(text), param, thinks)
+
+    def of_call(self, form: CallForm, functions: Sequence[Mapping[str, Any]], param: str, thinks: bool = False) -> str:
         """The grammar of one call of one of `functions` (name, parameters), as the model's template writes it. Raises
         ApiError 400."""
-        calls = [
-            {
-                "type": "object",
-                "properties": {"name": {"const": x["name"]}, form.arguments: x.get("parameters") or {"type": "object"}},
-                "required": ["name", form.arguments],
-                "additionalProperties": False,
-            }
-            for x in functions
-        ]
-        text = json.dumps({"x-guidance": ONE_SPACE, "anyOf": calls})
-        parts = [form.opening, "[" if form.listed else "", text, "]" if form.listed else "", form.closing]
-        rule = " SPACE ".join(f"%json {x}" if x == text else json.dumps(x) for x in parts if x)
-        return self._checked(f"start: {rule}\nSPACE: /[ \\n]?/\n", text, param)
+        text = form.grammar(functions, self._lark)
+        return self._checked(text, "call", len(text), param, thinks)
 
-    def _checked(self, grammar: str, text: str, param: str) -> str:
-        """`grammar`, made of the schema `text`."""
+    def _checked(self, rules: str, first: str, length: int, param: str, thinks: bool) -> str:
+        """A Lark grammar that begins with the rule `first`; length: characters of the schema that it was made of."""
         if not self.model.eos_ids:
             raise ApiError(400, f"{param}: this model has no token that ends an answer", param=param)
-        if len(text) > MAX_SCHEMA:
-            raise ApiError(
-                400, f"{param}: the schema has {len(text)} characters; give at most {MAX_SCHEMA}", param=param
-            )
+        if length > MAX_SCHEMA:
+            raise ApiError(400, f"{param}: the schema has {length} characters; give at most {MAX_SCHEMA}", param=param)
+        if thinks:
+            rules = "\n".join([r"begin: thought /\s*/", self._lark.until("thought", CLOSE), rules])
+        grammar = f"start: {'begin ' if thinks else ''}{first}\n{rules}\n"
         problem = llguidance.LLMatcher.validate_grammar(grammar, self._tokenizer)
         if problem:
             raise ApiError(400, f"{param}: {' '.join(problem.split())[:200]}", param=param)
@@ -76,6 +72,27 @@ class Grammars:
     def mask(self, grammar: str) -> "GrammarMask":
         """A mask at the beginning of an answer."""
         return GrammarMask(llguidance.LLMatcher(self._tokenizer, grammar, log_level=0))
+
+
+class Lark:
+    """Parts of a grammar in llguidance's Lark, which takes tokens such as <tool_call> for no text."""
+
+    def __init__(self, tokens: Mapping[str, int]):
+        """tokens: those, and their ids."""
+        self._tokens = {x: i for x, i in tokens.items() if x}
+        longest_first = sorted(map(re.escape, self._tokens), key=len, reverse=True)
+        self._parts = re.compile(f"({'|'.join(longest_first)})" if longest_first else r"(?!)")
+
+    def text(self, text: str) -> str:
+        """Exactly that text."""
+        parts = (x for x in self._parts.split(text) if x)
+        return " ".join(f"<[{self._tokens[x]}]>" if x in self._tokens else json.dumps(x) for x in parts)
+
+    def until(self, rule: str, end: str) -> str:
+        """A rule: anything, up to that text and with it."""
+        if self._parts.search(end):
+            return f"{rule}: /(?s:.*)/ {self.text(end)}"
+        return f"{rule}[suffix={json.dumps(end)}]: /(?s:.*)/"
 
 
 class GrammarMask:

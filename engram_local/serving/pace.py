@@ -1,8 +1,16 @@
-"""How many tokens of prompts a step may read beside running answers: so many that their next token comes in time."""
+"""How many tokens of a prompt a step may read beside running answers: so many that their next token comes in time.
 
-GAP = 2.5  # a step with prompts takes at most this many times one without
-FIRST = 3  # tokens, before anything was measured
-RISE, FALL = 0.5, 0.2  # weight of the newest measurement, where a prompt's token costs more than thought, or less
+What a chunk adds to a step is no multiple of its tokens: one token joins the answers' batch, from two on there is a
+second pass over all weights, and kernels change with the size. So each size is known by its own measurements.
+"""
+
+from collections import defaultdict, deque
+from statistics import median_low
+
+GAP = 2.5  # a step with a chunk takes at most this many times one without; single steps vary, so this is less than
+MOST = 2.8  # what a size is tried at, were it to cost in proportion what the next smaller one does: it costs less
+WINDOW = 64  # steps that are remembered; what was too slow before is tried again
+LEAST = 3  # measurements of a step without prompts that are needed
 
 
 class Pace:
@@ -11,26 +19,38 @@ class Pace:
     def __init__(self, most: int):
         """most: tokens that a step takes at all."""
         self.most = most
-        self._step_s: float | None = None  # without prompts
-        self._token_s: float | None = None  # a prompt's token beside answers; small chunks cost more a token than large
+        self._plain: dict[int, deque[float]] = defaultdict(lambda: deque(maxlen=WINDOW))  # by answers
+        self._added: deque[tuple[int, float]] = deque(maxlen=WINDOW)  # tokens, seconds that they added
+        self._since_plain = 0  # steps
 
     def tokens(self, n_answers: int) -> int:
-        """Tokens of prompts for a step with that many running answers; at least 1, so that every prompt comes to its
-        end."""
+        """Tokens of a prompt for a step with that many running answers. 0 now and then, and then not in the step after
+        it: a step without prompts is measured."""
         if not n_answers:
             return self.most
-        if self._step_s is None or self._token_s is None:
-            return min(FIRST, self.most)
-        return min(self.most, max(1, int((GAP - 1) * self._step_s / max(self._token_s, 1e-9))))
+        plain = self._plain[n_answers]
+        if len(plain) < LEAST or self._since_plain >= WINDOW:
+            return 0
+        step, sizes = median_low(plain), defaultdict(list)
+        for n, seconds in self._added:
+            sizes[n].append(seconds)
+        added = {n: median_low(x) for n, x in sizes.items()}
+        room = (GAP - 1) * step
+        n = max((x for x, seconds in added.items() if seconds <= room), default=0)
+        if not n:
+            least = min(added, default=1)
+            return max(1, min(least - 1, int(least * room / added.get(least, room))))
+        trial = n + max(1, n // 4)
+        fits = trial not in added and trial <= self.most and added[n] * trial / n <= (MOST - 1) * step
+        return trial if fits else n
 
     def learn(self, n_answers: int, n_prompt: int, seconds: float) -> None:
-        """A step of n_prompt tokens of prompts and one token of each running answer."""
-        if n_answers and not n_prompt:
-            self._step_s = _mean(self._step_s, seconds, FALL)
-        elif n_answers and self._step_s is not None:
-            token_s = max(0.0, seconds - self._step_s) / n_prompt
-            self._token_s = _mean(self._token_s, token_s, RISE if token_s > (self._token_s or 0.0) else FALL)
-
-
-def _mean(old: float | None, new: float, weight: float) -> float:
-    return new if old is None else (1 - weight) * old + weight * new
+        """A step of n_prompt tokens of a prompt and one token of each running answer."""
+        if not n_answers:
+            return
+        if not n_prompt:
+            self._plain[n_answers].append(seconds)
+            self._since_plain = 0
+        else:
+            self._since_plain += 1
+            self._added.append((n_prompt, max(0.0, seconds - median_low(self._plain[n_answers]))))

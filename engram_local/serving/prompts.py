@@ -14,6 +14,7 @@ from engram_local.serving.errors import ApiError
 from engram_local.serving.grammar import Grammars
 from engram_local.serving.schemas import ChatRequest, CompletionRequest, Message, NamedTool, Tool
 from engram_local.serving.tool_calls import CallForm, call_form, knows_tools
+from engram_local.thinking import opens_with_thought
 
 RESERVED = ("self", "messages", "add_generation_prompt", "tools")
 COMPLETION_TOKENS = 16  # of a completion that says nothing, by OpenAI's protocol
@@ -51,7 +52,8 @@ class Prompts:
         if request.top_logprobs and not request.logprobs:
             raise ApiError(400, "top_logprobs: needs logprobs to be true", param="top_logprobs")
         limit = request.max_completion_tokens or request.max_tokens or self.model.folder.max_new_tokens
-        extra = {"thoughts": template.knows_thoughts, "mask": self._mask(request, tools), "n_top": n_top}
+        thinks = template.knows_thoughts and opens_with_thought(self.model.tokenizer, ids)
+        extra = {"thoughts": template.knows_thoughts, "mask": self._mask(request, tools, thinks), "n_top": n_top}
         return self._choices(request, ids, self._limit(ids, limit, 1), extra)
 
     def completion(self, request: CompletionRequest) -> list[ChoiceParams]:
@@ -133,7 +135,7 @@ class Prompts:
             raise ApiError(400, "response_format: does not go together with tools", param="response_format")
         return [] if choice == "none" else request.tools
 
-    def _mask(self, request: ChatRequest, tools: list[Tool]) -> Any:
+    def _mask(self, request: ChatRequest, tools: list[Tool], thinks: bool) -> Any:
         form, choice = request.response_format, request.tool_choice
         if tools and choice not in (None, "auto"):
             assert self.call_form is not None
@@ -141,15 +143,16 @@ class Prompts:
             functions = [x.function.model_dump() for x in tools if named in (None, x.function.name)]
             if not functions:
                 raise ApiError(400, f"tool_choice: there is no tool {named!r}", param="tool_choice")
-            grammar = self.grammars.of_call(self.call_form, functions, "tools")
+            grammar = self.grammars.of_call(self.call_form, functions, "tools", thinks)
         elif form is None or form.type == "text":
             return None
         elif form.type == "json_object":
-            grammar = self.grammars.of_schema({"type": "object"}, "response_format")
+            grammar = self.grammars.of_schema({"type": "object"}, "response_format", thinks)
         elif form.json_schema is None:
             raise ApiError(400, "response_format.json_schema: it is missing", param="response_format.json_schema")
         else:
-            grammar = self.grammars.of_schema(form.json_schema.json_schema, "response_format.json_schema.schema")
+            where = "response_format.json_schema.schema"
+            grammar = self.grammars.of_schema(form.json_schema.json_schema, where, thinks)
 
         def mask() -> Mask:
             return self.grammars.mask(grammar)

@@ -177,7 +177,7 @@ class Scheduler:
         answers = [x for x in busy if x.position >= len(x.choice.params.prompt)]
         prompts = [x for x in busy if x.position < len(x.choice.params.prompt)]
         parts: list[tuple[Slot, int]] = [(x, len(x.choice.tokens)) for x in answers]  # and tokens that it has then
-        budget, n_prompt = self._pace.tokens(len(answers)), 0
+        budget, n_prompt = self._pace.tokens(len(answers)) if prompts else 0, 0
         self._turn += 1
         for i in range(len(prompts)):
             slot = prompts[(i + self._turn) % len(prompts)]
@@ -188,6 +188,8 @@ class Scheduler:
                 break
             parts.append((slot, slot.position + n))
             n_prompt += n
+            if answers:  # a second chunk would be another pass over all weights
+                break
         started = time.perf_counter()
         try:
             results = self._forward(parts)

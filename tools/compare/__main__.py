@@ -55,6 +55,8 @@ def main(argv: list[str] | None = None) -> int:
     serving.add_argument(
         "--cold", type=parse_size, metavar="SIZE", help="instead: 4 streams with tables of SIZE on disk and in memory"
     )
+    serving.add_argument("--slow", type=int, metavar="N", help="instead: N clients that read a byte a second")
+    serving.add_argument("--silent", type=int, metavar="N", help="instead: N connections that say nothing")
     serving.add_argument("--json", metavar="FILE", dest="json_file", help="write the figures there")
     profile = what.add_parser("profile", help="where the time of a token goes, on both backends")
     profile.add_argument("folder", help="model folder")
@@ -85,8 +87,14 @@ def main(argv: list[str] | None = None) -> int:
             case "serving":
                 from engram_local.tools.compare.serving import run, run_cold
 
-                size = arguments.pop("cold")
-                if size:
+                size, slow, silent = (arguments.pop(x) for x in ("cold", "slow", "silent"))
+                if slow or silent:
+                    from engram_local.tools.compare.slow_clients import run as run_slow
+
+                    for name in ("folder", "keep", "blocks"):
+                        del arguments[name]
+                    run = partial(run_slow, n_slow=slow or 0, n_silent=silent or 0)
+                elif size:
                     del arguments["blocks"]
                     run = partial(run_cold, size=size)
             case "profile":

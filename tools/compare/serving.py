@@ -48,6 +48,7 @@ class Contender:
 
     name: str
     address: tuple[str, int]
+    pid: int
     total_tok_s: dict[int, list[float]] = field(default_factory=lambda: {n: [] for n in STREAMS})
     gaps: list[dict[str, float]] = field(default_factory=list)
 
@@ -66,7 +67,7 @@ def run(
         if not keep:
             shutil.rmtree(path, ignore_errors=True)
     print_figures(figures)
-    _write(figures, json_file)
+    write_figures(figures, json_file)
     return figures
 
 
@@ -74,7 +75,7 @@ def measure(path: Path, rounds: int, n_tokens: int, threads: int) -> dict:
     """Figures of every round; one more, the first, is not counted."""
     left_out = []
     with ExitStack() as stack:
-        contenders = [stack.enter_context(_own(path, backend, threads)) for backend in ("onnx", "gguf")]
+        contenders = [stack.enter_context(own_server(path, backend, threads)) for backend in ("onnx", "gguf")]
         if find_spec("fastapi") and find_spec("sse_starlette"):
             contenders.append(stack.enter_context(_llama_cpp(path, threads)))
         else:
@@ -110,7 +111,7 @@ def total_rate(address: tuple[str, int], n_streams: int, n_tokens: int, seed: in
 
     def ask(body: dict[str, Any]) -> None:
         try:
-            done.append(_post(address, body)["usage"]["completion_tokens"])
+            done.append(post(address, body)["usage"]["completion_tokens"])
         except BaseException as error:
             failed.append(error)
 
@@ -134,14 +135,14 @@ def gap_beside_a_prompt(address: tuple[str, int], n_tokens: int, seed: int) -> d
     rng = np.random.default_rng(seed)
     answer = _body(rng.integers(300, VOCAB, 8).tolist(), CONTEXT // 2) | {"stream": True}
     other = _body(rng.integers(300, VOCAB, LONG).tolist(), 1)
-    connection = _send(address, answer)
+    connection = send(address, "POST", "/v1/completions", answer)
     response = connection.getresponse()
     times: list[float] = []
     read: list[float] = []
 
     def ask() -> None:
         read.append(time.perf_counter())
-        _post(address, other)
+        post(address, other)
         read.append(time.perf_counter())
 
     worker = threading.Thread(target=ask)
@@ -178,7 +179,7 @@ def run_cold(
         if not path.exists():
             make_random_model(path, size)
         with ExitStack() as stack:
-            servers = [stack.enter_context(_own(path, "onnx", threads, x, memory=True)) for x in kinds.values()]
+            servers = [stack.enter_context(own_server(path, "onnx", threads, x, memory=True)) for x in kinds.values()]
             rates: dict[str, list[float]] = {name: [] for name in kinds}
             for i in range(-1, rounds):
                 for name, server in zip(kinds, servers, strict=True):
@@ -194,7 +195,7 @@ def run_cold(
     figures |= {"total_tok_s": rates, "ratio": ratio}
     print(f"{max(STREAMS)} at once, tok/s: resident {_spread(rates['resident'])}, cold {_spread(rates['cold'])}")
     print(f"cold to resident: {ratio:.3f} (median of {rounds} rounds, taken in turns)")
-    _write(figures, json_file)
+    write_figures(figures, json_file)
     return figures
 
 
@@ -222,7 +223,8 @@ def print_figures(figures: dict) -> None:
     console.print(f"gap: longest time between two tokens while a prompt of {LONG} is read, in medians without")
 
 
-def _write(figures: dict, json_file: str | None) -> None:
+def write_figures(figures: dict, json_file: str | None) -> None:
+    """As JSON, where a file is named."""
     if json_file:
         Path(json_file + ".partial").write_text(json.dumps(figures, indent=1) + "\n")
         os.replace(json_file + ".partial", json_file)
@@ -239,9 +241,10 @@ def _make_model(path: Path, blocks: int) -> None:
 
 
 @contextmanager
-def _own(
+def own_server(
     path: Path, backend: str, threads: int, options: Sequence[str] = (), memory: bool = False
 ) -> Iterator[Contender]:
+    """`engram-local serve` of a model folder, as long as the block runs."""
     command = [sys.executable, "-m", "engram_local", "serve", str(path), "--backend", backend, "--port", "0"]
     command += ["--threads", str(threads), "--slots", str(max(STREAMS)), "--no-page"]
     command += [*options, *([] if memory else ["--no-memory"])]
@@ -254,7 +257,7 @@ def _own(
             if not line:
                 raise EngramError(f"engram-local serve did not start: {''.join(lines)[-300:]}")
             lines.append(line)
-        yield Contender(f"engram_local {backend}", (found[1], int(found[2])))
+        yield Contender(f"engram_local {backend}", (found[1], int(found[2])), process.pid)
     finally:
         _end(process)
 
@@ -276,7 +279,7 @@ def _llama_cpp(path: Path, threads: int) -> Iterator[Contender]:
                     log.seek(0)
                     raise EngramError(f"llama_cpp.server did not start: {log.read()[-300:].decode(errors='replace')}")
                 time.sleep(0.2)
-            yield Contender("llama_cpp.server", ("127.0.0.1", port))
+            yield Contender("llama_cpp.server", ("127.0.0.1", port), process.pid)
         finally:
             _end(process)
 
@@ -314,14 +317,18 @@ def _text(ids: list[int]) -> str:
     return " ".join(words)
 
 
-def _send(address: tuple[str, int], body: dict[str, Any]) -> http.client.HTTPConnection:
+def send(
+    address: tuple[str, int], method: str, path: str, body: dict[str, Any] | None = None
+) -> http.client.HTTPConnection:
+    """A connection on which the request was sent."""
     connection = http.client.HTTPConnection(*address, timeout=600)
-    connection.request("POST", "/v1/completions", json.dumps(body), {"Content-Type": "application/json"})
+    connection.request(method, path, body and json.dumps(body), {"Content-Type": "application/json"})
     return connection
 
 
-def _post(address: tuple[str, int], body: dict[str, Any]) -> dict[str, Any]:
-    connection = _send(address, body)
+def post(address: tuple[str, int], body: dict[str, Any]) -> dict[str, Any]:
+    """The answer of a completion. Raises EngramError."""
+    connection = send(address, "POST", "/v1/completions", body)
     response = connection.getresponse()
     text = response.read()
     connection.close()
