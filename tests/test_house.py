@@ -14,7 +14,7 @@ PACKAGE, TOOLS, EXT = ROOT / "engram_local", ROOT / "tools", ROOT / "ext"
 FILES = sorted([*PACKAGE.rglob("*.py"), *TOOLS.rglob("*.py")])
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 # Explained once, where the protocols are: what a backend, a context, rows and a source of rows do.
-PROTOCOLS = {"context", "forward", "rewind", "close", "wait", "read", "length", "access"}
+PROTOCOLS = {"context", "forward", "rewind", "close", "wait", "read", "length", "place", "access"}
 
 
 def public_functions(path: Path, inherited: bool = True) -> Iterator[tuple[str, Function]]:

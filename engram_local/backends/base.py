@@ -31,6 +31,12 @@ class Context(Protocol):
         """Tokens evaluated so far."""
         ...
 
+    @property
+    def place(self) -> int | None:
+        """Where it lies among the backend's sequences; neighbours step together without being moved. None: nowhere
+        yet."""
+        ...
+
     def rewind(self, length: int) -> int:
         """Keep the first `length` tokens, or fewer where the backbone cannot go back to that point: returns how many
         were kept (0: begin anew). What follows is computed as if the rest had never been there."""

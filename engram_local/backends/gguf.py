@@ -425,6 +425,10 @@ class GgufContext:
         return self._sequence.length
 
     @property
+    def place(self) -> int | None:
+        return self._sequence.id if self._sequence.pool is not None else None
+
+    @property
     def closed(self) -> bool:
         """Whether it can still be used."""
         return self._closed or self._backend.closed

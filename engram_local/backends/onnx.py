@@ -223,6 +223,10 @@ class OnnxContext:
             self.conv = [np.zeros((x.n_state, x.channels), np.float32) for x in backend.convs]
         backend.slots.take(self)
 
+    @property
+    def place(self) -> int | None:
+        return self.slot
+
     def reserve(self, n_tokens: int) -> None:
         """Make room for `n_tokens`."""
         slots = self.backend.slots

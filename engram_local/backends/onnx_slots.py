@@ -84,9 +84,13 @@ class Slots:
         return 0 if owner is None else owner.held
 
     def _swap(self, a: int, b: int) -> None:
-        n = max(self._held(a), self._held(b))
+        if self._held(a) > self._held(b):
+            a, b = b, a
+        n, m = self._held(a), self._held(b)
         for array in self.arrays.values():
-            array[a, :, :n], array[b, :, :n] = array[b, :, :n], array[a, :, :n].copy()
+            shorter = array[a, :, :n].copy()
+            array[a, :, :m] = array[b, :, :m]
+            array[b, :, :n] = shorter
         for slot, owner in ((b, self._owner(a)), (a, self._owner(b))):
             self._put(slot, owner)
 

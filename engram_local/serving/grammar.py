@@ -9,7 +9,6 @@ from typing import Any
 import llguidance
 import numpy as np
 
-from engram_local.errors import BackendError
 from engram_local.model import Model
 from engram_local.serving.errors import ApiError
 from engram_local.serving.tool_calls import CallForm
@@ -102,7 +101,7 @@ class GrammarMask:
         self._matcher = matcher
 
     def apply(self, logits: np.ndarray) -> np.ndarray:
-        """See choice.Mask; once the answer is whole only its end is allowed. Raises BackendError."""
+        """See choice.Mask; once the answer is whole only its end is allowed. Raises ApiError 400."""
         bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
         self._check()
         allowed = np.unpackbits(bits, count=len(logits), bitorder="little").astype(bool)
@@ -116,4 +115,4 @@ class GrammarMask:
     def _check(self) -> None:
         if self._matcher.is_error():
             problem = " ".join(self._matcher.get_error().split())[:200]
-            raise BackendError(f"the answer cannot keep to its schema: {problem}; ask for a simpler one")
+            raise ApiError(400, f"the answer cannot keep to its schema: {problem}; ask for a simpler one")

@@ -7,7 +7,7 @@ second pass over all weights, and kernels change with the size. So each size is 
 from collections import defaultdict, deque
 from statistics import median_low
 
-GAP = 2.5  # a step with a chunk takes at most this many times one without; single steps vary, so this is less than
+GAP = 2.2  # a step with a chunk takes at most this many times one without; single steps vary, up to 3 times
 MOST = 2.8  # what a size is tried at, were it to cost in proportion what the next smaller one does: it costs less
 WINDOW = 64  # steps that are remembered; what was too slow before is tried again
 LEAST = 3  # measurements of a step without prompts that are needed
@@ -43,6 +43,14 @@ class Pace:
         trial = n + max(1, n // 4)
         fits = trial not in added and trial <= self.most and added[n] * trial / n <= (MOST - 1) * step
         return trial if fits else n
+
+    def together(self, n_answers: int, n_prompts: int) -> int:
+        """How many prompts may each have a single token in one step, as if they were answers too."""
+        limit = GAP * median_low(self._plain[n_answers])
+        n = 1
+        while n < n_prompts and (plain := self._plain[n_answers + n + 1]) and median_low(plain) <= limit:
+            n += 1
+        return n
 
     def learn(self, n_answers: int, n_prompt: int, seconds: float) -> None:
         """A step of n_prompt tokens of a prompt and one token of each running answer."""

@@ -177,19 +177,25 @@ class Scheduler:
         answers = [x for x in busy if x.position >= len(x.choice.params.prompt)]
         prompts = [x for x in busy if x.position < len(x.choice.params.prompt)]
         parts: list[tuple[Slot, int]] = [(x, len(x.choice.tokens)) for x in answers]  # and tokens that it has then
-        budget, n_prompt = self._pace.tokens(len(answers)) if prompts else 0, 0
+        budget = self._pace.tokens(len(answers)) if prompts else 0
+        n_chunks, n_prompt = len(prompts), 0
+        if (
+            answers and prompts
+        ):  # another chunk would be another pass over all weights; single tokens join that of the answers
+            n_chunks = self._pace.together(len(answers), len(prompts)) if budget == 1 else 1
+            budget *= n_chunks
         self._turn += 1
-        for i in range(len(prompts)):
+        for i in range(n_chunks):
             slot = prompts[(i + self._turn) % len(prompts)]
             n = min(budget - n_prompt, len(slot.choice.params.prompt) - slot.position)
+            if answers and n_chunks > 1:
+                n = 1
             if slot.choice.params.score_prompt:
                 n = min(n, MOST_SCORED)
             if n < 1:
                 break
             parts.append((slot, slot.position + n))
             n_prompt += n
-            if answers:  # a second chunk would be another pass over all weights
-                break
         started = time.perf_counter()
         try:
             results = self._forward(parts)
@@ -199,7 +205,10 @@ class Scheduler:
             self._one_by_one(parts, error)
             return
         seconds = time.perf_counter() - started
-        self._pace.learn(len(answers), n_prompt, seconds)
+        if answers and n_prompt > 1 and n_prompt == len(parts) - len(answers):  # a step of as many single tokens
+            self._pace.learn(len(parts), 0, seconds)
+        else:
+            self._pace.learn(len(answers), n_prompt, seconds)
         self._observer.stepped(sum(end == len(x.choice.tokens) for x, end in parts), n_prompt, seconds)
         for (slot, end), logits in zip(parts, results, strict=True):
             self._guarded(slot, end, logits)

@@ -50,7 +50,7 @@ class Slots:
         common = {id(x): _n_common(x.session, wanted, memory) for x in idle}
         slot = max(idle, key=lambda x: (common[id(x)], -x.used))
         if common[id(slot)] < WORTH_KEEPING * len(prompt):
-            slot = min(idle, key=lambda x: x.used)
+            slot = min(idle, key=lambda x: (not self._is_near(x), x.used))
         if slot.session is not None and slot.session.memory != memory:
             self.drop(slot)
         if slot.session is None:
@@ -58,6 +58,12 @@ class Slots:
         slot.position = slot.session.keep_prefix(wanted, exact=False)
         slot.used = next(self._clock)
         return slot
+
+    def _is_near(self, slot: Slot) -> bool:
+        """Whether a backend can compute it together with those in use and move none of them."""
+        places = [x.session.context.place for x in self.busy]
+        place = slot.session.context.place if slot.session is not None else None
+        return not places or place is None or any(abs(place - x) == 1 for x in places if x is not None)
 
     def release(self, slot: Slot) -> None:
         """Make a slot idle."""

@@ -79,15 +79,29 @@ def test_clients_that_are_killed_in_the_middle_leak_nothing(onnx_server, pocket,
     assert answer(onnx_server.url) == "The capital of France is Paris."
 
 
+@pytest.fixture
+def many_files():
+    """Most systems allow 1024 until they are asked."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 2000:
+        pytest.skip(f"this system allows {hard} open files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (2000 if soft != resource.RLIM_INFINITY and soft < 2000 else soft, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("many_files")
 def test_slow_readers_and_silent_connections_keep_nobody_from_an_answer(pocket):
-    """Readers that take nothing hold no slot: their answers wait for them, and a step later another's is computed."""
+    """Readers that take nothing hold no slot: their answers, 100 kB each, wait for them, and a step later another's is
+    computed."""
     with running("--backend", "onnx", "--slots", 2, "--queue", 300) as server:
         address = server.url.removeprefix("http://").split(":")
         silent = [socket.create_connection((address[0], int(address[1])), timeout=60) for _ in range(1000)]
         assert answer(server.url) == "The capital of France is Paris."
         before = resident_bytes(server.process.pid)
-        body = endless(pocket)
-        slow = [post(server.url, body) for _ in range(12)]
+        large = json.loads(endless(pocket)) | {"max_tokens": 50, "logprobs": True, "top_logprobs": 20}
+        slow = [post(server.url, json.dumps(large).encode()) for _ in range(200)]
         for connection in slow:
             connection.recv(1)
         assert answer(server.url) == "The capital of France is Paris."

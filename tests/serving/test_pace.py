@@ -1,10 +1,11 @@
 """How many tokens of a prompt a step takes, on machines whose steps cost what was measured on real ones (ms)."""
 
 import random
+from itertools import pairwise
 
 import pytest
 
-from engram_local.serving.pace import GAP, Pace
+from engram_local.serving.pace import LEAST, Pace
 
 STEP = 15.0
 
@@ -34,7 +35,7 @@ def read(pace, cost, n_tokens, n_answers=1, noise=lambda: 0.0):
     return steps
 
 
-@pytest.mark.parametrize(("cost", "most"), [(onnx, 4), (gguf, 1), (many_cores, 112)])
+@pytest.mark.parametrize(("cost", "most"), [(onnx, 2), (gguf, 1), (many_cores, 90)])
 def test_steps_become_as_large_as_their_time_allows_and_no_larger(cost, most):
     pace = Pace(512)
     steps = read(pace, cost, 4000)
@@ -63,7 +64,7 @@ def test_one_step_that_took_long_does_not_make_prompts_slow():
         fresh.learn(1, n, seconds)
     steps = read(fresh, onnx, 1000)
     assert max(added for _, added in steps) < 2 * STEP
-    assert sorted(n for n, _ in steps)[len(steps) // 2] >= 3
+    assert sorted(n for n, _ in steps)[len(steps) // 2] >= 2
 
 
 def test_what_became_slower_or_faster_is_noticed():
@@ -72,7 +73,7 @@ def test_what_became_slower_or_faster_is_noticed():
     read(pace, gguf, 400)
     assert pace.tokens(1) <= 1
     read(pace, onnx, 400)
-    assert max(pace.tokens(1), pace.tokens(1)) >= 3
+    assert max(pace.tokens(1), pace.tokens(1)) >= 2
 
 
 def test_more_answers_have_times_of_their_own():
@@ -94,5 +95,4 @@ def test_a_prompt_comes_to_its_end_whatever_the_times():
     steps = read(pace, lambda _: rng.expovariate(1 / 50), 2000, noise=lambda: rng.expovariate(1 / 50))
     assert len(steps) < 2500
     zeros = [i for i, (n, _) in enumerate(steps) if n == 0]
-    assert all(b > a + 1 for a, b in zip(zeros[2:], zeros[3:], strict=False))
-    assert GAP > 1
+    assert all(b > a + 1 for a, b in pairwise(zeros[LEAST - 1 :]))

@@ -13,8 +13,8 @@ import engram_local
 from engram_local.errors import TableError
 from engram_local.generation import generate
 from engram_local.serving.errors import ApiError
-from engram_local.serving.pace import FIRST, GAP, Pace
 from engram_local.serving.scheduler import Observer, Scheduler
+from engram_local.serving.slots import Slots
 
 
 @pytest.fixture(params=["onnx resident", "onnx direct", "gguf resident", "gguf resident lfm2"])
@@ -263,18 +263,20 @@ def test_scores_of_a_prompt(tiny):
     scheduler.close()
 
 
-@pytest.mark.parametrize("fixed", [0.0, 0.015])
-def test_the_pace_keeps_the_gap(fixed):
-    """A step of 20 ms; prompts add 1 ms a token, and what a chunk costs whatever its size."""
-    pace = Pace(512)
-    assert pace.tokens(0) == 512 and pace.tokens(3) == FIRST
-    for _ in range(60):
-        pace.learn(3, 0, 0.020)
-        n = pace.tokens(3)
-        seconds = 0.020 + fixed + 0.001 * n
-        assert seconds <= GAP * 0.0201
-        pace.learn(3, n, seconds)
-    assert pace.tokens(3) == pytest.approx(30 - 1000 * fixed, abs=2)
-    for _ in range(30):
-        pace.learn(3, 1, 0.020 + 1.0)
-    assert pace.tokens(3) == 1, "a prompt always goes on"
+def test_a_slot_beside_those_in_use_is_taken(tiny):
+    """Sequences that step together are neighbours in the backend's memory, or one of them is moved."""
+    slots = Slots(tiny, 4)
+    taken = []
+    for i in range(4):
+        slot = slots.take([i + 1] * 5, True, True)
+        slot.choice = object()
+        slot.session.forward([i + 1] * 5)
+        taken.append(slot)
+    assert sorted(x.session.context.place for x in taken) == [0, 1, 2, 3]
+    for i in (0, 3, 1, 2):
+        slots.release(taken[i])
+    first = slots.take([9, 9], True, True)
+    first.choice = object()
+    second = slots.take([8, 8], True, True)  # 3 was idle for longer than 1
+    assert [x.session.context.place for x in (first, second)] == [0, 1]
+    slots.close()
