@@ -61,11 +61,9 @@ def run(n_slow: int, n_silent: int, rounds: int, n_tokens: int, threads: int | N
         spread = f"{median(waits):.0f} ms ({min(waits):.0f}-{max(waits):.0f})"
         print(f"{name:7} another client's {n_tokens} tokens {spread}, resident memory {memory}")
     more = figures["beside"]["resident_bytes"] - before["resident_bytes"]
+    print(f"the slow clients' {n_slow * n_tokens:,} tokens were computed after {figures['computed_s']:.1f} s")
     print(
-        f"the slow clients' {n_slow * n_tokens:,} tokens were computed after {figures['computed_s']:.1f} s, when they had"
-    )
-    print(
-        f"read {figures['bytes_read']:,} bytes; the server holds {more / max(1, n_slow) / 1024:.0f} KiB more for each"
+        f"they read {figures['bytes_read']:,} bytes; the server held {more / max(1, n_slow) / 1024:.0f} KiB more for each"
     )
     write_figures(figures, json_file)
     return figures
