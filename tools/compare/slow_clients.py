@@ -62,9 +62,8 @@ def run(n_slow: int, n_silent: int, rounds: int, n_tokens: int, threads: int | N
         print(f"{name:7} another client's {n_tokens} tokens {spread}, resident memory {memory}")
     more = figures["beside"]["resident_bytes"] - before["resident_bytes"]
     print(f"the slow clients' {n_slow * n_tokens:,} tokens were computed after {figures['computed_s']:.1f} s")
-    print(
-        f"they read {figures['bytes_read']:,} bytes; the server held {more / max(1, n_slow) / 1024:.0f} KiB more for each"
-    )
+    held = f"{more / max(1, n_slow) / 1024:.0f} KiB"
+    print(f"they read {figures['bytes_read']:,} bytes; the server held {held} more for each of them")
     write_figures(figures, json_file)
     return figures
 
