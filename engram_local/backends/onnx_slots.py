@@ -107,11 +107,11 @@ class Slots:
 
 
 def aligned_zeros(*shape: int) -> np.ndarray:
-    """float32 that begins where a cache line does (elsewhere each vector that attention loads would touch two), on small
-    pages: on huge ones, which NumPy asks for, a first token takes the memory of thousands, for each head has its rows
-    apart, and the system clears all of it while an answer waits."""
+    """float32 that begins where a cache line does, for elsewhere each vector that attention loads would touch two, and
+    on small pages: on huge ones, which NumPy asks for, a first token takes the memory of thousands (each head has its
+    rows apart), and the system clears all of it while an answer waits."""
     n = prod(shape)
-    with suppress(AttributeError, OSError):  # not Linux; a kernel without huge pages; no memory, which NumPy says better
+    with suppress(AttributeError, OSError):  # not Linux; no huge pages; no memory, which NumPy says better
         memory = mmap.mmap(-1, 4 * n, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         memory.madvise(mmap.MADV_NOHUGEPAGE)
         return np.frombuffer(memory, np.float32).reshape(shape)

@@ -179,9 +179,8 @@ class Scheduler:
         parts: list[tuple[Slot, int]] = [(x, len(x.choice.tokens)) for x in answers]  # and tokens that it has then
         budget = self._pace.tokens(len(answers)) if prompts else 0
         n_chunks, n_prompt = len(prompts), 0
-        if (
-            answers and prompts
-        ):  # another chunk would be another pass over all weights; single tokens join that of the answers
+        # Another chunk would be another pass over all weights; single tokens join that of the answers.
+        if answers and prompts:
             n_chunks = self._pace.together(len(answers), len(prompts)) if budget == 1 else 1
             budget *= n_chunks
         self._turn += 1
