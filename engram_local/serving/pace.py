@@ -8,7 +8,7 @@ from collections import defaultdict, deque
 from statistics import median_low
 
 GAP = 2.2  # a step with a chunk takes at most this many times one without; single steps vary, up to 3 times
-MOST = 2.8  # what a size is tried at, were it to cost in proportion what the next smaller one does: it costs less
+MOST = 2.4  # a larger size is tried where it should take at most this many times a step without
 WINDOW = 64  # steps that are remembered; what was too slow before is tried again
 LEAST = 3  # measurements of a step without prompts that are needed
 
@@ -41,7 +41,8 @@ class Pace:
             least = min(added, default=1)
             return max(1, min(least - 1, int(least * room / added.get(least, room))))
         trial = n + max(1, n // 4)
-        fits = trial not in added and trial <= self.most and added[n] * trial / n <= (MOST - 1) * step
+        expected = added[n] + step if n == 1 else added[n] * trial / n  # a second pass, or in proportion at most
+        fits = trial not in added and trial <= self.most and expected <= (MOST - 1) * step
         return trial if fits else n
 
     def together(self, n_answers: int, n_prompts: int) -> int:

@@ -22,6 +22,7 @@ from engram_local.serving.pace import Pace
 from engram_local.serving.slots import Slot, Slots
 from engram_local.session import forward_together
 
+SENDING = 0.02  # of a long step: what those who send its tokens are given
 MOST_SCORED = 64  # tokens of a prompt in a step whose logits are all wanted: a row of the vocabulary each
 
 
@@ -211,6 +212,8 @@ class Scheduler:
         self._observer.stepped(sum(end == len(x.choice.tokens) for x, end in parts), n_prompt, seconds)
         for (slot, end), logits in zip(parts, results, strict=True):
             self._guarded(slot, end, logits)
+        if answers and n_prompt:  # the threads of the next step would keep the cores from whoever sends the tokens
+            time.sleep(SENDING * seconds)
 
     def _forward(self, parts: list[tuple[Slot, int]]) -> list[np.ndarray | None]:
         works: list[Any] = []

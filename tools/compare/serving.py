@@ -131,7 +131,8 @@ def total_rate(address: tuple[str, int], n_streams: int, n_tokens: int, seed: in
 
 def gap_beside_a_prompt(address: tuple[str, int], n_tokens: int, seed: int) -> dict[str, float]:
     """A running answer while another request's prompt of LONG tokens is read: {"median_s": between two of its tokens
-    before; "longest_s", "typical_s" (median) between two while; "prompt_s": until the other's first token}."""
+    before and after, as many of each, for a long context takes longer; "longest_s", "typical_s" (median) between two
+    while; "prompt_s": until the other's first token}."""
     rng = np.random.default_rng(seed)
     answer = _body(rng.integers(300, VOCAB, 8).tolist(), CONTEXT // 2) | {"stream": True}
     other = _body(rng.integers(300, VOCAB, LONG).tolist(), 1)
@@ -146,18 +147,24 @@ def gap_beside_a_prompt(address: tuple[str, int], n_tokens: int, seed: int) -> d
         read.append(time.perf_counter())
 
     worker = threading.Thread(target=ask)
-    while len(read) < 2:
-        if not response.readline().startswith(b"data: {"):
+    n_after = 0
+    while n_after < n_tokens:
+        line = response.readline()
+        if not line:
+            raise EngramError(f"{address}: the answer ended before the prompt beside it was read")
+        if not line.startswith(b"data: {"):
             continue
         times.append(time.perf_counter())
         if len(times) == n_tokens:
             worker.start()
+        n_after += len(read) == 2
     connection.close()  # and so the rest is not computed
     worker.join()
     ends, gaps = np.array(times[1:]), np.diff(times)
-    before, during = gaps[ends < read[0]], gaps[(ends >= read[0]) & (ends <= read[1])]
+    is_beside = (ends >= read[0]) & (ends <= read[1])
+    during = gaps[is_beside]
     return {
-        "median_s": float(np.median(before)),
+        "median_s": float(np.median(gaps[~is_beside])),
         "longest_s": float(during.max()),
         "typical_s": float(np.median(during)),
         "prompt_s": read[1] - read[0],
