@@ -53,7 +53,7 @@ def _groups(controller: str) -> Iterator[tuple[Path, int]]:
 def _own_groups() -> list[tuple[str, str]]:
     """[(controllers, path)]; controllers is "" in version 2."""
     try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        lines = Path("/proc/self/cgroup").read_text("utf-8", "replace").splitlines()
     except OSError:
         return []
     return [(controllers, path) for _, controllers, path in (line.split(":", 2) for line in lines)]

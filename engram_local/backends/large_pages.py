@@ -67,7 +67,7 @@ def _joined(starts: list[int], size: int) -> list[Range]:
 def _allocated() -> list[Range]:
     """Writable memory of this process behind which there is no file."""
     try:
-        lines = [x.split() for x in MAPS.read_text().splitlines()]
+        lines = [x.split() for x in MAPS.read_text("utf-8", "replace").split("\n") if x]  # names are anything
     except OSError:
         return []
     named = [x for x in lines if x[1] == "rw-p" and (len(x) == 5 or x[5] == "[heap]" or x[5].startswith("[anon:"))]
