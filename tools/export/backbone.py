@@ -22,8 +22,8 @@ def check_family(base: Path) -> None:
     if name not in FAMILIES or name != loaded_class(config):
         raise CheckpointError(
             f"{base / 'config.json'}: architecture {name[:60]} cannot be exported as ONNX; known: "
-            f"{', '.join(sorted(FAMILIES))}. Others can be traced: --via torch. A GGUF of it takes the layers: "
-            "engram-local attach, or --backend gguf"
+            f"{', '.join(sorted(x.removesuffix('ForCausalLM') for x in FAMILIES))}. Others can be "
+            "traced (--via torch); a GGUF of it takes the layers: engram-local attach, or --backend gguf"
         )
 
 

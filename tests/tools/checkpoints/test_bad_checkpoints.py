@@ -159,7 +159,7 @@ CASES = {
     "config of nesting": (lambda folder: (folder / CONFIG).write_text("[" * 100_000), "is not JSON"),
     "unknown family": (
         edit_json("base/config.json", architectures=["MambaForCausalLM"], model_type="mamba"),
-        "architecture MambaForCausalLM cannot be exported as ONNX; known: Ernie4_5ForCausalLM, ",
+        "architecture MambaForCausalLM cannot be exported as ONNX; known: Ernie4_5, ",
     ),
     "base without sizes": (edit_json("base/config.json", vocab_size="absent"), "lacks vocab_size"),
     "unreadable adapter": (truncate(ADAPTER), "engram_adapters.safetensors: cannot be read"),
