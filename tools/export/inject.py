@@ -42,6 +42,12 @@ def feed_lengths(graph: ir.Graph) -> None:
             graph.remove(value.producer(), safe=True)
 
 
+def name_values(tape: ir.tape.Tape) -> None:
+    """Name the output of each of a tape's nodes after the node."""
+    for node in tape.nodes:
+        node.outputs[0].name = f"{node.name}/0"
+
+
 class Switch:
     """`engram_enabled` [B] as what the layers read: `any` (whether one sequence has memory) and `mask` [B, 1, 1]."""
 
@@ -50,8 +56,7 @@ class Switch:
         self.any = tape.op("ReduceMax", [enabled], {"keepdims": 0}, name="engram.enabled/Any")
         shape = tape.initializer(ir.tensor(np.array([-1, 1, 1]), name="engram.enabled.shape"))
         self.mask = tape.op("Reshape", [enabled, shape], name="engram.enabled/Mask")
-        for node in tape.nodes:
-            node.outputs[0].name = f"{node.name}/0"
+        name_values(tape)
         graph.register_initializer(shape)
         self.nodes = list(tape.nodes)  # to be put before the first layer
 
@@ -126,8 +131,7 @@ def layer_node(
     for name, n_dims in (("gated", 4), ("value", 3)):
         empty = {"value": ir.tensor(np.zeros((0,) * n_dims, np.float32))}
         other.append(off.op("Constant", [], empty, name=f"{prefix}.off/{name}"))
-    for node in off.nodes:
-        node.outputs[0].name = f"{node.name}/0"
+    name_values(off)
     branches = {
         "then_branch": on,
         "else_branch": branch(off, other, f"engram_{config.layer_id}_off"),

@@ -25,7 +25,7 @@ from engram_local.config import LayerConfig
 from engram_local.errors import CheckpointError
 from engram_local.tools.checkpoints.view import LayerWeights, SummedWeights
 from engram_local.tools.export.backbone import context_length_of
-from engram_local.tools.export.inject import Switch, add_layer, feed_lengths
+from engram_local.tools.export.inject import Switch, add_layer, feed_lengths, name_values
 from engram_local.tools.export.layer import BATCH, OPSETS, WEIGHT_BITS, graph_value, layer_inputs
 from engram_local.tools.export.nbits import quantize_graph
 
@@ -202,8 +202,7 @@ def _insert(graph: ir.Graph, tape: ir.tape.Tape) -> None:
     """Put a tape's nodes before all others; names are the tape's operators'."""
     for value in tape.initializers:
         graph.register_initializer(value)
-    for node in tape.nodes:
-        node.outputs[0].name = f"{node.name}/0"
+    name_values(tape)
     graph.insert_before(graph[0], tape.nodes)
 
 
