@@ -374,6 +374,7 @@ static void wait_for(el_job *job, const int64_t *pending) {
     if (job->queued) {
         while (*pending > 0) pthread_cond_wait(&job->progress, &job->lock);
     } else {
+        if (*pending > 0) collect(job, job->lane); // a job that asks the disk for nothing has no lane
         while (*pending > 0) {
             enter(job, job->lane, 1);
             collect(job, job->lane);
