@@ -258,7 +258,10 @@ class GgufBackend:
     def _close_up(self, steps: list["_Step"]) -> None:
         """Where the same sequences step together again and others lie between them, move them together: only
         neighbours share a llama_decode."""
-        together = {x.sequence for x in steps} if len(steps) > 1 else set()
+        if len(steps) == 1:
+            self._together = set()
+            return
+        together = {x.sequence for x in steps}
         again, self._together = together == self._together, together
         if not again:
             return
