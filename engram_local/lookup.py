@@ -1,8 +1,8 @@
 """The rows of a sequence: what its hashes look back on, the reads for its next tokens, and the time that they take.
 
 Hashing and gathering a token's rows takes about two microseconds; as separate calls from Python, with caches that the
-backbone has just emptied, it takes twenty times as long. So a single token goes through StepLookup, one native call that
-hashes and gathers, or begins to read, and where rows are in memory the next tokens of several sequences do; all others
+backbone has just emptied, it takes twenty times as long. So a single token goes through StepLookup, one native call
+that hashes and gathers, or begins to read; where rows are in memory the next tokens of several sequences do. All others
 are read in one batch for all sequences.
 """
 

@@ -41,7 +41,8 @@ def test_the_twins_agree_on_tables_that_are_read_directly(tiny, tiny_path, uring
                 twin.read(token, expected, cold.hasher.max_lag + t)
                 if t % 3:  # else nobody wants these
                     for layer_id in [*cold.tables, *cold.tables]:
-                        assert np.array_equal(lookup.wait(layer_id), twin.wait(layer_id)) and lookup.wait(layer_id).any()
+                        rows = lookup.wait(layer_id)
+                        assert np.array_equal(rows, twin.wait(layer_id)) and rows.any()
             assert np.array_equal(ids, expected)
             assert cold.tables.stats().keys() == tiny.tables.stats().keys()
             assert all(x["gathers"] == 50 for x in cold.tables.stats().values())

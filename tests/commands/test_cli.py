@@ -71,7 +71,7 @@ def test_help_shows_flags_plainly_and_examples_whole(verb):
 
 def test_help_imports_nothing_heavy():
     """What makes help slow is imports; typer and rich are all it may need."""
-    code = "import sys, engram_local.cli; engram_local.cli.make_app(); print([m for m in sys.modules if m.split('.')[0] in %r])"
+    code = "import sys, engram_local.cli as c; c.make_app(); print([m for m in sys.modules if m.split('.')[0] in %r])"
     heavy = {"numpy", "onnxruntime", "tokenizers", "jinja2", "prompt_toolkit", "torch", "transformers", "matplotlib"}
     done = subprocess.run([sys.executable, "-c", code % heavy], capture_output=True, text=True, timeout=60)
     assert done.stdout == "[]\n"
