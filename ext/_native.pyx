@@ -284,8 +284,8 @@ cdef class ReadJob:
 
 
 cdef class StepLookup:
-    """One token's rows of every layer in one call: map the token, hash, gather from mapped tables; or begin to read those
-    of tables that are read directly, for `wait`.
+    """One token's rows of every layer in one call: map the token, hash, gather from mapped tables; or begin to read
+    those of tables that are read directly, for `wait`.
 
     token_map: int32 [vocab_size] or None; max_lag: how far a hash looks back; layers: [(HashPlan, TableData,
     out float32 [n_sequences, n_heads * dim])]; n_sequences: most tokens of a call, one a sequence.
