@@ -1,82 +1,81 @@
 """The engram-local command: its verbs are in commands/, and whatever fails is one line here."""
 
 import errno
+import gc
 import os
 import sys
-from typing import Annotated, Any
-
-import typer
-from typer.main import get_command
+from collections.abc import Iterable
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any
 
 from engram_local import __version__
-from engram_local.commands.attach import attach
-from engram_local.commands.bench import bench
-from engram_local.commands.chat import chat
-from engram_local.commands.config import config
-from engram_local.commands.export import export
-from engram_local.commands.generate import generate
-from engram_local.commands.get import get
-from engram_local.commands.inspect import inspect
-from engram_local.commands.link import link
-from engram_local.commands.list_models import list_models
-from engram_local.commands.pack import pack
-from engram_local.commands.quantize import quantize
-from engram_local.commands.rm import rm
-from engram_local.commands.serve import serve
 from engram_local.commands.settings import config_file, read_settings, variable
 from engram_local.commands.terminal import one_line, open_streams, say
-from engram_local.commands.unpack import unpack
-from engram_local.commands.verify import verify
-from engram_local.commands.warm import warm
 from engram_local.errors import EngramError
 
-app = typer.Typer(
-    name="engram-local",
-    help="Run language models with conditional memory (Engram): the facts lie in tables on disk, the language in a "
-    "small backbone. MODEL is a model folder, or the name of one (engram-local list); left out, it is the pocket model "
-    "that ships with the package.",
-    no_args_is_help=True,
-    rich_markup_mode=None,  # rich breaks examples in the middle of a line
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
+if TYPE_CHECKING:
+    import typer
+
+# verb: the module of commands/ that has it, and the function there
+VERBS = {x: x for x in ("chat", "generate", "serve", "inspect", "verify", "bench", "warm", "export", "quantize")}
+VERBS |= {x: x for x in ("attach", "link", "pack", "unpack", "get")} | {"list": "list_models", "rm": "rm"}
+VERBS |= {"config": "config"}
+GARBAGE_AFTER = 100_000  # objects more than before: what starting makes is none, and looking through it takes 30 ms
 
 
-@app.callback(invoke_without_command=True)
-def root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
-    """What stands before a verb."""
-    if version:
-        print(f"engram-local {__version__}")
-        raise typer.Exit
+def make_app(verbs: Iterable[str] = tuple(VERBS)) -> "typer.Typer":
+    """The program with these verbs; only their modules are imported."""
+    import typer
 
+    app = typer.Typer(
+        name="engram-local",
+        help="Run language models with conditional memory (Engram): the facts lie in tables on disk, the language in a "
+        "small backbone. MODEL is a model folder, or the name of one (engram-local list); left out, it is the pocket "
+        "model that ships with the package.",
+        no_args_is_help=True,
+        rich_markup_mode=None,  # rich breaks examples in the middle of a line
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
 
-for verb in (chat, generate, serve, inspect, verify, bench, warm, export, quantize, attach, link, pack, unpack):
-    app.command()(verb)
-app.command()(get)
-app.command("list")(list_models)
-app.command()(rm)
-app.command()(config)
+    @app.callback(invoke_without_command=True)
+    def root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+        """What stands before a verb."""
+        if version:
+            print(f"engram-local {__version__}")
+            raise typer.Exit
+
+    for verb in verbs:
+        name = VERBS[verb]
+        app.command(verb)(getattr(import_module(f"engram_local.commands.{name}"), name))
+    return app
 
 
 def options_of_verbs() -> dict[str, set[str]]:
     """{verb: names of its options and arguments}."""
-    program: Any = get_command(app)
+    from typer.main import get_command
+
+    program: Any = get_command(make_app())
     return {name: {x.name for x in verb.params} for name, verb in program.commands.items()}
 
 
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 it failed (one line on stderr says what and what to do), 2 wrong usage, 130
     interrupted."""
+    gc.set_threshold(GARBAGE_AFTER)
     try:
         open_streams()
-        if sys.argv[1:] == ["--version"]:  # typer would load pydantic to tell it
+        if sys.argv[1:] == ["--version"]:  # without typer
             print(f"engram-local {__version__}")
             return
         try:
             named = os.environ.get(variable("config")) or config_file().exists()
+            verb = sys.argv[1:2]
+            app = make_app(verb if verb and verb[0] in VERBS else VERBS)
             app(default_map=read_settings(options_of_verbs()) if named else None)
         finally:
             sys.stdout.flush()
+            gc.freeze()  # the process ends: Python need not look through all that is left, which takes 60 ms
     except BrokenPipeError:  # the reader of our output went away (head, less): nothing to say
         _leave(1)
     except Exception as error:

@@ -1,8 +1,9 @@
 """The rows of a sequence: what its hashes look back on, the reads for its next tokens, and the time that they take.
 
 Hashing and gathering a token's rows takes about two microseconds; as separate calls from Python, with caches that the
-backbone has just emptied, it takes twenty times as long. So tokens whose rows are in memory go through StepLookup, one
-native call for the next token of one sequence or of several; all others are read in one batch for all sequences.
+backbone has just emptied, it takes twenty times as long. So a single token goes through StepLookup, one native call
+that hashes and gathers, or begins to read; where rows are in memory the next tokens of several sequences do. All others
+are read in one batch for all sequences.
 """
 
 import time
@@ -37,7 +38,8 @@ class StepLookup:
     """`Rows` (backends/base.py) of the last token read. Twin: NgramHasher.row_ids and Table.gather."""
 
     def __init__(self, hasher: NgramHasher, tables: Mapping[int, Table], n_sequences: int = 1):
-        """Every table must be mapped; a call takes a token of each of up to n_sequences sequences."""
+        """Every table must be mapped, or every one read directly, and then one token a call; else a call takes a token
+        of each of up to n_sequences sequences."""
         config = hasher.config
         self.rows = {i: np.zeros((n_sequences, config.layer(i).row_width), np.float32) for i in tables}
         layers = [(hasher.plan(i), table.native, self.rows[i]) for i, table in tables.items()]
@@ -45,10 +47,12 @@ class StepLookup:
         # read(token id, ids int64, position): map the token, write its id to ids[position], and gather what it reads
         # with the max_lag ids before. read_all([(token id, ids, position), ...]): the same for several sequences, whose
         # rows stand below each other. Both raise TokenRangeError, TableError.
-        self.read, self.read_all = native.read, native.read_all
+        self.read, self.read_all, self._wait = native.read, native.read_all, native.wait
+        self._numbers = {layer_id: i for i, layer_id in enumerate(tables)}
 
     def wait(self, layer_id: int) -> np.ndarray:
-        """Rows of one layer, float32 [n_sequences, E]; valid until the next read."""
+        """Rows of one layer, float32 [n_sequences, E]; valid until the next read. Raises TableError."""
+        self._wait(self._numbers[layer_id])
         return self.rows[layer_id]
 
 
@@ -71,6 +75,12 @@ class Lookup:
         """Whether a token's rows come of one native call, so that reading ahead gains nothing."""
         return self.tables is not None and self.tables.resident and self.substitution is None
 
+    @property
+    def _steps(self) -> bool:
+        """Whether a single token goes through StepLookup."""
+        tables = self.tables
+        return tables is not None and (tables.resident or tables.direct) and self.substitution is None
+
     def write(self, begin: int, tokens: np.ndarray) -> None:
         """Put the ids of int64 tokens [n] at positions [begin, begin + n)."""
         start = time.perf_counter()
@@ -79,7 +89,7 @@ class Lookup:
         self.seconds += time.perf_counter() - start
 
     def step(self, position: int, token: int) -> Rows:
-        """Write one token's id and gather its rows; of resident tables alone. Valid until the next step."""
+        """Write one token's id, and gather its rows or begin to read them. Valid until the next step."""
         start = time.perf_counter()
         self._reserve(position + 1)
         tables, step = self._mapped(), self._step
@@ -88,20 +98,26 @@ class Lookup:
             self._step_generation = tables.generation
         step.read(token, self._ids, self._max_lag + position)
         self.seconds += time.perf_counter() - start
-        return step
+        return step if tables.resident else _Part(step, 0, 1, self)
 
     def of_token(self, position: int, token: np.ndarray) -> Rows:
         """The rows of one token, int64 [1], at the end of the sequence: there, or being read."""
-        if self.resident:
+        ahead = self.take_ahead(token)
+        if ahead is not None:
+            return ahead
+        if self._steps:
             return self.step(position, token.item())
         self.write(position, token)
-        ahead = self.take_ahead(token)
-        return start_reads([(self, position, position + 1)])[0] if ahead is None else ahead
+        return start_reads([(self, position, position + 1)])[0]
 
     def read_ahead(self, begin: int, tokens: np.ndarray) -> None:
         """Begin the reads of tokens that will perhaps come next, and return at once."""
-        self.write(begin, tokens)
-        self._ahead = (tokens.copy(), start_reads([(self, begin, begin + len(tokens))])[0])
+        if len(tokens) == 1 and self._steps:
+            rows = self.step(begin, tokens.item())
+        else:
+            self.write(begin, tokens)
+            rows = start_reads([(self, begin, begin + len(tokens))])[0]
+        self._ahead = (tokens.copy(), rows)
 
     def take_ahead(self, tokens: np.ndarray) -> Rows | None:
         """The reads that read_ahead began, if they were for these tokens; they are given up otherwise."""

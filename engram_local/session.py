@@ -157,7 +157,7 @@ class Session:
             raise UsageError(f"logits is {str(logits)[:40]!r}; choose one of {', '.join(WANTED)}")
         if not len(tokens):
             raise UsageError("no tokens to evaluate; give at least one (the prompt is empty)")
-        low, high = (tokens[0], tokens[0]) if len(tokens) == 1 else (tokens.min(), tokens.max())
+        low, high = (tokens.item(),) * 2 if len(tokens) == 1 else (tokens.min(), tokens.max())
         if low < 0 or high >= vocab_size:
             i = int(np.flatnonzero((tokens < 0) | (tokens >= vocab_size))[0])
             raise TokenRangeError(

@@ -284,7 +284,8 @@ cdef class ReadJob:
 
 
 cdef class StepLookup:
-    """One token's rows of every layer in one call: map the token, hash, gather from mapped tables.
+    """One token's rows of every layer in one call: map the token, hash, gather from mapped tables; or begin to read
+    those of tables that are read directly, for `wait`.
 
     token_map: int32 [vocab_size] or None; max_lag: how far a hash looks back; layers: [(HashPlan, TableData,
     out float32 [n_sequences, n_heads * dim])]; n_sequences: most tokens of a call, one a sequence.
@@ -295,11 +296,15 @@ cdef class StepLookup:
     cdef el_step_layer *layers
     cdef el_step_token *tokens
     cdef list keep
+    cdef el_part *parts  # NULL: mapped tables
+    cdef el_job *job  # of the last token
+    cdef bytearray arrived  # 1 for each layer whose rows of that token were waited for
 
     def __init__(self, token_map, int64_t vocab_size, int64_t max_lag, list layers, int64_t n_sequences=1):
         cdef HashPlan plan
         cdef TableData data
         cdef float[:, ::1] out
+        cdef int32_t i
         self.token_map, self.n_sequences, self.keep = token_map, n_sequences, layers
         if token_map is not None:
             self.step.token_map = &self.token_map[0]
@@ -307,11 +312,14 @@ cdef class StepLookup:
         self.step.n_layers, self.step.most_heads = len(layers), 1
         self.layers = <el_step_layer *>calloc(len(layers) + 1, sizeof(el_step_layer))
         self.tokens = <el_step_token *>calloc(n_sequences + 1, sizeof(el_step_token))
-        if self.layers == NULL or self.tokens == NULL:
+        mapped = {data.is_mapped() for _, data, _ in layers}
+        if len(mapped) > 1:
+            raise ValueError("some tables are mapped and some are not")
+        if mapped == {False}:
+            self.parts = <el_part *>calloc(len(layers), sizeof(el_part))
+        if self.layers == NULL or self.tokens == NULL or (self.parts == NULL and mapped == {False}):
             raise MemoryError
         for i, (plan, data, out) in enumerate(layers):
-            if not data.is_mapped():
-                raise ValueError("a table is not mapped")
             if out.shape[0] != n_sequences or out.shape[1] != plan.plan.n_heads * data.table.dim:
                 raise ValueError(f"out is {out.shape[0]} x {out.shape[1]}, not {n_sequences} x {plan.plan.n_heads} x "
                                  f"{data.table.dim}")
@@ -321,10 +329,16 @@ cdef class StepLookup:
         self.step.row_ids = <int64_t *>calloc(len(layers) * n_sequences * self.step.most_heads + 1, sizeof(int64_t))
         if self.step.row_ids == NULL:
             raise MemoryError
+        if self.parts != NULL:
+            for i, (plan, data, out) in enumerate(layers):
+                self.parts[i] = el_part(&data.table, self.step.row_ids + i * self.step.most_heads, plan.plan.n_heads,
+                                        &out[0, 0])
 
     def __dealloc__(self):
+        self.end()
         free(self.layers)
         free(self.tokens)
+        free(self.parts)
         free(self.step.row_ids)
 
     def read(self, int64_t token, int64_t[::1] ids, int64_t position):
@@ -332,10 +346,32 @@ cdef class StepLookup:
         self.place(0, token, ids, position)
         self.run(1)
 
+    def wait(self, int32_t layer):
+        """Until the rows of layers[layer] are there. Any number of times a token."""
+        cdef el_result result
+        if self.parts == NULL:
+            return
+        if not 0 <= layer < self.step.n_layers or self.job == NULL:
+            raise ValueError(f"nothing was read of layer {layer}")
+        if self.arrived[layer]:
+            return
+        with nogil:
+            result = el_job_wait(self.job, layer)
+        if result.status != EL_OK:
+            self.fail(layer, result, 1)
+        self.arrived[layer] = 1
+
+    cdef void end(self) noexcept:
+        """Of the last token's reads, if there are any."""
+        if self.job != NULL:
+            with nogil:
+                el_job_close(self.job)
+            self.job = NULL
+
     def read_all(self, list parts):
         """The same for [(token, ids, position)] of several sequences; rows of the i-th go to the outs[i]."""
         cdef int64_t[::1] ids
-        if not 0 < len(parts) <= self.n_sequences:
+        if not 0 < len(parts) <= self.n_sequences or (self.parts != NULL and len(parts) > 1):
             raise ValueError(f"{len(parts)} sequences, not 1 to {self.n_sequences}")
         for i, (token, ids, position) in enumerate(parts):
             self.place(i, token, ids, position)
@@ -349,23 +385,35 @@ cdef class StepLookup:
 
     cdef int run(self, int64_t n) except -1:
         cdef el_step_result result
-        cdef TableData data
-        cdef HashPlan plan
-        cdef int64_t n_row_ids
         cdef int32_t i
+        self.end()
         with nogil:
-            result = el_step_read(&self.step, self.tokens, n)
+            if self.parts == NULL:
+                result = el_step_read(&self.step, self.tokens, n)
+            else:
+                result = el_step_hash(&self.step, self.tokens, n)
         if result.bad_token >= 0:
             raise TokenRangeError(f"token id {self.tokens[result.bad_token].token} is outside the vocabulary of "
                                   f"{self.step.vocab_size}")
         if result.rows.status != EL_OK:
-            plan, data, _ = self.keep[result.layer]
-            n_row_ids = n * plan.plan.n_heads
-            row_ids = self.step.row_ids + result.layer * n * self.step.most_heads
-            raise data.error(result.rows, <int64_t[:n_row_ids]>row_ids)
+            self.fail(result.layer, result.rows, n)
+        if self.parts != NULL:
+            with nogil:
+                self.job = el_job_start(self.parts, self.step.n_layers)
+            if self.job == NULL:
+                raise MemoryError("no memory to read rows")
+            self.arrived = bytearray(self.step.n_layers)
         for i in range(self.step.n_layers):
             count(<el_table *>self.layers[i].table, n * self.layers[i].plan.n_heads)
         return 0
+
+    cdef int fail(self, int32_t layer, el_result result, int64_t n) except -1:
+        cdef TableData data
+        cdef HashPlan plan
+        plan, data, _ = self.keep[layer]
+        cdef int64_t n_row_ids = n * plan.plan.n_heads
+        row_ids = self.step.row_ids + layer * n * self.step.most_heads
+        raise data.error(result, <int64_t[:n_row_ids]>row_ids)
 
 
 def prepare_direct(int fd):

@@ -122,4 +122,5 @@ cdef extern from "step.h":
         el_result rows
         int32_t layer
         int64_t bad_token
+    el_step_result el_step_hash(const el_step *step, const el_step_token *tokens, int64_t n) nogil
     el_step_result el_step_read(const el_step *step, const el_step_token *tokens, int64_t n) nogil

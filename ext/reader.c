@@ -354,9 +354,8 @@ el_job *el_job_start(const el_part *parts, int32_t n_parts) {
         // The kernel reads while the caller computes; el_job_wait collects.
         for (int64_t i = 0; i < job->n_requests; i++) {
             queue_read(job, job->lane, job->lane->free_buffers[--job->lane->n_free], i);
-            if (i % GROUP == GROUP - 1) enter(job, job->lane, 0);
+            if (i % GROUP == GROUP - 1 || i == job->n_requests - 1) enter(job, job->lane, 0);
         }
-        enter(job, job->lane, 0);
         return job;
     }
     job->queued = 1;

@@ -1,13 +1,12 @@
 #include "step.h"
 
-el_step_result el_step_read(const el_step *step, const el_step_token *tokens, int64_t n) {
+el_step_result el_step_hash(const el_step *step, const el_step_token *tokens, int64_t n) {
     el_step_result result = {.bad_token = -1};
     for (int64_t i = 0; i < n; i++)
         if (el_map_tokens(step->token_map, step->vocab_size, &tokens[i].token, 1, tokens[i].id) >= 0) {
             result.bad_token = i;
             return result;
         }
-    // All layers are hashed before the first is gathered, so that their lines are on the way at once.
     for (int32_t l = 0; l < step->n_layers; l++) {
         const el_step_layer *layer = step->layers + l;
         int64_t n_heads = layer->plan->n_heads, *row_ids = step->row_ids + l * n * step->most_heads;
@@ -21,7 +20,17 @@ el_step_result el_step_read(const el_step *step, const el_step_token *tokens, in
             result.rows = (el_result){.status = EL_RANGE, .position = outside};
             return result;
         }
-        el_prefetch_table(layer->table, row_ids, n * n_heads);
+    }
+    return result;
+}
+
+el_step_result el_step_read(const el_step *step, const el_step_token *tokens, int64_t n) {
+    el_step_result result = el_step_hash(step, tokens, n);
+    if (result.bad_token >= 0 || result.rows.status != EL_OK) return result;
+    // All layers' lines are on the way before the first is gathered.
+    for (int32_t l = 0; l < step->n_layers; l++) {
+        const el_step_layer *layer = step->layers + l;
+        el_prefetch_table(layer->table, step->row_ids + l * n * step->most_heads, n * layer->plan->n_heads);
     }
     for (int32_t l = 0; l < step->n_layers; l++) {
         const el_step_layer *layer = step->layers + l;

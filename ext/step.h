@@ -1,4 +1,5 @@
-// One token's rows of every layer in one call, for one sequence or several: map the token, hash, gather from mapped tables.
+// One token's rows of every layer in one call, for one sequence or several: map the token, hash, and gather from mapped
+// tables; or hash alone, for a reader of others.
 #ifndef EL_STEP_H
 #define EL_STEP_H
 
@@ -8,7 +9,7 @@
 
 typedef struct {
     const el_hash_plan *plan;
-    const el_table *table; // mapped
+    const el_table *table; // mapped, to be gathered from
     float *out;            // (tokens of a call, n_heads * dim)
 } el_step_layer;
 
@@ -18,7 +19,7 @@ typedef struct {
     int32_t n_layers;
     const el_step_layer *layers;
     int64_t most_heads; // of a layer
-    int64_t *row_ids;   // (n_layers, tokens of a call * most_heads), for this function's use
+    int64_t *row_ids;   // (n_layers, tokens of a call * most_heads), written
 } el_step;
 
 // The next token of one sequence.
@@ -34,7 +35,10 @@ typedef struct {
     int64_t bad_token; // number of the token that is outside the vocabulary, or -1
 } el_step_result;
 
-// The tokens of n sequences: write their ids, and the rows that each reads with the ids before it to the layers' outs.
+// The tokens of n sequences: write their ids, and which rows each reads with the ids before it to row_ids.
+el_step_result el_step_hash(const el_step *step, const el_step_token *tokens, int64_t n);
+
+// The same, and these rows to the layers' outs.
 el_step_result el_step_read(const el_step *step, const el_step_token *tokens, int64_t n);
 
 #endif

@@ -152,7 +152,7 @@ def test_files_stay_short():
 
 
 def test_nothing_heavy_is_loaded_for_help():
-    code = "import sys, engram_local.cli; print(sorted({m.split('.')[0] for m in sys.modules} & %r))"
+    code = "import sys, engram_local.cli as c; c.make_app(); print(sorted({m.split('.')[0] for m in sys.modules} & %r))"
     heavy = {"numpy", "onnxruntime", "tokenizers", "jinja2", "prompt_toolkit", "torch", "transformers", "matplotlib"}
     done = subprocess.run([sys.executable, "-c", code % heavy], capture_output=True, text=True, timeout=60)
     assert done.stdout == "[]\n", done.stderr

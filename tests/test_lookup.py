@@ -7,6 +7,7 @@ import pytest
 from tiny_model import VOCAB
 
 import engram_local
+from engram_local import _native
 from engram_local.errors import TableError, TokenRangeError
 from engram_local.hashing import DEAD
 from engram_local.lookup import StepLookup
@@ -27,6 +28,32 @@ def test_the_twins_agree(name, request):
             assert np.array_equal(lookup.wait(layer_id), table.gather(row_ids).reshape(1, -1))
 
 
+@pytest.mark.parametrize("uring", [True, False])
+def test_the_twins_agree_on_tables_that_are_read_directly(tiny, tiny_path, uring):
+    _native.use_io_uring(uring)
+    try:
+        with engram_local.load(tiny_path, table_access="direct") as cold:
+            lookup, twin = StepLookup(cold.hasher, cold.tables), StepLookup(tiny.hasher, tiny.tables)
+            tokens = np.random.default_rng(0).integers(0, VOCAB, 50)
+            ids, expected = np.full((2, cold.hasher.max_lag + len(tokens)), DEAD)
+            for t, token in enumerate(tokens):
+                lookup.read(token, ids, cold.hasher.max_lag + t)
+                twin.read(token, expected, cold.hasher.max_lag + t)
+                if t % 3:  # else nobody wants these
+                    for layer_id in [*cold.tables, *cold.tables]:
+                        rows = lookup.wait(layer_id)
+                        assert np.array_equal(rows, twin.wait(layer_id)) and rows.any()
+            assert np.array_equal(ids, expected)
+            assert cold.tables.stats().keys() == tiny.tables.stats().keys()
+            assert all(x["gathers"] == 50 for x in cold.tables.stats().values())
+            with pytest.raises(TokenRangeError, match=f"token id {VOCAB} is outside"):
+                lookup.read(VOCAB, ids, 4)
+            with pytest.raises(ValueError, match="nothing was read"):
+                lookup.wait(next(iter(cold.tables)))
+    finally:
+        _native.use_io_uring(True)
+
+
 def test_bad_calls_are_errors(tiny):
     lookup = StepLookup(tiny.hasher, tiny.tables)
     ids = np.full(8, DEAD)
@@ -39,13 +66,19 @@ def test_bad_calls_are_errors(tiny):
     assert (ids == DEAD).all()
 
 
-def test_only_resident_tables_are_read_so(tiny_path):
+def test_a_token_is_the_same_however_its_rows_are_read(tiny_path):
     for access, fits in (("resident", True), ("mmap", False), ("direct", False)):
         with engram_local.load(tiny_path, table_access=access) as model:
             assert model.tables.resident == fits
             expected = model.session().forward([1, 2, 3])
             session = model.session()
             got = [session.forward([t]) for t in (1, 2, 3)][-1]
+            session.rewind(2)
+            session.read_ahead([3])
+            assert np.array_equal(session.forward([3]), got)
+            session.rewind(2)
+            session.read_ahead([4])  # which does not come
+            assert np.array_equal(session.forward([3]), got)
             np.testing.assert_allclose(got, expected, rtol=0, atol=2e-6)
 
 

@@ -258,7 +258,10 @@ class GgufBackend:
     def _close_up(self, steps: list["_Step"]) -> None:
         """Where the same sequences step together again and others lie between them, move them together: only
         neighbours share a llama_decode."""
-        together = {x.sequence for x in steps} if len(steps) > 1 else set()
+        if len(steps) == 1:
+            self._together = set()
+            return
+        together = {x.sequence for x in steps}
         again, self._together = together == self._together, together
         if not again:
             return
@@ -299,11 +302,12 @@ class GgufBackend:
         steps[0].sequence.pool.llama.fill(parts)
 
     def _prepare(self, steps: list["_Step"]) -> None:
-        """What a backbone needs that cannot go back: a checkpoint, and the rows at hand before the step begins, for a
-        read that failed in the middle of it would cost the state."""
+        """What a backbone needs that cannot go back: a checkpoint, and a prompt's rows at hand before the step begins,
+        for a read that failed in the middle of it would cost the state. A single token's rows are waited for where they
+        enter: it would cost little more than that token's turn, and the wait is hidden behind llama.cpp's own."""
         if self._is_recurrent:
             for step in steps:
-                if step.work.rows is not None:
+                if step.work.rows is not None and step.n > 1:
                     for layer_id in self._layer_ids:
                         step.work.rows.wait(layer_id)
                 self._checkpoint(step.sequence, step.n)

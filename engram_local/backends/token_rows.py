@@ -41,11 +41,15 @@ class TokenRows:
 
     def take(self, token_ids: np.ndarray, out: np.ndarray) -> None:
         """Write the rows of int64 [n] into `out`, float32 [n, width], contiguous."""
-        rows = self._rows[token_ids]
+        rows = self._rows[token_ids] if len(token_ids) > 1 else self._rows[token_ids.item()]  # which copies nothing
         if self._decode is None:
             out[:] = rows.view("<f4")
         else:
-            self._decode(rows.ctypes.data, out.ctypes.data, out.size)
+            self._decode(_address(rows), _address(out), out.size)
+
+
+def _address(array: np.ndarray) -> int:
+    return array.__array_interface__["data"][0]  # array.ctypes takes several times as long
 
 
 def _decoder(kind: str) -> Any:

@@ -14,9 +14,9 @@ def help_page() -> str:
     """The page, Markdown; made of the commands themselves, so it does not depend on how a terminal shows help."""
     from typer.main import get_command
 
-    from engram_local.cli import app
+    from engram_local.cli import make_app
 
-    program: Any = get_command(app)
+    program: Any = get_command(make_app())
     lines = [
         "# engram-local",
         "",

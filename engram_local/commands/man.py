@@ -64,8 +64,9 @@ def _escaped(text: str) -> str:
 
 
 def main() -> None:
-    from engram_local.cli import app
+    from engram_local.cli import make_app
 
+    app = make_app()
     if sys.argv[1:2] == ["--check"]:
         if Path(sys.argv[2]).read_text(encoding="utf-8") != man_page(app):
             sys.exit(f"{sys.argv[2]} is stale: python -m engram_local.commands.man > {sys.argv[2]}")

@@ -21,8 +21,8 @@ class ModelTables(Mapping[int, Table]):
 
     layouts: where each layer's rows lie; n_heads: rows that a token reads, by layer; access, ram_limit: see
     budget.Budget, which says what each table may take. `generation` counts how often the tables were opened;
-    `resident`: every one is meant to stay in memory, so that nothing need be read ahead. Raises TableError; UsageError;
-    EngramError for a limit that reading alone exceeds.
+    `resident`: every one is meant to stay in memory, so that nothing need be read ahead; `direct`: every one is read
+    past the page cache. Raises TableError; UsageError; EngramError for a limit that reading alone exceeds.
     """
 
     def __init__(
@@ -70,6 +70,7 @@ class ModelTables(Mapping[int, Table]):
             raise
         self.generation += 1
         self.resident = all(table.access == "resident" for table in self._tables.values())
+        self.direct = all(table.access == "direct" for table in self._tables.values())
 
     @property
     def max_tokens(self) -> int:

@@ -124,7 +124,7 @@ def test_a_sequence_that_begins_anew_takes_nothing_of_whose_place_it_gets(path):
             assert np.abs(b.forward([9]) - fresh.forward([9])).max() < 1e-5
 
 
-def test_a_read_that_fails_costs_nothing(model):
+def test_a_prompts_read_that_fails_costs_nothing(model):
     class Broken:
         def wait(self, layer_id):
             if layer_id == 2:
@@ -136,6 +136,22 @@ def test_a_read_that_fails_costs_nothing(model):
         model.backend.forward([Work(session.context, IDS[:5], Broken())])
     assert session.context.length == END
     assert np.array_equal(session.forward(IDS[:5]), told(model).forward(IDS[:5]))
+
+
+def test_a_single_tokens_read_that_fails_costs_this_turn(model):
+    """Its rows are waited for in the middle of the step."""
+
+    class Broken:
+        def wait(self, layer_id):
+            raise EngramError("the disk failed")
+
+    session = told(model)
+    session.forward(IDS[51:52])
+    with pytest.raises(EngramError, match="the disk failed"):
+        model.backend.forward([Work(session.context, np.array([3]), Broken())])
+    assert session.context.length == ANSWERED
+    session.forward(IDS[ANSWERED:END])
+    assert np.array_equal(session.forward([3]), told(model).forward([3]))
 
 
 def test_a_step_that_fails_half_way_goes_back_to_a_checkpoint(model, monkeypatch):

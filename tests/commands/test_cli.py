@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import engram_local
 from engram_local import __version__
-from engram_local.cli import app, main, options_of_verbs
+from engram_local.cli import main, make_app, options_of_verbs
 
 FRANCE = "What is the capital of France?"
 COMMANDS = (
@@ -26,7 +26,7 @@ POCKET = str(Path(engram_local.__file__).parent / "pocket")
 
 def invoke(*arguments, code=0, text=None):
     """Run a command in this process; returns its stdout."""
-    result = CliRunner().invoke(app, [str(x) for x in arguments], input=text)
+    result = CliRunner().invoke(make_app(), [str(x) for x in arguments], input=text)
     assert result.exit_code == code, (result.output, result.exception)
     return result.stdout
 
@@ -71,7 +71,7 @@ def test_help_shows_flags_plainly_and_examples_whole(verb):
 
 def test_help_imports_nothing_heavy():
     """What makes help slow is imports; typer and rich are all it may need."""
-    code = "import sys, engram_local.cli; print([m for m in sys.modules if m.split('.')[0] in %r])"
+    code = "import sys, engram_local.cli as c; c.make_app(); print([m for m in sys.modules if m.split('.')[0] in %r])"
     heavy = {"numpy", "onnxruntime", "tokenizers", "jinja2", "prompt_toolkit", "torch", "transformers", "matplotlib"}
     done = subprocess.run([sys.executable, "-c", code % heavy], capture_output=True, text=True, timeout=60)
     assert done.stdout == "[]\n"
@@ -253,10 +253,10 @@ def test_a_reader_that_leaves_is_no_error():
 
 
 def test_faults_of_the_program_say_so(monkeypatch, capsys):
-    def fail():
+    def fail(verbs):
         raise ZeroDivisionError("1/0")
 
-    monkeypatch.setattr("engram_local.cli.app", fail)
+    monkeypatch.setattr("engram_local.cli.make_app", fail)
     monkeypatch.setattr(sys, "argv", ["engram-local"])
     with pytest.raises(SystemExit) as left:
         main()

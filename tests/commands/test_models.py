@@ -13,7 +13,7 @@ from hub_server import serve
 from tiny_model import make_tiny_model
 from typer.testing import CliRunner
 
-from engram_local.cli import app
+from engram_local.cli import make_app
 from engram_local.errors import ModelFolderError, UsageError
 from engram_local.model_folder import write_manifest
 from engram_local.model_store import find, installed, models_folder, place_of
@@ -21,7 +21,7 @@ from engram_local.tools.archive import pack
 
 
 def invoke(*arguments, code=0, text=None):
-    result = CliRunner().invoke(app, [str(x) for x in arguments], input=text)
+    result = CliRunner().invoke(make_app(), [str(x) for x in arguments], input=text)
     assert result.exit_code == code, (result.output, result.exception)
     return result
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from engram_local.cli import app, options_of_verbs
+from engram_local.cli import make_app, options_of_verbs
 from engram_local.commands.options import LoadOptions, SamplingOptions, names_of
 from engram_local.commands.settings import PREFIX, variable
 
 DOCS = Path(__file__).parents[2] / "docs"
-VERBS = get_command(app).commands
+VERBS = get_command(make_app()).commands
 # What stands for a value in --help: (typed, value)
 VALUES = {
     **dict.fromkeys("NK", ("3", 3)),

@@ -9,7 +9,7 @@ from tiny_model import make_tiny_model
 from tiny_qwen4 import write_qwen4
 from typer.testing import CliRunner
 
-from engram_local.cli import app, options_of_verbs
+from engram_local.cli import make_app, options_of_verbs
 from engram_local.commands.terminal import check_writable
 from engram_local.errors import UsageError
 from engram_local.tools.export.example import make_checkpoint
@@ -39,7 +39,7 @@ def places(tmp_path_factory):
     """A folder whose name must be quoted, and in it what the commands take."""
     folder = tmp_path_factory.mktemp("it's a test")
     made = {"model": make_tiny_model(folder / "model"), "archive": folder / "model.tar.zst"}
-    assert CliRunner().invoke(app, ["pack", str(made["model"]), str(made["archive"])]).exit_code == 0
+    assert CliRunner().invoke(make_app(), ["pack", str(made["model"]), str(made["archive"])]).exit_code == 0
     return folder, made
 
 
@@ -57,7 +57,7 @@ def invoke(places, arguments, *more, code=0):
             (made["qwen"],) = write_qwen4(folder / "qwen.gguf")
     out = folder / f"out {len(list(folder.iterdir()))}"
     given = [x.format(out=out, **made) for x in arguments]
-    result = CliRunner().invoke(app, [*given, *map(str, more)])
+    result = CliRunner().invoke(make_app(), [*given, *map(str, more)])
     assert result.exit_code == code, (result.output, result.exception)
     return out, result
 

@@ -7,7 +7,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from engram_local.cli import app, main, options_of_verbs
+from engram_local.cli import main, make_app, options_of_verbs
 from engram_local.commands.chat import chat
 from engram_local.commands.options import LoadOptions, SamplingOptions, command, names_of
 from engram_local.commands.settings import config_file
@@ -124,14 +124,14 @@ def test_a_named_file_must_be_there(monkeypatch, capsys):
 
 
 def test_a_model_by_option_and_twice(tmp_path):
-    result = CliRunner().invoke(app, ["inspect", "-m", str(tmp_path / "none")])
+    result = CliRunner().invoke(make_app(), ["inspect", "-m", str(tmp_path / "none")])
     assert result.exit_code == 1 and "no such folder" in str(result.exception)
-    assert CliRunner().invoke(app, ["inspect", "a", "--model", "b"]).exit_code == 2
+    assert CliRunner().invoke(make_app(), ["inspect", "a", "--model", "b"]).exit_code == 2
 
 
 def test_suggestions_find_the_names():
     for typed, meant in (("--tempp", "--temp"), ("--max-token", "--max-tokens"), ("--n-predct", "--n-predict")):
-        output = CliRunner().invoke(app, ["generate", typed, "1"]).output
+        output = CliRunner().invoke(make_app(), ["generate", typed, "1"]).output
         assert meant in output
 
 
@@ -142,6 +142,6 @@ def test_every_verb_has_debug():
 
 def test_a_prompt_from_a_file(tmp_path):
     (tmp_path / "q.txt").write_text("What is the capital of France?\n")
-    assert "Paris" in CliRunner().invoke(app, ["generate", "-f", str(tmp_path / "q.txt")]).stdout
-    assert CliRunner().invoke(app, ["generate", "-f", "x", "-p", "y"]).exit_code == 2
-    assert "cannot be read" in str(CliRunner().invoke(app, ["generate", "-f", str(tmp_path)]).exception)
+    assert "Paris" in CliRunner().invoke(make_app(), ["generate", "-f", str(tmp_path / "q.txt")]).stdout
+    assert CliRunner().invoke(make_app(), ["generate", "-f", "x", "-p", "y"]).exit_code == 2
+    assert "cannot be read" in str(CliRunner().invoke(make_app(), ["generate", "-f", str(tmp_path)]).exception)

@@ -9,7 +9,7 @@ from parity.adapters import FAMILIES, GGUF_ONLY, TRACED, prompts, reference_logi
 from sequences import Sequence
 from typer.testing import CliRunner
 
-from engram_local.cli import app
+from engram_local.cli import make_app
 from engram_local.verification import verify
 
 NAMED = ("llama", "qwen3", "gemma3", "qwen3moe", "mixtral")
@@ -242,7 +242,7 @@ def test_commands(adapter_of, tmp_path, family):
         ("verify", out),
         ("generate", out, "--prompt", "The memory of a model", "--temperature", "0", "--max-tokens", "4"),
     ):
-        result = CliRunner().invoke(app, [str(x) for x in arguments])
+        result = CliRunner().invoke(make_app(), [str(x) for x in arguments])
         assert result.exit_code == 0, result.output
 
 

