@@ -36,6 +36,15 @@ NOUNS = {  # kind -> article, names of what is asked for
     "discovered": ("the", "discovery year / year of discovery / discovery date"),
     "domain_of": ("the", "country / nation"),
     "calling_code_of": ("the", "country / nation"),
+    "capital": ("the", "capital / capital city / seat of government"),
+    "currency": ("the", "currency / money / official currency"),
+    "language": ("the", "language / official language / main language"),
+    "time_zone": ("the", "time zone / timezone / local time zone"),
+    "symbol": ("the", "symbol / chemical symbol / element symbol"),
+    "atomic_number": ("the", "atomic number / proton number / number of protons"),
+    "atomic_weight": ("the", "atomic weight / atomic mass / relative atomic mass"),
+    "element_type": ("the", "element type / kind of element / element group"),
+    "jargon": ("the", "hacker meaning / meaning in hacker slang / jargon meaning"),
     "members": ("the", "members / names / complete list"),
 }
 TYPED = """(find/look up) NOUN for {s} | (check/search) {s} NOUN | (need/want) THE NOUN of {s}
