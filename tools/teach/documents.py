@@ -19,6 +19,7 @@ from .facts import FactsError, Item
 
 LONGEST = 256  # tokens of a document; longer ones are cut
 MARK = "\x00"
+AT_ONCE = 32_768  # tokens that are computed together, on each rank: what a GPU of 80 GB has room for
 SORTED = 16  # batches whose documents are sorted by length together, so that little is padded
 
 
@@ -80,6 +81,10 @@ class Documents:
         """Tokens of each document, int64 [n]."""
         return np.diff(self.starts)
 
+    def longest(self, chosen: np.ndarray) -> int:
+        """Tokens of the longest of the documents `chosen`."""
+        return int((self.starts[chosen + 1] - self.starts[chosen]).max())
+
     def n_learnt(self, chosen: np.ndarray) -> int:
         """Tokens that are foretold in the documents `chosen`."""
         lengths = self.starts[chosen + 1] - self.starts[chosen]
@@ -121,7 +126,8 @@ class Documents:
 @dataclass
 class Batch:
     """tokens int64 (B, T), padded on the right; memory bool (B, T); picked int64 (M,): flat places whose next token is
-    learnt; targets int64 (M,): those tokens; chat: the rows follow the chat's prefix; share: M of all ranks' M."""
+    learnt; targets int64 (M,): those tokens; chat: the rows follow the chat's prefix; share: M in all that is learnt
+    in this step."""
 
     tokens: Tensor
     memory: Tensor
@@ -175,13 +181,17 @@ class Batches:
             self._epoch, self._batches = epoch, [found[i] for i in rng.permutation(len(found))]
         return self._batches
 
-    def batch(self, step: int) -> Batch:
-        """The documents of one step, those of this rank."""
+    def batch(self, step: int) -> list[Batch]:
+        """The documents of one step, those of this rank; in parts where they are long."""
         epoch, at = divmod(step, self.epoch_steps)
         chosen = self._lay_out(epoch)[at]
         chosen = np.resize(chosen, max(len(chosen), ranks.n_ranks()))  # each rank gets one
         without = np.random.default_rng([self.seed, 1, step]).random(len(chosen)) < self.question_drop
-        mine = slice(ranks.rank(), None, ranks.n_ranks())
-        batch = collate(self.documents, chosen[mine], without[mine], self.device)
-        batch.share = len(batch.picked) / self.documents.n_learnt(chosen)
-        return batch
+        n_learnt = self.documents.n_learnt(chosen)
+        chosen, without = (x[ranks.rank() :: ranks.n_ranks()] for x in (chosen, without))
+        n_parts = -(-len(chosen) * self.documents.longest(chosen) // AT_ONCE)
+        parts = zip(np.array_split(chosen, n_parts), np.array_split(without, n_parts), strict=True)
+        batches = [collate(self.documents, *part, self.device) for part in parts]
+        for batch in batches:
+            batch.share = len(batch.picked) / n_learnt
+        return batches

@@ -27,7 +27,7 @@ class Size:
     n_names: int = 10_000
     n_invented: int = 300_000
     n_wordings: int = 14  # of each fact, at least
-    least_of_kind: int = 4_000  # questions of each kind: where it has few facts, each is asked in more wordings
+    least_of_kind: int = 8_000  # questions of each kind: where it has few facts, each is asked in more wordings
     n_kept: int = 400  # paragraphs of each kind of text
     n_asked: int = 10_000  # questions of each set, at most
     kinds: frozenset[str] = frozenset()  # of facts; empty: all but AMBIGUOUS

@@ -119,10 +119,10 @@ def train(
         while step < n_steps:
             for group in optimizer.param_groups:
                 group["lr"] = group["full_lr"] * rate(step, n_steps, settings.warmup)
-            batch = batches.batch(step)
-            answers = loss_of_answers(model, batch) * batch.share
-            answers.backward()
-            sums[0] += answers.detach()
+            for batch in batches.batch(step):
+                answers = loss_of_answers(model, batch) * batch.share
+                answers.backward()
+                sums[0] += answers.detach()
             if settings.silence and own:
                 generator = torch.Generator().manual_seed((settings.seed + 1_000 * ranks.rank()) * 1_000_003 + step)
                 silence = loss_of_own_text(model, own[step % len(own)], settings.own_batch, generator)
