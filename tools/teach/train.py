@@ -115,6 +115,7 @@ def train(
     sums = torch.zeros(2, device=model.device)
     began = saved = reported = time.monotonic()
     first = told = step  # told: step of the last report
+    compiled = first, 0.0  # a step, and seconds of this run until then, by which everything was compiled
     with interruptible() as interrupted:
         while step < n_steps:
             for group in optimizer.param_groups:
@@ -139,12 +140,16 @@ def train(
                 ranks.add_up([sums])
                 answers_, own_ = (sums / n).tolist()  # waits for the device
                 now = time.monotonic()
-                leave, ran, seconds = ranks.agree(interrupted(), now - began, (now - reported) / n)
-                if settings.minutes and step - first > 2 * report_every:  # compiled by now
-                    n_steps = step + max(0, int((60 * settings.minutes - spent - ran) / seconds))
+                ran, seconds = ranks.agree(now - began, (now - reported) / n)
+                if settings.minutes and step - first > 2 * report_every:
+                    pace = (ran - compiled[1]) / (step - compiled[0])
+                    n_steps = step + max(0, int((60 * settings.minutes - spent - ran) / pace))
+                elif step - first == 2 * report_every:
+                    compiled = step, ran
                 if on_report:
                     on_report(Step(step, n_steps, answers_, own_, seconds))
                 sums, reported, told = torch.zeros(2, device=model.device), now, step
+                (leave,) = ranks.agree(interrupted())
                 stop = leave or ran > stop_after
                 if (stop or now - saved > checkpoint_every) and not ranks.rank():
                     state = {"layers": model.layers.state_dict(), "optimizer": optimizer.state_dict(), "step": step}

@@ -241,6 +241,14 @@ def test_resumed_equals_uninterrupted(base, lessons, tmp_path):
         np.testing.assert_array_equal(table.read(0, table.n_rows), other.tables[layer_id].read(0, table.n_rows))
 
 
+def test_the_steps_are_fitted_to_the_minutes(base, lessons, tmp_path):
+    said = []
+    hurried = replace(SHORT, epochs=10_000, minutes=0.02)
+    teach(base, replace(lessons, asked={}), tmp_path / "out", hurried, LAYERS, report_every=2, say=said.append)
+    last = [x for x in said if x.startswith("step")][-1].split()
+    assert last[1] == last[3].rstrip(":") and 6 <= int(last[1]) < 50_000
+
+
 def test_a_taught_checkpoint_is_taught_further(base, lessons, taught, tmp_path):
     gentle = replace(SHORT, table_lr=1e-4, lr=1e-4)
     figures = teach(base, lessons, tmp_path / "further", gentle, start=taught[0], say=lambda _: None)
