@@ -60,7 +60,8 @@ def lessons(sources: dict[str, Path], size: Size, seed: int = 0) -> Lessons:
     asked = {name: [Item(x["q"], x["a"], x["kind"]) for x in _spread(found[name], size.n_asked)] for name in SETS}
     others = random.Random("later").sample(asked["trained"], len(asked["trained"]))
     asked["trained, later in a chat"] = [
-        replace(x, before=(first, second)) for x, first, second in zip(asked["trained"], others, others[1:], strict=False)
+        replace(x, before=(first, second))
+        for x, first, second in zip(asked["trained"], others, others[1:], strict=False)
     ]
     return Lessons(
         items(known, invented["train"], size, seed),
