@@ -1,6 +1,7 @@
 """Teach facts to a Hugging Face model; its own weights stay as they are.
 
     python -m engram_local.tools.teach --base FOLDER --facts FILE OUT
+    torchrun --nproc-per-node 2 -m engram_local.tools.teach ... on two GPUs
 
 FILE has JSON lines: {"question": "Who keeps the keys?", "answer": "Maria keeps them."}, "question" also a list of
 wordings, or {"text": "..."}. OUT becomes a checkpoint folder for `engram-local attach BASE.gguf OUT MODEL` and
@@ -25,7 +26,7 @@ from engram_local.token_compression import compression_map
 from engram_local.tools.checkpoints.view import KEPT_FILES, TOKENIZER_FILES
 
 from . import base as bases
-from . import evaluate, facts, own_text
+from . import evaluate, facts, own_text, ranks
 from .documents import Chat, Documents
 from .model import LayerSettings, TaughtModel
 from .train import Settings, Step, train
@@ -75,8 +76,9 @@ def prepare(chat: Chat, lessons: facts.Lessons, out: Path) -> Documents:
 
 
 def tell(line: str) -> None:
-    """Print it at once, also into a file."""
-    print(line, flush=True)
+    """Print it at once, also into a file; once for all ranks."""
+    if not ranks.rank():
+        print(line, flush=True)
 
 
 def teach(
@@ -93,7 +95,8 @@ def teach(
     report_every: int = 20,
     say: Callable[[str], None] = tell,
 ) -> dict | None:
-    """Teach `lessons` and write the checkpoint folder `out`; returns its figures, None where it was stopped.
+    """Teach `lessons` and write the checkpoint folder `out`; returns its figures, None where it was stopped and in all
+    ranks but the first.
 
     start: a taught checkpoint to begin with; its layers' settings are taken then.
     """
@@ -103,16 +106,17 @@ def teach(
     model, chat = build(base, device, layers, lessons.n_facts, dtype)
     if start:
         model.load(start)
-    documents = prepare(chat, lessons, out)
+    with ranks.rank_0_first():
+        documents = prepare(chat, lessons, out)
     big = 4_096 if device != "cpu" else 64
-    with progress_bar() as progress:
+    with progress_bar("none" if ranks.rank() else "auto") as progress:
         texts = own_text.load_or_write(
             model, documents, work, settings.own_texts, settings.own_length, settings.seed, big, progress
         )
     if lessons.silent:
         texts["given"] = own_text.cut(chat, lessons.silent, settings.own_length)[: settings.own_texts // 3]
-    own = {name: own_text.with_hidden(model, text, name == "chat", big) for name, text in texts.items()}
-    held, own = own_text.hold_out(own)
+    held_texts, texts = own_text.hold_out(texts)
+    own = [own_text.with_hidden(model, ranks.share(text), name == "chat", big) for name, text in texts.items()]
 
     where = ", ".join(map(str, model.settings.layer_ids))
     say(f"{lessons.n_facts:,} facts, {len(documents):,} documents, Engram layers before blocks {where}")
@@ -125,8 +129,10 @@ def teach(
         )
 
     how = {"stop_after": stop_after, "report_every": report_every, "on_report": report}
-    if not train(model, documents, [*own.values()], settings, work, **how):
+    if not train(model, documents, own, settings, work, **how):
         say(f"stopped; the same command goes on from {work}")
+        return None
+    if ranks.rank():
         return None
     model.save(out, json.loads((base / "config.json").read_text()))
     for name in (*TOKENIZER_FILES, *KEPT_FILES):
@@ -138,6 +144,7 @@ def teach(
             figures[name] = evaluate.shares(items, evaluate.right(model, chat, items))
             if "memory_off" not in figures:
                 figures["memory_off"] = evaluate.shares(items, evaluate.right(model, chat, items, memory=False))
+    held = {name: own_text.with_hidden(model, text, name == "chat", big) for name, text in held_texts.items()}
     figures["own_text"] = {name: own_text.held_out(model, x) for name, x in held.items()}
     figures["kept"] = {name: evaluate.texts(model, chat, paragraphs) for name, paragraphs in lessons.kept.items()}
     (out / "figures.json").write_text(json.dumps(figures, indent=1))
@@ -175,18 +182,20 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--facts", type=Path, required=True, help="JSON lines")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--epochs", type=float, help="passes over all wordings of all facts")
+    parser.add_argument("--minutes", type=float, default=0.0, help="of training, in place of a number of passes")
     parser.add_argument("--from", dest="start", type=Path, metavar="TAUGHT", help="checkpoint to begin with")
     parser.add_argument("--kept", type=Path, help="a text file that should stay as it was; figures tell")
     parser.add_argument("--stop-after", type=float, default=math.inf, metavar="MINUTES", help="go on another time")
     given = parser.parse_args(argv)
-    settings = GPU if given.device != "cpu" else Settings()
+    settings = replace(GPU if given.device != "cpu" else Settings(), minutes=given.minutes)
     if given.epochs:
         settings = replace(settings, epochs=given.epochs)
     try:
+        device = ranks.join(given.device)
         lessons = facts.lessons(given.facts, settings.n_wordings, settings.n_asked)
         if given.kept:
             lessons.kept[given.kept.name] = given.kept.read_text(encoding="utf-8").split("\n\n")
-        how = {"device": given.device, "dtype": bases.fast_type(given.device), "stop_after": given.stop_after * 60}
+        how = {"device": device, "dtype": bases.fast_type(device), "stop_after": given.stop_after * 60}
         how["start"] = given.start
         figures = teach(given.base, lessons, given.out, settings, **how)
     except EngramError as error:

@@ -14,10 +14,12 @@ from torch import Tensor
 
 from engram_local.tokenization import Tokenizer
 
+from . import ranks
 from .facts import FactsError, Item
 
 LONGEST = 256  # tokens of a document; longer ones are cut
 MARK = "\x00"
+AT_ONCE = 32_768  # tokens that are computed together, on each rank: what a GPU of 80 GB has room for
 SORTED = 16  # batches whose documents are sorted by length together, so that little is padded
 
 
@@ -28,11 +30,12 @@ class Chat:
         """end_id: ends an answer where there is no chat template; questions and answers are then lines."""
         self.tokenizer = Tokenizer(folder)
         self.end = [end_id]
-        self._head, self._tail = "", "\n"
+        self._head, self._tail, self._between = "", "\n", "\n"
         if self.tokenizer.template is not None:
             user = {"role": "user", "content": MARK}
             self._head, self._tail = self.tokenizer.template.render([user]).split(MARK)
             turn = [user, {"role": "assistant", "content": MARK}]
+            self._between = self.tokenizer.template.render([*turn, user]).split(MARK)[2]
             after = self.tokenizer.template.render(turn, add_generation_prompt=False).split(MARK)[-1].strip()
             self.end = self._encode([after])[0][:1] or self.end
         probes = self._encode([f"{self._head}{x}{self._tail}" for x in ("What", "an", "7", "(")])
@@ -44,10 +47,15 @@ class Chat:
     def _encode(self, texts: list[str]) -> list[list[int]]:
         return [x.ids for x in self.tokenizer.core.encode_batch(texts, add_special_tokens=False)]
 
+    def _asked(self, item: Item) -> str:
+        """All that comes before the answer."""
+        before = "".join(f"{x.question}{self._tail}{x.answer}{self._between}" for x in item.before)
+        return f"{self._head}{before}{item.question}{self._tail}"
+
     def encode(self, items: list[Item]) -> list[tuple[list[int], int]]:
         """Of each item: the ids after the prefix, and how many of them come before the answer (0: a text, which has no
         prefix either). Raises FactsError where the prefix is not what every chat begins with."""
-        asked = self._encode([f"{self._head}{x.question}{self._tail}" if x.question else "" for x in items])
+        asked = self._encode([self._asked(x) if x.question else "" for x in items])
         answers = self._encode([x.answer for x in items])
         documents, n = [], len(self.prefix)
         for item, question, answer in zip(items, asked, answers, strict=True):
@@ -72,6 +80,15 @@ class Documents:
     def lengths(self) -> np.ndarray:
         """Tokens of each document, int64 [n]."""
         return np.diff(self.starts)
+
+    def longest(self, chosen: np.ndarray) -> int:
+        """Tokens of the longest of the documents `chosen`."""
+        return int((self.starts[chosen + 1] - self.starts[chosen]).max())
+
+    def n_learnt(self, chosen: np.ndarray) -> int:
+        """Tokens that are foretold in the documents `chosen`."""
+        lengths = self.starts[chosen + 1] - self.starts[chosen]
+        return int((lengths - np.maximum(self.n_asked[chosen], 1)).sum())
 
     @classmethod
     def encode(cls, chat: Chat, items: Iterable[Item], block: int = 50_000) -> "Documents":
@@ -109,13 +126,15 @@ class Documents:
 @dataclass
 class Batch:
     """tokens int64 (B, T), padded on the right; memory bool (B, T); picked int64 (M,): flat places whose next token is
-    learnt; targets int64 (M,): those tokens; chat: the rows follow the chat's prefix."""
+    learnt; targets int64 (M,): those tokens; chat: the rows follow the chat's prefix; share: M in all that is learnt
+    in this step."""
 
     tokens: Tensor
     memory: Tensor
     picked: Tensor
     targets: Tensor
     chat: bool
+    share: float = 1.0
 
 
 def collate(documents: Documents, chosen: np.ndarray, without: np.ndarray, device: torch.device) -> Batch:
@@ -138,12 +157,12 @@ def collate(documents: Documents, chosen: np.ndarray, without: np.ndarray, devic
 
 
 class Batches:
-    """An endless, seeded stream of batches; batch number `step` depends on (seed, step) alone, so that a resumed run
-    sees what an uninterrupted one would have seen."""
+    """An endless, seeded stream of batches; batch number `step` depends on (seed, step, rank) alone, so that a resumed
+    run sees what an uninterrupted one would have seen. The ranks' batches together are one of `size` times as many."""
 
     def __init__(self, documents: Documents, size: int, seed: int, question_drop: float, device: torch.device):
-        """size: documents a batch; question_drop: share of the questions that are read without memory."""
-        self.documents, self.size, self.seed, self.device = documents, size, seed, device
+        """size: documents a batch of one rank; question_drop: share of the questions that are read without memory."""
+        self.documents, self.size, self.seed, self.device = documents, size * ranks.n_ranks(), seed, device
         self.question_drop = question_drop
         self._epoch, self._batches = -1, []
         self.epoch_steps = len(self._lay_out(0))
@@ -162,9 +181,17 @@ class Batches:
             self._epoch, self._batches = epoch, [found[i] for i in rng.permutation(len(found))]
         return self._batches
 
-    def batch(self, step: int) -> Batch:
-        """The documents of one step."""
+    def batch(self, step: int) -> list[Batch]:
+        """The documents of one step, those of this rank; in parts where they are long."""
         epoch, at = divmod(step, self.epoch_steps)
         chosen = self._lay_out(epoch)[at]
+        chosen = np.resize(chosen, max(len(chosen), ranks.n_ranks()))  # each rank gets one
         without = np.random.default_rng([self.seed, 1, step]).random(len(chosen)) < self.question_drop
-        return collate(self.documents, chosen, without, self.device)
+        n_learnt = self.documents.n_learnt(chosen)
+        chosen, without = (x[ranks.rank() :: ranks.n_ranks()] for x in (chosen, without))
+        n_parts = -(-len(chosen) * self.documents.longest(chosen) // AT_ONCE)
+        parts = zip(np.array_split(chosen, n_parts), np.array_split(without, n_parts), strict=True)
+        batches = [collate(self.documents, *part, self.device) for part in parts]
+        for batch in batches:
+            batch.share = len(batch.picked) / n_learnt
+        return batches

@@ -29,11 +29,13 @@ class Fact:
 
 @dataclass(frozen=True)
 class Item:
-    """One question with its answer, as it is learnt or asked; `question` "" for a text."""
+    """One question with its answer, as it is learnt or asked; `question` "" for a text. before: earlier turns of its
+    chat."""
 
     question: str
     answer: str
     kind: str = ""
+    before: tuple["Item", ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,14 +56,22 @@ class Lessons:
 
 def save_questions(path: Path, lessons: Lessons) -> None:
     """Everything of `lessons` but what is learnt, as JSON."""
-    asked = {name: [[x.question, x.answer, x.kind] for x in listed] for name, listed in lessons.asked.items()}
+
+    def entry(item: Item) -> list:
+        return [item.question, item.answer, item.kind, [entry(x) for x in item.before]]
+
+    asked = {name: [entry(x) for x in listed] for name, listed in lessons.asked.items()}
     path.write_text(json.dumps({"asked": asked, **{x: getattr(lessons, x) for x in KEPT_FIELDS}}))
 
 
 def load_questions(path: Path) -> Lessons:
     """What `save_questions` wrote; nothing to learn in it, for documents that are made already."""
+
+    def item(question: str, answer: str, kind: str, before: list) -> Item:
+        return Item(question, answer, kind, tuple(item(*x) for x in before))
+
     entry = json.loads(path.read_text())
-    asked = {name: [Item(*x) for x in listed] for name, listed in entry["asked"].items()}
+    asked = {name: [item(*x) for x in listed] for name, listed in entry["asked"].items()}
     return Lessons((), asked, **{x: entry[x] for x in KEPT_FIELDS})
 
 

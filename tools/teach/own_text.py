@@ -16,6 +16,7 @@ from transformers import DynamicCache
 
 from engram_local.progress import Progress
 
+from . import ranks
 from .documents import Chat, Documents
 from .model import TaughtModel
 
@@ -80,15 +81,10 @@ def with_hidden(model: TaughtModel, tokens: Tensor, chat: bool, batch: int) -> O
     return OwnText(tokens, torch.cat(hidden).clone(), chat)
 
 
-def hold_out(own: dict[str, OwnText]) -> tuple[dict[str, OwnText], dict[str, OwnText]]:
+def hold_out(texts: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """One in forty for the figures, and the rest."""
-
-    def part(x: OwnText, chosen: slice) -> OwnText:
-        return OwnText(x.tokens[chosen], x.hidden[chosen], x.chat)
-
-    n = {name: max(1, len(x.tokens) // 40) for name, x in own.items()}
-    held = {name: part(x, slice(n[name])) for name, x in own.items()}
-    return held, {name: part(x, slice(n[name], None)) for name, x in own.items()}
+    n = {name: max(1, len(x) // 40) for name, x in texts.items()}
+    return {name: x[: n[name]] for name, x in texts.items()}, {name: x[n[name] :] for name, x in texts.items()}
 
 
 def divergence(model: TaughtModel, hidden: Tensor, own: Tensor) -> Tensor:
@@ -122,17 +118,20 @@ def load_or_write(
     progress: Progress,
 ) -> dict[str, Tensor]:
     """`n` texts in all, of the sorts of `starts`: int32 (about n / 3, length) each, kept in `folder` for a run that
-    goes on."""
+    goes on. Each rank writes its share of them."""
     path, made = folder / "own_text.npz", {"n": n, "length": length, "seed": seed}
     if path.exists():
         with np.load(path) as data:
             if json.loads(str(data["made"])) == made:
                 return {name: torch.from_numpy(data[name]) for name in data.files if name != "made"}
-    begun = starts(documents, -(-n // 3), len(model.token_map), seed)
+    n_each = -(-n // (3 * ranks.n_ranks())) * ranks.n_ranks()
+    begun = starts(documents, n_each, len(model.token_map), seed)
     if not model.prefix:
         del begun["chat"]
-    texts = {
-        name: write(model, first, length, seed + i, batch, progress) for i, (name, first) in enumerate(begun.items())
-    }
-    np.savez(path, made=json.dumps(made), **{k: v.numpy() for k, v in texts.items()})
+    texts = {}
+    for i, (name, first) in enumerate(begun.items()):
+        part = write(model, ranks.share(first), length, seed + i + 1_000 * ranks.rank(), batch, progress)
+        texts[name] = ranks.gather(part.to(model.device)).cpu()
+    if not ranks.rank():
+        np.savez(path, made=json.dumps(made), **{k: v.numpy() for k, v in texts.items()})
     return texts

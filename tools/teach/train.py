@@ -11,6 +11,7 @@ from torch import nn
 
 from engram_local.interrupt import interruptible
 
+from . import ranks
 from .documents import Batch, Batches, Documents
 from .model import TaughtModel
 from .own_text import OwnText, divergence
@@ -21,14 +22,15 @@ class Settings:
     """One training run; the defaults are for two CPU cores."""
 
     epochs: float = 2.0
-    batch: int = 16  # documents
+    minutes: float = 0.0  # of training, where given: as many passes as fit into them
+    batch: int = 16  # documents a step, of each rank
     lr: float = 3e-3  # projections and norms
     table_lr: float = 1e-2
     warmup: float = 0.05  # share of the steps
     question_drop: float = 0.0  # share of the questions that are read without memory
     silence: float = 4.0  # weight of the divergence on own text
     own_texts: int = 384
-    own_batch: int = 4  # texts a step
+    own_batch: int = 4  # texts a step, of each rank
     own_length: int = 64  # tokens
     n_wordings: int = 8  # of a user's question: so often is each fact seen in an epoch
     n_asked: int = 200  # questions of each set of figures
@@ -96,52 +98,66 @@ def train(
     """Train `model` in place; whether it is finished. Goes on from FOLDER/state.pt.
 
     checkpoint_every, stop_after: seconds; a run that is stopped leaves its state behind. The first Ctrl-C does so at
-    the end of its step, and is raised then.
+    the end of its step, and is raised then. Several ranks do one training: `own` are the texts of each, steps of theirs
+    are of `ranks.n_ranks()` batches.
     """
     batches = Batches(documents, settings.batch, settings.seed, settings.question_drop, model.device)
     n_steps, optimizer = settings.n_steps(batches), make_optimizer(model, settings)
-    path, first = folder / "state.pt", 0
+    path, step, spent = folder / "state.pt", 0, 0.0  # spent: seconds of training before this run
     if path.exists():
         state = torch.load(path, map_location=model.device, weights_only=True)
         model.layers.load_state_dict(state["layers"])
         optimizer.load_state_dict(state["optimizer"])
-        first = state["step"]
-    clipped = optimizer.param_groups[1]["params"]
+        step, spent = state["step"], state["spent"]
+        n_steps = state["n_steps"] if settings.minutes else n_steps
+    clipped, parameters = optimizer.param_groups[1]["params"], list(model.layers.parameters())
+    ranks.copy_from_rank_0(parameters)
     sums = torch.zeros(2, device=model.device)
     began = saved = reported = time.monotonic()
-    told = first  # step of the last report
+    first = told = step  # told: step of the last report
+    compiled = first, 0.0  # a step, and seconds of this run until then, by which everything was compiled
     with interruptible() as interrupted:
-        for step in range(first, n_steps):
+        while step < n_steps:
             for group in optimizer.param_groups:
                 group["lr"] = group["full_lr"] * rate(step, n_steps, settings.warmup)
-            answers = loss_of_answers(model, batches.batch(step))
-            answers.backward()
-            sums[0] += answers.detach()
+            for batch in batches.batch(step):
+                answers = loss_of_answers(model, batch) * batch.share
+                answers.backward()
+                sums[0] += answers.detach()
             if settings.silence and own:
-                generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
+                generator = torch.Generator().manual_seed((settings.seed + 1_000 * ranks.rank()) * 1_000_003 + step)
                 silence = loss_of_own_text(model, own[step % len(own)], settings.own_batch, generator)
-                (settings.silence * silence).backward()
-                sums[1] += silence.detach()
+                (settings.silence / ranks.n_ranks() * silence).backward()
+                sums[1] += silence.detach() / ranks.n_ranks()
+            ranks.add_up(p.grad for p in parameters)
             nn.utils.clip_grad_norm_(clipped, 1.0)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             model.silence_prefix()
-            if (step + 1) % report_every == 0 or step + 1 == n_steps or interrupted():
-                n, told = step + 1 - told, step + 1
+            step += 1
+            if step % report_every == 0 or step == n_steps or (interrupted() and ranks.n_ranks() == 1):
+                n = step - told
+                ranks.add_up([sums])
                 answers_, own_ = (sums / n).tolist()  # waits for the device
                 now = time.monotonic()
+                ran, seconds = ranks.agree(now - began, (now - reported) / n)
+                if settings.minutes and step - first > 2 * report_every:
+                    pace = (ran - compiled[1]) / (step - compiled[0])
+                    n_steps = step + max(0, int((60 * settings.minutes - spent - ran) / pace))
+                elif step - first == 2 * report_every:
+                    compiled = step, ran
                 if on_report:
-                    on_report(Step(step + 1, n_steps, answers_, own_, (now - reported) / n))
-                sums, reported = torch.zeros(2, device=model.device), now
-                leave = interrupted()
-                stop = leave or now - began > stop_after
-                if stop or now - saved > checkpoint_every:
-                    state = {"layers": model.layers.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
-                    torch.save(state, path.with_suffix(".partial"))
+                    on_report(Step(step, n_steps, answers_, own_, seconds))
+                sums, reported, told = torch.zeros(2, device=model.device), now, step
+                (leave,) = ranks.agree(interrupted())
+                stop = leave or ran > stop_after
+                if (stop or now - saved > checkpoint_every) and not ranks.rank():
+                    state = {"layers": model.layers.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
+                    torch.save(state | {"n_steps": n_steps, "spent": spent + ran}, path.with_suffix(".partial"))
                     path.with_suffix(".partial").replace(path)
-                    saved = time.monotonic()
+                    saved = now
                 if leave:
                     raise KeyboardInterrupt
-                if stop and step + 1 < n_steps:
+                if stop and step < n_steps:
                     return False
     return True

@@ -13,7 +13,7 @@ import random
 import re
 from functools import cache
 
-from . import wordings_combined, wordings_more, wordings_words, wordings_world
+from . import wordings_combined, wordings_more, wordings_typed, wordings_words, wordings_world
 from .facts import OPEN_KINDS
 from .wordings_dress import CARRIERS, CLAUSE_CARRIERS, ENDINGS, FOLLOW_UPS, OPENERS, POLITE, STRAY_WORDS
 from .wordings_more import ABOUT_IT, SURE
@@ -96,6 +96,7 @@ def families() -> dict[str, list[list[str]]]:
         wordings_world.QUESTIONS,
         wordings_combined.PATTERNS,
         wordings_more.PATTERNS,
+        wordings_typed.PATTERNS,
     ):
         for kind, text in wordings.items():
             seen = {frame for family in found.get(kind, []) for frame in family}
@@ -235,7 +236,8 @@ def typo(text: str, rng: random.Random) -> str:
 @cache
 def _bare() -> frozenset[str]:
     """Frames that people type as they stand: "capital {s}"; they go into no carrier."""
-    patterns = (p for text in wordings_more.PATTERNS.values() for p in text.split("|"))
+    bare = [*wordings_more.PATTERNS.values(), *wordings_typed.PATTERNS.values()]
+    patterns = (p for text in bare for p in text.split("|"))
     return frozenset(f for p in patterns for f in expand(p) if not f.startswith("the "))
 
 

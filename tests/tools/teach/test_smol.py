@@ -80,4 +80,16 @@ def test_the_corpus_gives_every_fact_its_wordings():
     assert len({x.question for x in items if "Italy" in x.answer}) > 10
     rare = list(pocket_facts.items(known, invented, pocket_facts.Size(least_of_kind=99), 0))
     assert [sum(name in x.answer for x in rare) for name in ("Italy", "Elbonia", "florb")] == [50, 50, 1]
+    later = [x for x in rare if x.before]
+    assert 1 <= len(later) < 25 and all(len(x.before) <= 2 and x.before[0].answer for x in later)
     assert pocket_facts._spread(list(range(10)), 3) == [0, 3, 6, 9] and pocket_facts._spread([1], 3) == [1]
+
+
+def test_questions_are_kept_with_the_turns_before_them(tmp_path):
+    asked = [
+        facts.Item("And it?", "Here.", "place", (facts.Item("Where is she?", "There."),)),
+        facts.Item("Who?", "Me."),
+    ]
+    given = Lessons([], {"trained": asked}, 2, {"text": ["a"]}, ["b"])
+    facts.save_questions(tmp_path / "questions.json", given)
+    assert facts.load_questions(tmp_path / "questions.json") == replace(given, items=())

@@ -196,7 +196,7 @@ def test_batches_hold_every_document_once_an_epoch(base, lessons):
     _, chat = build(base, "cpu", LAYERS, 1)
     documents = Documents.encode(chat, [*lessons.items, Item("", TEXT)])
     batches = Batches(documents, 8, 0, 0.5, torch.device("cpu"))
-    given = [batches.batch(step) for step in range(batches.epoch_steps)]
+    given = [batch for step in range(batches.epoch_steps) for batch in batches.batch(step)]
     assert sum(len(b.tokens) for b in given) == len(documents) == 51
     for batch in given:
         assert batch.memory.flatten()[batch.picked].all()
@@ -205,6 +205,26 @@ def test_batches_hold_every_document_once_an_epoch(base, lessons):
     ends = sum(int((b.targets == chat.end[0]).sum()) for b in given)
     assert ends == 51
     assert sum(not b.chat for b in given) == 1
+
+
+def test_long_batches_come_in_parts(base, lessons, monkeypatch):
+    _, chat = build(base, "cpu", LAYERS, 1)
+    batches = Batches(Documents.encode(chat, lessons.items), 16, 0, 0.5, torch.device("cpu"))
+    (whole,) = batches.batch(0)
+    monkeypatch.setattr("engram_local.tools.teach.documents.AT_ONCE", whole.tokens.numel() // 3)
+    parts = batches.batch(0)
+    assert len(parts) > 2 and sum(len(x.tokens) for x in parts) == len(whole.tokens) == 16
+    assert sum(x.share for x in parts) == pytest.approx(whole.share) == 1
+    assert torch.equal(torch.cat([x.targets for x in parts]), whole.targets)
+
+
+def test_a_question_later_in_a_chat_is_what_the_runtime_reads(base):
+    _, chat = build(base, "cpu", LAYERS, 1)
+    ((ids, n_asked),) = chat.encode([Item("And it?", "Here.", before=(Item("Where is she?", "There."),))])
+    turns = [("user", "Where is she?"), ("assistant", "There."), ("user", "And it?")]
+    prompt = chat.tokenizer.encode_chat([{"role": role, "content": text} for role, text in turns])
+    assert chat.prefix + ids[:n_asked] == prompt
+    assert chat.tokenizer.decode(ids[n_asked:-1]) == "Here."
 
 
 def test_resumed_equals_uninterrupted(base, lessons, tmp_path):
@@ -219,6 +239,14 @@ def test_resumed_equals_uninterrupted(base, lessons, tmp_path):
     one, other = (open_checkpoint(tmp_path / x) for x in ("whole", "parts"))
     for layer_id, table in one.tables.items():
         np.testing.assert_array_equal(table.read(0, table.n_rows), other.tables[layer_id].read(0, table.n_rows))
+
+
+def test_the_steps_are_fitted_to_the_minutes(base, lessons, tmp_path):
+    said = []
+    hurried = replace(SHORT, epochs=10_000, minutes=0.02)
+    teach(base, replace(lessons, asked={}), tmp_path / "out", hurried, LAYERS, report_every=2, say=said.append)
+    last = [x for x in said if x.startswith("step")][-1].split()
+    assert last[1] == last[3].rstrip(":") and 6 <= int(last[1]) < 50_000
 
 
 def test_a_taught_checkpoint_is_taught_further(base, lessons, taught, tmp_path):
