@@ -3,6 +3,7 @@
 Each rank computes with its own documents; gradients are added up. A program that torchrun did not start is rank 0 of 1.
 """
 
+import atexit
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ def join(device: str) -> str:
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         return device
     wait = timedelta(hours=2)  # while rank 0 prepares
+    atexit.register(leave)
     if device == "cpu":
         dist.init_process_group("gloo", timeout=wait)
         return device
@@ -25,6 +27,12 @@ def join(device: str) -> str:
     torch.cuda.set_device(device)
     dist.init_process_group("nccl", timeout=wait, device_id=torch.device(device))
     return device
+
+
+def leave() -> None:
+    """Part from the others; threads of a group that is left open can end the process with SIGABRT."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def rank() -> int:
