@@ -25,7 +25,13 @@ from .train import Settings, finish, train
 POCKET = Settings()
 # the shape that the settings were chosen with
 EARLIER = Settings(
-    hidden_size=192, intermediate_size=512, head_dim=48, steps=5_500, lr=4e-3, engram=EngramSettings(rows=15_500)
+    hidden_size=192,
+    intermediate_size=512,
+    head_dim=48,
+    steps=5_500,
+    lr=4e-3,
+    decisive=1.0,
+    engram=EngramSettings(rows=15_500),
 )
 ALONE = replace(POCKET, engram=None)
 
@@ -101,7 +107,7 @@ def allocation() -> dict[str, Settings]:
     """The same number of parameters, and the same number at work for a token, split between experts and table."""
     budget = 14 * EXPERT  # beyond the dense backbone of one expert
     runs = {}
-    for seed in range(2):
+    for seed in range(3):
         for n_experts in ALLOCATION_EXPERTS:
             rows = round((budget - (n_experts - 1) * EXPERT) / (2 * 8 * 64))  # 2 layers, 8 heads of 64
             engram = replace(EARLIER.engram, rows=rows) if rows else None
@@ -157,6 +163,7 @@ def run(name: str, settings: Settings, corpus: Path, out: Path, device: str, com
             corpus,
             "validation" if group in CHOOSING else "test",
             every=10 if device == "cpu" else 1,
+            briefly=group == "allocation",
         ),
     }
     (out / f"{name}.json").write_text(json.dumps(figures))
