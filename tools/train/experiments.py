@@ -174,17 +174,19 @@ def side_by_side(names: list[str], arguments: list[str], out: Path, at_once: int
     """Run the named runs, `at_once` processes at a time, spread over the GPUs; returns the names that failed."""
     out.mkdir(parents=True, exist_ok=True)
     waiting, running, failed = list(names), {}, []
+    gpus = [str(gpu) for gpu in range(n_gpus)] or [""]
+    gpus = os.environ["CUDA_VISIBLE_DEVICES"].split(",") if n_gpus and "CUDA_VISIBLE_DEVICES" in os.environ else gpus
     while waiting or running:
         while waiting and len(running) < at_once:
             name = waiting.pop(0)
             used = [gpu for _, gpu in running.values()]
-            gpu = min(range(max(1, n_gpus)), key=used.count)
+            gpu = min(gpus, key=used.count)
             with (out / f"{name}.log").open("w") as log:
                 process = subprocess.Popen(
                     [sys.executable, "-m", __spec__.name, *arguments, "--only", name],
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    env=os.environ | ({"CUDA_VISIBLE_DEVICES": str(gpu)} if n_gpus else {}),
+                    env=os.environ | ({"CUDA_VISIBLE_DEVICES": gpu} if n_gpus else {}),
                 )
             running[name] = process, gpu
         for name, (process, _) in list(running.items()):
