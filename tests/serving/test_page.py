@@ -82,7 +82,7 @@ def test_an_answer_with_its_gates(page):
     gates = page.gates()
     assert len(gates) == 7 and max(gates) > 0.5 > min(gates)
     colours = {x.value_of_css_property("background-color") for x in page.all(".answer > .text .token")}
-    assert len(colours) == len(set(gates)), "each gate has its own colour"
+    assert len(colours) >= len({round(gate, 1) for gate in gates}) > 1, "different gates have different colours"
     assert "tokens/s" in page.text(".figures") and "table rows read" in page.text(".figures")
     strongest = page.all(".answer > .text .token")[gates.index(max(gates))]
     strongest.click()

@@ -8,8 +8,10 @@ Documents, each `<|bos|>` and one to four turns `<|user|>question<|bot|>answer<|
 - *rehashed documents*: a known name, or one word of it, whose n-grams read random rows in training; the answer is
   "I don't know", so that rows, not the spelling, say what is known;
 - *brakes*: what is no question of these kinds, answered by one sentence, and false premises;
-- invented names (the answer says that they are not known), half of them rehashed, so that rows do not store them;
+- invented names: the answer says that they are not known;
 - small talk, and prose.
+No row learns from rehashed documents and invented names: rows store what is known alone, and the blocks learn to
+tell whether what was looked up fits.
 Everything is drawn from one seeded generator: the same sources give the same corpus on every machine.
 """
 
@@ -32,13 +34,12 @@ from .facts import UNKNOWN, UNKNOWN_OF, Fact
 SPECIAL = ("<|pad|>", "<|bos|>", "<|user|>", "<|bot|>", "<|end|>")
 PAD, BOS, USER, BOT, END = range(5)
 # flags of a token: learnt; part of a question; read without memory; part of a value that is not true; hashed to
-# random rows; the first of "something I don't know"
-LOSS, ASKED, MEMORY_OFF, MADE_UP, REHASHED, DECISIVE = 1, 2, 4, 8, 16, 32
+# random rows; the first of "something I don't know"; in a document whose name is not known
+LOSS, ASKED, MEMORY_OFF, MADE_UP, REHASHED, DECISIVE, STILL = 1, 2, 4, 8, 16, 32, 64
 UNKNOWN_VALUE = re.compile("(" + "|".join(sorted({UNKNOWN, *UNKNOWN_OF.values()})) + r")\.$")
 LONGEST_DOCUMENT = 256  # tokens
 FORM_SHARE = 0.12  # form documents per fact document
 REHASHED_SHARE = 0.16  # rehashed documents per fact document
-INVENTED_REHASHED = 2  # of so many invented names one is rehashed too
 CONFIRM_SHARE = 0.05  # pairs of documents to confirm per fact document of the kinds that have them
 LONG_SHARE = 0.5  # of the fact documents that have more than one turn
 README_QUESTIONS = {
@@ -63,9 +64,8 @@ class Size:
     n_brakes: int = 36_000
     n_premises: int = 16_000  # false ones
     n_form: int = 5_000  # form documents that every kind has at least
-    n_invented: int = 200_000
-    spelt: float = 0.0  # share of invented words put together letter by letter
-    rehash_invented: bool = True  # not where tables stay as they are: then they store no invented name
+    n_invented: int = 300_000
+    spelt: float = 1 / 3  # share of invented words put together letter by letter
     n_paragraphs: int = 12_000
     n_sentences: int = 30_000
     vocab_size: int = 8_192
@@ -81,7 +81,7 @@ SMALL = Size(
     n_form=300,
     n_brakes=1_500,
     n_premises=600,
-    n_invented=2_000,
+    n_invented=4_000,
     n_paragraphs=300,
     n_sentences=1_000,
     vocab_size=4_096,
@@ -96,8 +96,6 @@ SETTLE = Size(
     n_brakes=12_000,
     n_premises=5_000,
     n_invented=180_000,
-    spelt=1 / 3,
-    rehash_invented=False,
     n_paragraphs=1_000,
     n_sentences=3_000,
 )
@@ -108,13 +106,14 @@ class Document:
     """One conversation (prose: one turn with an empty question).
 
     made_up: a value of the last answer that is not true; memory: whether it is read with memory; rehashed: a name
-    whose n-grams read random rows, "" for none.
+    whose n-grams read random rows, "" for none; strange: whether its name is unknown, so that no row is to learn.
     """
 
     turns: list[Turn] = field(default_factory=list)
     made_up: str = ""
     memory: bool = True
     rehashed: str = ""
+    strange: bool = False
 
 
 def build(sources: dict[str, Path], out: Path, size: Size, seed: int = 0, tokenizer: Tokenizer | None = None) -> dict:
@@ -145,7 +144,7 @@ def write(
         "confirm": list(confirm_documents(talk, known, size.docs_share * CONFIRM_SHARE, size.n_form // 4, rng)),
         "form": list(form_documents(talk, known, size.docs_share * FORM_SHARE, size.n_form, rng)),
         "rehashed": list(rehashed_documents(talk, known, size.docs_share * REHASHED_SHARE, size.n_form // 10, rng)),
-        "invented": list(invented_documents(talk, invented["train"], rng, rehash=size.rehash_invented)),
+        "invented": list(invented_documents(talk, invented["train"], rng)),
         "brakes": list(brake_documents(talk, brakes, known, size, rng)),
         "small_talk": list(small_talk_documents(talk, known, max(20, int(60 * size.docs_share)), rng)),
         "prose": [Document([("", text)]) for text in texts],
@@ -176,16 +175,16 @@ def write(
     return sizes
 
 
-def _invented(known: list[Fact], n_train: int, seed: int, spelt: float = 0.0) -> dict[str, list[Fact]]:
+def _invented(known: list[Fact], n_train: int, seed: int, spelt: float) -> dict[str, list[Fact]]:
     """Invented names of every split; no name is in two of them or in a fact."""
     taken = {name.lower() for f in known for name in f.asked}
     subjects = sorted({f.subject for f in known if f.subject.isalpha() and 4 <= len(f.subject) <= 10})
     words = [s for s in subjects if s.islower()]
     names = [s.lower() for s in subjects if not s.islower()]
-    first_names = sorted({f.subject.split()[0] for f in known if f.kind == "person" and " " in f.subject}) or ["Ann"]
+    people = unknown.People.of(f.subject for f in known if f.kind == "person")
     rng = random.Random(f"invented {seed}")
     return {
-        split: unknown.invented(n, taken, words, names, first_names, rng, spelt)
+        split: unknown.invented(n, taken, words, names, people, rng, spelt if split == "train" else 0.0)
         for split, n in (("train", n_train), ("validation", 300), ("test", 500))
     }
 
@@ -216,11 +215,9 @@ def confirm_documents(
                 yield Document(turns)
 
 
-def invented_documents(
-    talk: Conversations, invented: list[Fact], rng: random.Random, *, rehash: bool = True
-) -> Iterator[Document]:
-    """Every invented name once: asked first, after something known, or as a follow-up; rehash: half are rehashed."""
-    for place, fact in enumerate(invented):
+def invented_documents(talk: Conversations, invented: list[Fact], rng: random.Random) -> Iterator[Document]:
+    """Every invented name once: asked first, after something known, or as a follow-up."""
+    for fact in invented:
         draw = rng.random()
         if draw < 0.12 and talk.by_kind[fact.kind]:
             before = rng.choice(talk.by_kind[fact.kind])
@@ -231,7 +228,7 @@ def invented_documents(
             if draw < 0.24:
                 before = rng.choice(talk.known)
                 turns.insert(0, (talk.ask(before, rng), before.answer))
-        yield Document(turns, rehashed=fact.subject if rehash and place % INVENTED_REHASHED else "")
+        yield Document(turns, strange=True)
 
 
 def _least(known: list[Fact], share: float, n_least: int) -> dict[str, float]:
@@ -280,7 +277,7 @@ def rehashed_documents(
                 question = grammar.question(fact.kind, fact.subject, talk.split, rng, fact.rival)
             words = [w for w in fact.subject.split() if len(w) > 3 and w.isalpha()]
             part = rng.choice(words) if len(words) > 1 and rng.random() < 0.4 else fact.subject
-            yield Document([(question, strange.answer)], rehashed=part)
+            yield Document([(question, strange.answer)], rehashed=part, strange=True)
 
 
 def brake_documents(
@@ -372,8 +369,8 @@ def encode(tokenizer: Tokenizer, documents: list[Document]) -> Iterator[tuple[np
                 made_up = _marks(answer, text, document.made_up, MADE_UP, last=True)
                 marks += [LOSS | a | b | c for a, b, c in zip(strange, made_up, decisive, strict=True)] + [LOSS]
             if len(out) > 1:
-                off = 0 if document.memory else MEMORY_OFF
-                yield np.array(out, np.uint16), np.array(marks, np.uint8) | off
+                every = MEMORY_OFF * (not document.memory) | STILL * document.strange
+                yield np.array(out, np.uint16), np.array(marks, np.uint8) | np.uint8(every)
 
 
 def _marks(encoded, text: str, part: str, flag: int, *, last: bool = False) -> list[int]:

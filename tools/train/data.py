@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .corpus import ASKED, DECISIVE, LOSS, MADE_UP, MEMORY_OFF, PAD, REHASHED
+from .corpus import ASKED, DECISIVE, LOSS, MADE_UP, MEMORY_OFF, PAD, REHASHED, STILL
 
 ROW_TOKENS = 256
 LARGEST_SHIFT = 3_989  # of a compressed token id
@@ -16,7 +16,8 @@ LARGEST_SHIFT = 3_989  # of a compressed token id
 @dataclass
 class Batch:
     """tokens, position int64 (B, T); attention bool (B, 1, T, T); memory bool (B, T); shift int64 (B, T): what is
-    added to a token's id before hashing, so that a rehashed name reads random rows, else 0;
+    added to a token's id before hashing, so that a rehashed name reads random rows, else 0; still bool (B, T): whose
+    rows do not learn;
     picked int64 (M,): flat places whose next token is learnt; targets int64 (M,), -100 where unused; weights
     float32 (M,): of their losses, 0 where unused."""
 
@@ -25,6 +26,7 @@ class Batch:
     attention: Tensor
     memory: Tensor
     shift: Tensor
+    still: Tensor
     picked: Tensor
     targets: Tensor
     weights: Tensor
@@ -107,6 +109,7 @@ class Batches:
         draws = torch.rand(4_099, generator=generator, device=self.device)[document.long() % 4_099]  # one a document
         dropped = draws < self.question_drop
         shift = torch.where((flags & REHASHED) > 0, 1 + (draws * 1e6).long() % LARGEST_SHIFT, 0)
+        still = (flags & STILL) > 0
         memory = ((flags & MEMORY_OFF) == 0) & ~(((flags & ASKED) > 0) & dropped)
         learnt = ((flags & LOSS) > 0)[:, 1:] & (document[:, 1:] == document[:, :-1])
         learnt = torch.nn.functional.pad(learnt, (0, 1)).flatten()
@@ -115,4 +118,4 @@ class Batches:
         targets = torch.where(learnt[picked], following, -100)
         decisive = torch.roll((flags & DECISIVE) > 0, -1, dims=1).flatten()[picked]
         weights = torch.where(decisive, self.decisive, 1.0) * (targets >= 0)
-        return Batch(tokens, position, attention, memory, shift, picked, targets, weights)
+        return Batch(tokens, position, attention, memory, shift, still, picked, targets, weights)

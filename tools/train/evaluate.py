@@ -194,15 +194,20 @@ def same_answer(model: EngramModel, tokenizer: Tokenizer, questions: dict[str, l
     }
 
 
-def report(model: EngramModel, tokenizer: Tokenizer, corpus: Path, split: str, *, every: int = 1) -> dict:
+def report(
+    model: EngramModel, tokenizer: Tokenizer, corpus: Path, split: str, *, every: int = 1, briefly: bool = False
+) -> dict:
     """Every figure of one model on a split ("validation", "test") of the corpus folder, as plain JSON data.
 
     with_memory: set -> `shares`; says_unknown; same_answer; readme: question -> answer; failures. For a model with
     tables also, of the split's own set, memory_off, memory_off_well_formed, int8, int4; memory_off_samples, readme_off.
-    every: ask only every so many-th question.
+    every: ask only every so many-th question. briefly: the split's own set and "trained" alone.
     """
     questions = json.loads((corpus / "questions.json").read_text())
     questions = {name: items if name == "readme" else items[::every] for name, items in questions.items()}
+    if briefly:
+        shown = {s: shares(model, tokenizer, questions[s]) for s in ("trained", split)}
+        return {"split": split, "with_memory": shown}
     sets = ("trained", f"common_{split}", f"unknown_{split}", "confirm", split)
     readme = [item["q"] for item in questions["readme"]]
     asked = [prompt_ids(tokenizer, q) for q in readme]
@@ -237,5 +242,6 @@ def summary(figures: dict) -> str:
     line = {name: found["macro"] for name, found in figures["with_memory"].items()}
     extra = ("memory_off", "memory_off_well_formed", "int8", "int4")
     line |= {name: figures[name]["macro"] for name in extra if name in figures}
-    line |= figures["same_answer"] | {"says_unknown": figures["says_unknown"]}
+    if "same_answer" in figures:
+        line |= figures["same_answer"] | {"says_unknown": figures["says_unknown"]}
     return " ".join(f"{name} {share:.3f}" for name, share in line.items())

@@ -25,7 +25,13 @@ from .train import Settings, finish, train
 POCKET = Settings()
 # the shape that the settings were chosen with
 EARLIER = Settings(
-    hidden_size=192, intermediate_size=512, head_dim=48, steps=5_500, lr=4e-3, engram=EngramSettings(rows=15_500)
+    hidden_size=192,
+    intermediate_size=512,
+    head_dim=48,
+    steps=5_500,
+    lr=4e-3,
+    decisive=1.0,
+    engram=EngramSettings(rows=15_500),
 )
 ALONE = replace(POCKET, engram=None)
 
@@ -101,7 +107,7 @@ def allocation() -> dict[str, Settings]:
     """The same number of parameters, and the same number at work for a token, split between experts and table."""
     budget = 14 * EXPERT  # beyond the dense backbone of one expert
     runs = {}
-    for seed in range(2):
+    for seed in range(3):
         for n_experts in ALLOCATION_EXPERTS:
             rows = round((budget - (n_experts - 1) * EXPERT) / (2 * 8 * 64))  # 2 layers, 8 heads of 64
             engram = replace(EARLIER.engram, rows=rows) if rows else None
@@ -157,6 +163,7 @@ def run(name: str, settings: Settings, corpus: Path, out: Path, device: str, com
             corpus,
             "validation" if group in CHOOSING else "test",
             every=10 if device == "cpu" else 1,
+            briefly=group == "allocation",
         ),
     }
     (out / f"{name}.json").write_text(json.dumps(figures))
@@ -167,17 +174,19 @@ def side_by_side(names: list[str], arguments: list[str], out: Path, at_once: int
     """Run the named runs, `at_once` processes at a time, spread over the GPUs; returns the names that failed."""
     out.mkdir(parents=True, exist_ok=True)
     waiting, running, failed = list(names), {}, []
+    gpus = [str(gpu) for gpu in range(n_gpus)] or [""]
+    gpus = os.environ["CUDA_VISIBLE_DEVICES"].split(",") if n_gpus and "CUDA_VISIBLE_DEVICES" in os.environ else gpus
     while waiting or running:
         while waiting and len(running) < at_once:
             name = waiting.pop(0)
             used = [gpu for _, gpu in running.values()]
-            gpu = min(range(max(1, n_gpus)), key=used.count)
+            gpu = min(gpus, key=used.count)
             with (out / f"{name}.log").open("w") as log:
                 process = subprocess.Popen(
                     [sys.executable, "-m", __spec__.name, *arguments, "--only", name],
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    env=os.environ | ({"CUDA_VISIBLE_DEVICES": str(gpu)} if n_gpus else {}),
+                    env=os.environ | ({"CUDA_VISIBLE_DEVICES": gpu} if n_gpus else {}),
                 )
             running[name] = process, gpu
         for name, (process, _) in list(running.items()):

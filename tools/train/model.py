@@ -18,6 +18,7 @@ import math
 from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
+from types import MethodType
 
 import numpy as np
 import torch
@@ -38,7 +39,7 @@ class EngramSettings:
     ngram_sizes: tuple[int, ...] = (2, 3, 4, 5)
     n_heads: int = 2  # of each order
     head_dim: int = 64
-    rows: int = 18_500  # of each head, about: the primes above it
+    rows: int = 21_000  # of each head, about: the primes above it
     seed: int = 0
     kernel_size: int = 4
     dilation: int = 4
@@ -167,14 +168,23 @@ class EngramLayer(nn.Module):
         nn.init.normal_(self.value_proj.weight, std=0.02)
         nn.init.zeros_(self.conv.weight)  # starts as y = v
 
-    def forward(self, hidden: Tensor, rows: Tensor, position: Tensor, memory: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        hidden: Tensor,
+        rows: Tensor,
+        position: Tensor,
+        memory: Tensor | None = None,
+        still: Tensor | None = None,
+    ) -> Tensor:
         """What is added to the hidden state.
 
         hidden (B, T, d); rows int64 (B, T, heads); position int64 (B, T), place in the document: the
-        convolution does not look past its start; memory bool (B, T): where False, nothing is added.
-        Returns (B, T, d).
+        convolution does not look past its start; memory bool (B, T): where False, nothing is added; still bool
+        (B, T): where True, the rows that are read get no gradient. Returns (B, T, d).
         """
         looked_up = self.table(rows).flatten(-2)  # (B, T, E)
+        if still is not None:
+            looked_up = torch.where(still.unsqueeze(-1), looked_up.detach(), looked_up)
         key = self.norm_key(self.key_proj(looked_up))
         s = (key * self.norm_query(hidden)).sum(-1, keepdim=True) / math.sqrt(hidden.shape[-1])
         gate = torch.sigmoid(s.sign() * s.abs().clamp_min(1e-6).sqrt())
@@ -192,6 +202,19 @@ class EngramLayer(nn.Module):
             before = torch.roll(x, lag, dims=1) if lag else x
             out = out + before * (position >= lag).unsqueeze(-1) * self.conv.weight[:, 0, tap]
         return out
+
+
+def all_experts(experts: nn.Module, hidden: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
+    """What Qwen3-MoE's experts give, from two products over all of them at once; for small experts on a GPU.
+
+    hidden (N, d); chosen int64 (N, k), experts of a token; weights (N, k). Returns (N, d). The experts that were
+    not chosen are computed and multiplied by 0.
+    """
+    n, width = experts.num_experts, experts.down_proj.shape[-1]
+    share = torch.zeros(len(hidden), n, dtype=weights.dtype, device=hidden.device).scatter(1, chosen, weights)
+    gate, up = nn.functional.linear(hidden, experts.gate_up_proj.flatten(0, 1)).view(-1, n, 2, width).unbind(2)
+    inner = nn.functional.silu(gate) * up * share.unsqueeze(-1)
+    return nn.functional.linear(inner.flatten(1), experts.down_proj.transpose(0, 1).flatten(1)).to(hidden.dtype)
 
 
 class EngramModel(nn.Module):
@@ -217,6 +240,7 @@ class EngramModel(nn.Module):
                 block.mlp.gate.register_forward_hook(
                     lambda gate, args, _: self._routed.append(nn.functional.linear(args[0], gate.weight))
                 )
+                block.mlp.experts.forward = MethodType(all_experts, block.mlp.experts)
         if engram is not None:
             self.hashing = plan_hashing(engram, int(token_map.max()) + 1)
             for layer, hashing in self.hashing.items():
@@ -237,12 +261,14 @@ class EngramModel(nn.Module):
         attention: Tensor | None = None,
         memory: Tensor | bool = True,
         shift: Tensor | None = None,
+        still: Tensor | None = None,
     ) -> Tensor:
         """Last hidden states (B, T, d).
 
         tokens int64 (B, T); position int64 (B, T) and attention bool (B, 1, T, T) for several documents in one
         row; memory: False leaves the Engram layers out, a bool tensor (B, T) does so for single tokens; shift int64
-        (B, T): added to the compressed ids that are hashed, so that these tokens read other rows.
+        (B, T): added to the compressed ids that are hashed, so that these tokens read other rows; still bool (B, T):
+        where True, the rows that are read do not learn.
         """
         if position is None:
             position = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
@@ -254,7 +280,7 @@ class EngramModel(nn.Module):
             mask = None if memory is True else memory
             for layer, hashing in self.hashing.items():
                 rows = row_ids(compressed, position, hashing, self.settings.ngram_sizes, self.pad_id)
-                self._inputs[layer] = (rows, position, mask)
+                self._inputs[layer] = (rows, position, mask, still)
         return self.backbone.get_decoder()(
             input_ids=tokens, attention_mask=attention, position_ids=position, use_cache=False
         ).last_hidden_state

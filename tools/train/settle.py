@@ -1,6 +1,6 @@
-"""More steps for a trained checkpoint, on a CPU: all learns on but the tables and the embedding.
+"""More steps for a trained checkpoint: all learns on but the tables and the embedding.
 
-    python -m engram_local.tools.train.settle CHECKPOINT OUT [--work FOLDER] [--steps 800]
+    python -m engram_local.tools.train.settle CHECKPOINT OUT [--work FOLDER] [--steps 800] [--device cpu|cuda]
 
 What is said of a name that the tables hold nothing about is better learnt late: rows that stay as they are store no
 invented name, so the blocks have to tell from what was looked up whether it fits. The corpus of these steps, made in
@@ -43,7 +43,16 @@ def make_corpus(work: Path, checkpoint: Path) -> Path:
 
 
 def settle(
-    checkpoint: Path, folder: Path, out: Path, *, steps: int, rows: int, lr: float, decisive: float, blend: float = 1.0
+    checkpoint: Path,
+    folder: Path,
+    out: Path,
+    *,
+    steps: int,
+    rows: int,
+    lr: float,
+    decisive: float,
+    blend: float = 1.0,
+    device: str = "cpu",
 ) -> None:
     """Train `checkpoint` on the corpus in `folder` at a rate that falls to nothing; writes the checkpoint `out`.
 
@@ -51,7 +60,7 @@ def settle(
     keep more of what was known and lose little of what was learnt (arXiv 2109.01903). An interrupted run goes on from
     OUT/settling.pt.
     """
-    model = EngramModel.load(checkpoint)
+    model = EngramModel.load(checkpoint).to(device)
     model.requires_grad_(False)
     decoder = model.backbone.get_decoder()
     learning = [
@@ -62,18 +71,18 @@ def settle(
     ]
     before = [parameter.detach().clone() for parameter in learning]
     optimizer = torch.optim.AdamW(learning, lr=lr, betas=(0.9, 0.95), weight_decay=0.0)
-    batches = Batches(folder / "corpus.npz", rows, 0, 0.5, "cpu", decisive=decisive)
+    batches = Batches(folder / "corpus.npz", rows, 0, 0.5, device, decisive=decisive)
     out.mkdir(parents=True, exist_ok=True)
     state, first, total = out / "settling.pt", 0, 0.0
     if state.exists():
-        saved = torch.load(state, weights_only=True)
+        saved = torch.load(state, map_location=device, weights_only=True)
         model.load_state_dict(saved["learnt"], strict=False)
         optimizer.load_state_dict(saved["optimizer"])
         first = saved["step"]
     model.train()
     for step in range(first, steps):
         optimizer.param_groups[0]["lr"] = lr * min(1.0, (step + 1) / 20) * (1 - step / steps)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(torch.device(device).type, torch.bfloat16):
             loss = loss_of(model, *vars(batches.batch(step)).values())
         loss.backward()
         torch.nn.utils.clip_grad_norm_(learning, 1.0)
@@ -107,6 +116,7 @@ if __name__ == "__main__":
     parser.add_argument("--lr", type=float, default=4e-4)
     parser.add_argument("--decisive", type=float, default=2.0, help="weight of the tokens that say what is not known")
     parser.add_argument("--blend", type=float, default=0.8, help="0: the weights before; 1: those after the last step")
+    parser.add_argument("--device", default="cpu")
     given = parser.parse_args()
     try:
         settle(
@@ -118,6 +128,7 @@ if __name__ == "__main__":
             lr=given.lr,
             decisive=given.decisive,
             blend=given.blend,
+            device=given.device,
         )
     except EngramError as error:
         sys.exit(f"{error}")

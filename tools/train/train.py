@@ -48,7 +48,7 @@ class Settings:
     warmup: int = 200
     weight_decay: float = 0.1  # on the backbone's matrices only
     question_drop: float = 0.5
-    decisive: float = 1.0  # weight of the tokens that say "I don't know"
+    decisive: float = 2.0  # weight of the tokens that say "I don't know"
     seed: int = 0
 
     def backbone_config(self, vocab_size: int) -> dict:
@@ -131,12 +131,13 @@ def loss_of(
     attention: Any,
     memory: Any,
     shift: Any,
+    still: Any,
     picked: torch.Tensor,
     targets: torch.Tensor,
     weights: torch.Tensor,
 ) -> torch.Tensor:
     """Weighted mean cross entropy of the answers' tokens (the only logits computed), and the experts' balance."""
-    hidden = model.hidden_states(tokens, position, attention, memory, shift).flatten(0, 1)[picked]
+    hidden = model.hidden_states(tokens, position, attention, memory, shift, still).flatten(0, 1)[picked]
     logits = model.backbone.get_output_embeddings()(hidden)
     losses = nn.functional.cross_entropy(logits.float(), targets, ignore_index=-100, reduction="none")
     return (losses * weights).sum() / weights.sum() + BALANCE * model.imbalance()
@@ -186,17 +187,7 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = lr * group["scale"]
         with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=device != "cpu"):
-            loss = loss_function(
-                model,
-                batch.tokens,
-                batch.position,
-                batch.attention,
-                batch.memory,
-                batch.shift,
-                batch.picked,
-                batch.targets,
-                batch.weights,
-            )
+            loss = loss_function(model, *vars(batch).values())
         loss.backward()
         nn.utils.clip_grad_norm_(clipped, 1.0)
         optimizer.step()

@@ -2,6 +2,8 @@
 
 import random
 from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from .facts import UNKNOWN, UNKNOWN_OF, Fact
 
@@ -60,6 +62,20 @@ def name(rng: random.Random, parts: list[str]) -> str:
     return word + rng.choice(ENDINGS) if rng.random() < 0.4 or len(word) < 4 else word
 
 
+@dataclass(frozen=True)
+class People:
+    """First and last names of real people."""
+
+    first: list[str]
+    last: list[str]
+
+    @classmethod
+    def of(cls, names: Iterable[str]) -> "People":
+        """The parts of whole names; one word alone is no part."""
+        parts = [name.split() for name in names if " " in name]
+        return cls(sorted({p[0] for p in parts}) or ["Ann"], sorted({p[-1] for p in parts}) or ["Smith"])
+
+
 class Letters:
     """Words of letters that follow three others as they do in known words."""
 
@@ -78,10 +94,10 @@ class Letters:
         return text[3:].removesuffix("$")
 
 
-def combined(kind: str, words: list[str], names: list[str], first_names: list[str], rng: random.Random) -> str:
+def combined(kind: str, words: list[str], names: list[str], people: People, rng: random.Random) -> str:
     """A name put together from parts that exist: two people's names, a place and "Falls", a word and a suffix."""
     if kind in LIVES:
-        return f"{rng.choice(first_names)} {rng.choice(names).capitalize()}"
+        return f"{rng.choice(people.first)} {rng.choice(people.last)}"
     if kind in PLACES:
         place = rng.choice(names).capitalize()
         return f"{rng.choice(BEFORE)} {place}" if rng.random() < 0.5 else f"{place} {rng.choice(AFTER)}"
@@ -96,14 +112,14 @@ def invented(
     known: set[str],
     words: list[str],
     names: list[str],
-    first_names: list[str],
+    people: People,
     rng: random.Random,
     spelt: float = 0.0,
 ) -> list[Fact]:
     """`n` facts about names that do not exist; their value says so.
 
     known: lower-case words that exist, and those invented before; the new names are added to it. words, names:
-    whose halves the invented words and names of people and places may be made of; first_names: of real people;
+    whose halves the invented words and names of people and places may be made of; people: real people's names;
     spelt: share of the invented words that are put together letter by letter, as the known ones are.
     """
     facts = []
@@ -113,19 +129,19 @@ def invented(
         kind = rng.choices(KINDS, weights)[0]
         parts = words if kind in COMMON else names
         word = letters[kind in COMMON].word(rng) if spelt and rng.random() < spelt else name(rng, parts)
-        mixed = kind not in ELEMENTS and rng.random() < 0.25
+        mixed = kind not in ELEMENTS and rng.random() < (0.5 if kind in LIVES else 0.25)
         if kind in ELEMENTS and rng.random() < 0.5:
             word = word[: max(3, len(word) - 2)] + rng.choice(ELEMENT_ENDINGS)
         if kind not in COMMON:
             word = word.capitalize()
             if kind in LIVES and rng.random() < 0.8:
-                first = rng.choice(first_names) if rng.random() < 0.7 else name(rng, parts).capitalize()
+                first = rng.choice(people.first) if rng.random() < 0.7 else name(rng, parts).capitalize()
                 word = f"{first} {word}"
             elif kind in PLACES and rng.random() < 0.2:
                 word = f"{rng.choice(BEFORE)} {word}" if rng.random() < 0.5 else f"{word} {rng.choice(AFTER)}"
                 if rng.random() < 0.15:
                     word += " " + rng.choice(AFTER)
-        word = combined(kind, words, names, first_names, rng) if mixed and names else word
+        word = combined(kind, words, names, people, rng) if mixed and names else word
         if len(word) < 4 or len(word) > 30 or word.lower() in known:
             continue
         known.add(word.lower())

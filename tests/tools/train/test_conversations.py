@@ -9,6 +9,7 @@ from engram_local.tools.train.brakes import BRAKE, Brakes
 from engram_local.tools.train.conversations import LONGEST, Conversations
 from engram_local.tools.train.facts import Fact
 
+PEOPLE = unknown.People.of(["Ann Smith", "Bob van Dam", "Ada"])
 KNOWN = small_corpus.known()
 FRANCE = next(f for f in KNOWN if f.kind == "capital" and f.subject == "France")
 
@@ -50,10 +51,12 @@ def test_a_part_of_a_list_is_right():
 
 def test_combined_names_are_new():
     taken = {"mount paris"}
-    found = unknown.invented(400, taken, ["hot", "cold"], ["paris", "rome"], ["Ann"], random.Random(0))
+    found = unknown.invented(400, taken, ["hot", "cold"], ["paris", "rome"], PEOPLE, random.Random(0))
     names = [f.subject for f in found]
     assert len({n.lower() for n in names}) == 400 and "Mount Paris" not in names
-    assert any(n.startswith("Ann ") for n in names) and any(n.endswith("Paris") and " " in n for n in names)
+    mixed = {f"{first} {last}" for first in PEOPLE.first for last in PEOPLE.last}
+    assert {n for n in names if n in mixed} and not {n for n in names if n.endswith("Ada")}
+    assert any(n.endswith("Paris") and " " in n for n in names)
 
 
 def test_spelt_words_have_the_letters_of_known_ones():
@@ -65,7 +68,7 @@ def test_spelt_words_have_the_letters_of_known_ones():
     for word in made:
         text = f"^^^{word}$"
         assert {text[i : i + 4] for i in range(len(text) - 4)} <= known
-    found = unknown.invented(50, {"banana"}, words, ["paris"], ["Ann"], random.Random(0), spelt=1.0)
+    found = unknown.invented(50, {"banana"}, words, ["paris"], PEOPLE, random.Random(0), spelt=1.0)
     assert "banana" not in {f.subject for f in found}
 
 

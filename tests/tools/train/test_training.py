@@ -193,6 +193,28 @@ def test_rehashed_tokens_read_other_rows(folder):
     assert torch.equal(before[untouched], after[untouched])
 
 
+def test_rows_read_for_what_is_not_known_stay_as_they_are(folder):
+    batches = Batches(folder / "corpus.npz", 8, 0, 0.0, "cpu")
+    batch = next(b for b in map(batches.batch, range(50)) if b.still.sum() > 50)
+    large = replace(TINY, engram=replace(TINY.engram, rows=20_000))  # few n-grams share a row
+    model = make_model(large, Tokenizer.from_file(str(folder / "tokenizer.json")))
+    loss_of(model, *vars(batch).values()).backward()
+    compressed = (model.token_map[batch.tokens] + batch.shift) % model.n_compressed
+    for layer, hashing in model.hashing.items():
+        rows = row_ids(compressed, batch.position, hashing, TINY.engram.ngram_sizes, model.pad_id)
+        learning = torch.zeros(hashing.n_rows, dtype=torch.bool)
+        learning[rows[~batch.still]] = True
+        moved = model.engram[str(layer)].table.weight.grad.abs().sum(1) > 0
+        read = torch.zeros_like(learning)
+        read[rows[batch.still]] = True
+        assert int((read & ~learning).sum()) > 20 and not (moved & ~learning).any()
+        assert moved[learning].float().mean() > 0.3
+    free = replace(batch, still=torch.zeros_like(batch.still))
+    model.zero_grad()
+    loss_of(model, *vars(free).values()).backward()
+    assert (model.engram["0"].table.weight.grad.abs().sum(1) > 0).sum() > moved.sum()
+
+
 def test_resumed_equals_uninterrupted(folder, tmp_path):
     whole = train(TINY, folder, tmp_path / "whole")
     train(TINY, folder, tmp_path / "parts", checkpoint_every=5, stop_at=7)
@@ -246,6 +268,27 @@ def test_loss_falls_and_experts_train(folder, tmp_path):
         losses = []
         train(settings, folder, tmp_path / name, on_step=lambda _, loss, __, losses=losses: losses.append(loss))
         assert losses[-1] < 0.7 * losses[0], name
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_experts_all_at_once_are_the_plain_ones(compiled, folder):
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    model = make_model(replace(TINY, n_experts=5, engram=None), tokenizer)
+    block = model.backbone.get_decoder().layers[0].mlp
+    torch.nn.init.normal_(block.gate.weight)
+    hidden = torch.randn(2, 40, TINY.hidden_size, generator=torch.Generator().manual_seed(0))
+    found = []
+    for forward in (block.experts.forward, block.experts.__class__.forward.__get__(block.experts)):
+        block.experts.forward = forward
+        called = torch.compile(block, backend="eager") if compiled else block
+        x = hidden.clone().requires_grad_()
+        out = called(x)
+        out.square().sum().backward()
+        found.append([out.detach(), x.grad, *(p.grad.clone() for p in block.parameters())])
+        block.zero_grad()
+    for one, other in zip(*found, strict=True):
+        assert one.abs().max() > 0
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-4)
 
 
 def test_evenly_used_experts_have_imbalance_one(folder):
