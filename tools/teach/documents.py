@@ -81,15 +81,6 @@ class Documents:
         """Tokens of each document, int64 [n]."""
         return np.diff(self.starts)
 
-    def longest(self, chosen: np.ndarray) -> int:
-        """Tokens of the longest of the documents `chosen`."""
-        return int((self.starts[chosen + 1] - self.starts[chosen]).max())
-
-    def n_learnt(self, chosen: np.ndarray) -> int:
-        """Tokens that are foretold in the documents `chosen`."""
-        lengths = self.starts[chosen + 1] - self.starts[chosen]
-        return int((lengths - np.maximum(self.n_asked[chosen], 1)).sum())
-
     @classmethod
     def encode(cls, chat: Chat, items: Iterable[Item], block: int = 50_000) -> "Documents":
         """Documents of `items`, `block` of them tokenized at once."""
@@ -187,9 +178,10 @@ class Batches:
         chosen = self._lay_out(epoch)[at]
         chosen = np.resize(chosen, max(len(chosen), ranks.n_ranks()))  # each rank gets one
         without = np.random.default_rng([self.seed, 1, step]).random(len(chosen)) < self.question_drop
-        n_learnt = self.documents.n_learnt(chosen)
-        chosen, without = (x[ranks.rank() :: ranks.n_ranks()] for x in (chosen, without))
-        n_parts = -(-len(chosen) * self.documents.longest(chosen) // AT_ONCE)
+        lengths = self.documents.starts[chosen + 1] - self.documents.starts[chosen]
+        n_learnt = int((lengths - np.maximum(self.documents.n_asked[chosen], 1)).sum())  # by all ranks
+        chosen, without, lengths = (x[ranks.rank() :: ranks.n_ranks()] for x in (chosen, without, lengths))
+        n_parts = -(-len(chosen) * int(lengths.max()) // AT_ONCE)
         parts = zip(np.array_split(chosen, n_parts), np.array_split(without, n_parts), strict=True)
         batches = [collate(self.documents, *part, self.device) for part in parts]
         for batch in batches:
