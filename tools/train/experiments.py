@@ -112,7 +112,7 @@ def allocation() -> dict[str, Settings]:
             rows = round((budget - (n_experts - 1) * EXPERT) / (2 * 8 * 64))  # 2 layers, 8 heads of 64
             engram = replace(EARLIER.engram, rows=rows) if rows else None
             n = 0 if n_experts == 1 else n_experts
-            runs[f"experts_{n_experts}_{seed}"] = replace(EARLIER, seed=seed, steps=1_200, n_experts=n, engram=engram)
+            runs[f"experts_{n_experts}_{seed}"] = replace(EARLIER, seed=seed, n_experts=n, engram=engram)
     return runs
 
 

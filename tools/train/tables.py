@@ -13,7 +13,6 @@ import statistics
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-STOPPED_AT = "400"  # step that every run of the allocation reached
 DROPPED = ("failures", "memory_off_samples", "answers")
 Figures = dict[str, dict[str, dict]]  # group -> run -> what `evaluate.report` found, with settings and parameters
 
@@ -175,17 +174,19 @@ def allocation(figures: Figures) -> list[tuple[int, float, list[dict]]]:
 
 
 def table_allocation(figures: Figures) -> str:
-    """Training loss after STOPPED_AT steps."""
+    """Loss and whole answers, in wordings trained and not, after all steps."""
     rows = [
         [
             str(n_experts),
             f"{share:.0%}",
             f"{sum(runs[0]['parameters'].values()) / 1e6:.1f} M",
-            spread([r["train_loss"][STOPPED_AT] for r in runs]),
+            *(spread([r["with_memory"][s]["loss"] for r in runs], 4) for s in ("trained", "validation")),
+            *(spread([r["with_memory"][s]["macro"] for r in runs]) for s in ("trained", "validation")),
         ]
         for n_experts, share, runs in allocation(figures)
     ]
-    return markdown(["experts", "table's share", "parameters", f"training loss, step {STOPPED_AT}"], rows)
+    header = ["experts", "table's share", "parameters", "loss, trained wordings", "loss, new", "right, trained"]
+    return markdown([*header, "right, new"], rows)
 
 
 TABLES = {
@@ -248,12 +249,12 @@ def plot(figures: Figures, folder: Path) -> None:
     figure.savefig(folder / "kinds.png", dpi=90, bbox_inches="tight")
 
     figure, axes = pyplot.subplots(figsize=(5.5, 3.4))
-    points = [(100 * share, [r["train_loss"][STOPPED_AT] for r in runs]) for _, share, runs in allocation(figures)]
-    axes.plot([x for x, _ in points], [statistics.mean(y) for _, y in points], "-", color="#1f6f8b")
-    axes.plot(*zip(*[(x, y) for x, ys in points for y in ys], strict=True), "o", color="#1f6f8b", alpha=0.6)
-    axes.set(
-        xlabel="table's share of the spare parameters (rest: experts), %", ylabel=f"training loss, step {STOPPED_AT}"
-    )
+    for split, label, color in (("trained", "trained wordings", "#1f6f8b"), ("validation", "new wordings", "#b23a48")):
+        points = [(100 * x, [r["with_memory"][split]["loss"] for r in runs]) for _, x, runs in allocation(figures)]
+        axes.plot([x for x, _ in points], [statistics.mean(y) for _, y in points], "-", color=color, label=label)
+        axes.plot(*zip(*[(x, y) for x, ys in points for y in ys], strict=True), "o", color=color, alpha=0.6)
+    axes.set(xlabel="table's share of the spare parameters (rest: experts), %", ylabel="loss of the answers", yscale="log")
+    axes.legend(fontsize=8, frameon=False)
     axes.grid(alpha=0.3)
     figure.tight_layout()
     figure.savefig(folder / "allocation.png", dpi=90)
