@@ -20,7 +20,7 @@ if sys.platform == "linux":
     link.append("-pthread")
 
 headers = [*glob("ext/*.h"), *glob("ext/*.pxd")]
-llama_sources = ["ext/llama_callback.c"]
+llama_sources = ["ext/gate.c", "ext/llama_callback.c"]
 native_sources = sorted(set(glob("ext/*.c")) - set(llama_sources) - {"ext/_native.c", "ext/_llama_callback.c"})
 extensions = [
     Extension(

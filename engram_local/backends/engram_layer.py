@@ -1,4 +1,5 @@
-"""One Engram layer beside a GGUF backbone: its graph in ONNX Runtime, and its convolution's state in one sequence."""
+"""One Engram layer beside a GGUF backbone: its graph in ONNX Runtime, for a few tokens its twin (layer_step.py), and
+its convolution's state in one sequence."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,9 +9,13 @@ import numpy as np
 import onnxruntime as ort
 
 from engram_local import graph_names
+from engram_local._llama_callback import EvalCallback
 from engram_local.backends.base import gate_of
+from engram_local.backends.layer_step import MAX_TOKENS, LayerStep
 from engram_local.config import LayerConfig
 from engram_local.errors import BackendError
+
+STEP_TOLERANCE = 0.1  # of the layer's output; both round what goes into their products to eight bits, each its own way
 
 
 class LayerState:
@@ -28,14 +33,19 @@ class LayerState:
         """The state that a convolution at `position` begins with, float32 [n_state, C]; a view."""
         return self.conv[position : position + self.n_state]
 
-    def put(self, position: int, inputs: np.ndarray) -> None:
-        """Keep what the convolution took in from `position` on, float32 [n, C]."""
-        begin, end = position + self.n_state, position + self.n_state + len(inputs)
+    def room(self, position: int, n: int) -> np.ndarray:
+        """That state and, behind it, room for what the convolution takes in at n tokens, float32 [n_state + n, C]; a
+        view."""
+        begin, end = position + self.n_state, position + self.n_state + n
         if end > len(self.conv):
             grown = np.zeros((max(end, 2 * len(self.conv)), self.conv.shape[1]), np.float32)
             grown[:begin] = self.conv[:begin]
             self.conv = grown
-        self.conv[begin:end] = inputs
+        return self.conv[position:end]
+
+    def put(self, position: int, inputs: np.ndarray) -> None:
+        """Keep what the convolution took in from `position` on, float32 [n, C]."""
+        self.room(position, len(inputs))[self.n_state :] = inputs
 
 
 class EngramLayer:
@@ -53,8 +63,6 @@ class EngramLayer:
         if self.n_state:
             self._outputs.append(graph_names.present_conv(self.layer_id))
         self.session = _open_session(file, threads)
-        # Waking a second thread for one token takes longer than half of the layer, and llama.cpp's own still spin.
-        self._single = _open_session(file, 1) if threads > 1 else self.session
         shapes = {x.name: x.shape for x in self.session.get_inputs()}
         wanted = {graph_names.HIDDEN: self.width, self._rows: self.row_width}
         if self.n_state:
@@ -66,6 +74,23 @@ class EngramLayer:
                     f"[batch, n, {last}]; the GGUF and the layer do not belong together"
                 )
         self._gates = [graph_names.gated(self.layer_id), graph_names.value(self.layer_id)]
+        self._step: LayerStep | None = None
+        self._step = self._make_step(file, config, hidden_size, residual_streams, threads)
+        # Waking a second thread for one token takes longer than half of the layer, and llama.cpp's own still spin.
+        self._single = _open_session(file, 1) if threads > 1 and self._step is None else self.session
+
+    def _make_step(self, file: Path, config: LayerConfig, hidden_size: int, residual_streams: int, threads: int) -> Any:
+        """What a few tokens take; None where it does not compute what the graph computes."""
+        try:
+            step = LayerStep(file, config, hidden_size, residual_streams, threads)
+            rng = np.random.default_rng(0)
+            hidden, rows = (rng.standard_normal((1, 2, x), np.float32) for x in (self.width, self.row_width))
+            states = [LayerState(self)]
+            expected = self._run_graph(self.session, hidden, rows, states, [0], False)[0] - hidden
+            found = self._run_step(step, hidden, rows, states, [0]) - hidden
+        except (BackendError, ValueError, LookupError):
+            return None
+        return step if np.linalg.norm(found - expected) <= STEP_TOLERANCE * np.linalg.norm(expected) else None
 
     def run(
         self,
@@ -86,12 +111,46 @@ class EngramLayer:
             raise BackendError(
                 f"Engram layer {self.layer_id} takes rows of shape {(n, self.row_width)}, got {rows.shape[1:]}"
             )
+        n_tokens = n_sequences * n
+        if self._step is not None and n_tokens <= MAX_TOKENS and not gates:
+            return self._run_step(self._step, hidden, rows, states, positions), None
+        return self._run_graph(self._single if n_tokens == 1 else self.session, hidden, rows, states, positions, gates)
+
+    def run_in_place(self, callback: EvalCallback, rows: np.ndarray, state: "LayerState | None", position: int) -> bool:
+        """Add the layer to one token of one sequence in the node that `callback` speaks of; False where it cannot be
+        done there. rows float32 [1, E]. Raises BackendError."""
+        if self._step is None:
+            return False
+        self._step.run_in_place(callback, rows, state.room(position, 1) if state is not None else None)
+        return True
+
+    def _run_step(
+        self,
+        step: LayerStep,
+        hidden: np.ndarray,
+        rows: np.ndarray,
+        states: Sequence[LayerState],
+        positions: Sequence[int],
+    ) -> np.ndarray:
+        n, out = hidden.shape[1], hidden.copy()
+        convs = [x.room(i, n) for x, i in zip(states, positions, strict=True)] if self.n_state else []
+        step.run(out, rows, convs)
+        return out
+
+    def _run_graph(
+        self,
+        session: ort.InferenceSession,
+        hidden: np.ndarray,
+        rows: np.ndarray,
+        states: Sequence[LayerState],
+        positions: Sequence[int],
+        gates: bool,
+    ) -> tuple[np.ndarray, np.ndarray | None]:
         feed = {graph_names.HIDDEN: hidden, self._rows: rows}
         if self.n_state:
             past = [state.before(position) for state, position in zip(states, positions, strict=True)]
-            feed[self._past] = past[0][None] if n_sequences == 1 else np.stack(past)
+            feed[self._past] = past[0][None] if len(past) == 1 else np.stack(past)
         outputs = [*self._outputs, *self._gates] if gates else self._outputs
-        session = self._single if n_sequences * n == 1 else self.session
         # Plain run: binding five buffers anew at each token takes longer than copying a token's worth of output.
         try:
             results = session.run(outputs, feed)

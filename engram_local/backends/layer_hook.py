@@ -100,6 +100,8 @@ class LayerHook(NodeHook):
         """Called by llama.cpp, in the middle of its decode, when layer `index`'s input has been computed."""
         layer, columns = self.layers[index], self._columns
         self._check_size(index, layer.width)
+        if self._n == 1 and len(columns) == 1 and self._run_in_place(layer, index, columns[0]):
+            return
         flat = self._hidden[: len(columns) * self._n]
         self._callback.read(flat)
         hidden = flat.reshape(len(columns), self._n, layer.width)
@@ -109,6 +111,13 @@ class LayerHook(NodeHook):
         else:
             hidden[on] = self._run_layer(index, hidden[on], [columns[i] for i in on])
         self._callback.write(hidden.reshape(flat.shape))
+
+    def _run_in_place(self, layer: EngramLayer, index: int, column: Any) -> bool:
+        """A single token, as fast as it can be done; its twin is what follows in _on_node."""
+        if column.rows is None or column.opened is not None:
+            return False
+        state = column.states[index] if layer.n_state else None
+        return layer.run_in_place(self._callback, column.rows.wait(layer.layer_id), state, column.position)
 
     def _run_layer(self, index: int, hidden: np.ndarray, columns: list[Any]) -> np.ndarray:
         """What leaves layer `index`, float32 [B, n, width]; a sequence without memory has rows of zeros."""

@@ -1,4 +1,5 @@
-"""Which of a folder's two backbones decodes faster on this machine: timed once, kept in the user's state folder."""
+"""Which of a folder's two backbones decodes faster on this machine, memory on: timed once, kept in the user's state
+folder."""
 
 import hashlib
 import json
@@ -10,21 +11,21 @@ from typing import Any
 
 import numpy as np
 
-from engram_local.backends.base import Backend, Work
+from engram_local.backends.base import Backend, Rows, Work
 from engram_local.errors import EngramError
 from engram_local.graph_names import ONNX_DATA_FILE, ONNX_FILE
 from engram_local.machine import state_folder
 from engram_local.model_folder import ModelFolder
 
 WORTH_TIMING = 256 << 20  # bytes of backbone.onnx; a smaller one has answered before both are timed
-PROMPT, ANSWER = 16, 12  # tokens
+ANSWER = 16  # tokens
 FILE = "backends.json"
 
 
 def faster(folder: ModelFolder, threads: int, open_one: Callable[[str], Backend]) -> tuple[str, str]:
     """("onnx" or "gguf", why). `open_one` loads a backbone of the folder by that name. What was timed before, with the
     same files, software and threads on this machine, is not timed again."""
-    files = {x: y for x, y in folder.manifest["files"].items() if x.startswith("backbone.")}
+    files = {x: y for x, y in folder.manifest["files"].items() if x.startswith(("backbone.", "engram_layer_"))}
     if sum(files[x]["bytes"] for x in (ONNX_FILE, ONNX_DATA_FILE) if x in files) < WORTH_TIMING:
         return "onnx", "it starts sooner, and the backbone is small"
     import platform  # these take 30 ms, which no small model should wait for
@@ -45,28 +46,39 @@ def faster(folder: ModelFolder, threads: int, open_one: Callable[[str], Backend]
     known = _read()
     times = known.get(key)
     if not (isinstance(times, dict) and times.keys() == {"onnx", "gguf"}):
-        times = {name: _time(name, open_one) for name in ("onnx", "gguf")}
+        times = {name: _time(name, open_one, _NoRows(folder)) for name in ("onnx", "gguf")}
         _write({**known, key: times})
     name = min(times, key=lambda x: times[x])
     shown = ", ".join(f"{x} {'fails' if y == np.inf else f'{y:.3g} ms'}" for x, y in times.items())
     return name, f"a token was timed on this machine: {shown}"
 
 
-def _time(name: str, open_one: Callable[[str], Backend]) -> float:
-    """Milliseconds that a token of an answer takes, memory off; infinite where the backbone cannot be loaded."""
+class _NoRows:
+    """Rows of one token, all zeros: what the layers cost does not depend on their values."""
+
+    def __init__(self, folder: ModelFolder):
+        self._rows = {x.layer_id: np.zeros((1, x.row_width), np.float32) for x in folder.engram.layers}
+
+    def wait(self, layer_id: int) -> np.ndarray:
+        return self._rows[layer_id]
+
+
+def _time(name: str, open_one: Callable[[str], Backend], rows: Rows) -> float:
+    """Milliseconds that a token of an answer takes, memory on; infinite where the backbone cannot be loaded or run."""
     try:
         backend = open_one(name)
     except EngramError:
         return float("inf")
     try:
-        context, tokens = backend.context(False), np.arange(PROMPT) % backend.vocab_size
-        backend.forward([Work(context, tokens[: backend.max_chunk], None)])
+        context, tokens = backend.context(True), np.arange(ANSWER) % backend.vocab_size
         times = []
-        for _ in range(ANSWER):
+        for token in tokens:
             started = time.perf_counter()
-            backend.forward([Work(context, tokens[:1], None)])
+            backend.forward([Work(context, np.array([token]), rows)])
             times.append(1e3 * (time.perf_counter() - started))
         return round(float(np.median(times)), 3)
+    except EngramError:  # a graph without the node where a layer enters
+        return float("inf")
     finally:
         backend.close()
 

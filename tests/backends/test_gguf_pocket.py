@@ -12,7 +12,6 @@ from engram_local.graph_names import GGUF_FILE
 from engram_local.model_folder import POCKET
 
 pytest.importorskip("llama_cpp")
-from engram_local.backends.engram_layer import LayerState
 from engram_local.backends.gguf_tokenizer import GgufTokenizer
 
 pytestmark = pytest.mark.skipif(
@@ -73,7 +72,8 @@ def test_logits_are_near_those_of_onnx(pocket, through_gguf, memory):
 def test_a_rewound_chat_goes_on_as_a_new_one(through_gguf):
     ids = np.array(through_gguf.prompt_ids("What is the capital of France?"))
     session = through_gguf.session()
-    session.forward(ids)
+    for part in (ids[:5], ids[5:8], ids[8:]):  # as few tokens at once as below: more are rounded in another way
+        session.forward(part)
     session.rewind(5)
     fresh = through_gguf.session()
     fresh.forward(ids[:5])
@@ -92,14 +92,3 @@ def test_inspect_tells_of_both():
     command = [sys.executable, "-m", "engram_local.cli", "inspect", "--json"]
     about = json.loads(subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout)
     assert list(about["backbones"]) == ["onnx", "gguf"]
-
-
-def test_one_token_on_one_thread_is_what_all_threads_make_of_it():
-    with engram_local.load(backend="gguf", threads=2) as model:
-        rng = np.random.default_rng(0)
-        for layer in model.backend.layers:
-            hidden, rows = (rng.standard_normal((1, 1, n)).astype(np.float32) for n in (layer.width, layer.row_width))
-            found, _ = layer.run(hidden, rows, [LayerState(layer)], [0])
-            layer._single = layer.session
-            expected, _ = layer.run(hidden, rows, [LayerState(layer)], [0])
-            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)

@@ -42,5 +42,6 @@ static inline uint64_t next_random(uint64_t *state) {
 void check_cache(void);
 void check_reader(const char *folder);
 void check_llama_callback(void);
+void check_gate(void);
 
 #endif

@@ -244,7 +244,8 @@ int main(int argc, char **argv) {
     check_tokens();
     check_step();
     check_llama_callback();
-    report("token map, steps, llama.cpp filter");
+    check_gate();
+    report("token map, steps, llama.cpp filter, gate");
     check_cache();
     report("cache");
     check_reader(argv[2]);

@@ -253,7 +253,9 @@ def plot(figures: Figures, folder: Path) -> None:
         points = [(100 * x, [r["with_memory"][split]["loss"] for r in runs]) for _, x, runs in allocation(figures)]
         axes.plot([x for x, _ in points], [statistics.mean(y) for _, y in points], "-", color=color, label=label)
         axes.plot(*zip(*[(x, y) for x, ys in points for y in ys], strict=True), "o", color=color, alpha=0.6)
-    axes.set(xlabel="table's share of the spare parameters (rest: experts), %", ylabel="loss of the answers", yscale="log")
+    axes.set(
+        xlabel="table's share of the spare parameters (rest: experts), %", ylabel="loss of the answers", yscale="log"
+    )
     axes.legend(fontsize=8, frameon=False)
     axes.grid(alpha=0.3)
     figure.tight_layout()
