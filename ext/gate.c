@@ -4,19 +4,29 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "instruction_sets.h"
+
 enum {
     LANES = 16, /* sums kept side by side, so that the compiler may use vectors */
     BLOCK = 256 /* channels of a convolution computed at once */
 };
 
-static float lanes_sum(const float *lanes) {
+/* Compiled once for every CPU and once more for AVX2: besides being faster, its code does not wait for the upper halves
+ * of registers, which ggml's leaves in use; without, a token takes four times as long behind a product. */
+#if defined(__GNUC__) || defined(__clang__)
+#define INLINED static inline __attribute__((always_inline))
+#else
+#define INLINED static inline
+#endif
+
+INLINED float lanes_sum(const float *lanes) {
     float sum = 0;
     for (int i = 0; i < LANES; i++) sum += lanes[i];
     return sum;
 }
 
 /* 1 / the root of the mean square of x [d]. */
-static float inverse_rms(const float *x, int d, float epsilon) {
+INLINED float inverse_rms(const float *x, int d, float epsilon) {
     float lanes[LANES] = {0};
     int i = 0;
     for (; i + LANES <= d; i += LANES)
@@ -27,7 +37,7 @@ static float inverse_rms(const float *x, int d, float epsilon) {
 }
 
 /* Sum of key * norm_key * query * norm_query, [d] each. */
-static float weighted_dot(const float *key, const float *norm_key, const float *query, const float *norm_query, int d) {
+INLINED float weighted_dot(const float *key, const float *norm_key, const float *query, const float *norm_query, int d) {
     float lanes[LANES] = {0};
     int i = 0;
     for (; i + LANES <= d; i += LANES)
@@ -38,7 +48,7 @@ static float weighted_dot(const float *key, const float *norm_key, const float *
     return sum;
 }
 
-static float opened(const el_gate *g, const float *key, const float *query, int stream) {
+INLINED float opened(const el_gate *g, const float *key, const float *query, int stream) {
     const size_t at = (size_t)stream * g->width;
     const float norm = inverse_rms(key, g->width, g->gate_epsilon) * inverse_rms(query, g->width, g->gate_epsilon);
     const float s = norm * weighted_dot(key, g->norm_key + at, query, g->norm_query + at, g->width) / sqrtf(g->width);
@@ -47,7 +57,7 @@ static float opened(const el_gate *g, const float *key, const float *query, int 
 }
 
 /* out [d] += y + silu(the convolution over y's norm), for one stream; taken [C]: the newest row of past. */
-static void add_convolved(const el_gate *g, const float *y, int stream, float *out, const float *past, float *taken) {
+INLINED void add_convolved(const el_gate *g, const float *y, int stream, float *out, const float *past, float *taken) {
     const int d = g->width, at = stream * d;
     const size_t channels = (size_t)g->streams * d;
     const float inverse = inverse_rms(y, d, g->conv_epsilon);
@@ -64,7 +74,7 @@ static void add_convolved(const el_gate *g, const float *y, int stream, float *o
     }
 }
 
-void el_gate_add(const el_gate *g, int n, float *hidden, float *projected, float *conv) {
+INLINED void add(const el_gate *g, int n, float *hidden, float *projected, float *conv) {
     const int d = g->width, channels = g->streams * d;
     const size_t n_state = g->kernel ? (size_t)(g->kernel - 1) * g->dilation : 0;
     for (int t = 0; t < n; t++) {
@@ -88,4 +98,25 @@ void el_gate_add(const el_gate *g, int n, float *hidden, float *projected, float
                 for (int i = 0; i < d; i++) out[i] += y[i];
         }
     }
+}
+
+void el_gate_add_plain(const el_gate *g, int n, float *hidden, float *projected, float *conv) {
+    add(g, n, hidden, projected, conv);
+}
+
+#ifdef EL_HAVE_X86
+__attribute__((target("avx2,fma"))) static void add_avx2(const el_gate *g, int n, float *hidden, float *projected,
+                                                         float *conv) {
+    add(g, n, hidden, projected, conv);
+}
+#endif
+
+void el_gate_add(const el_gate *g, int n, float *hidden, float *projected, float *conv) {
+#ifdef EL_HAVE_X86
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+        add_avx2(g, n, hidden, projected, conv);
+        return;
+    }
+#endif
+    el_gate_add_plain(g, n, hidden, projected, conv);
 }

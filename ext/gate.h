@@ -21,4 +21,7 @@ typedef struct {
  * conv [(kernel - 1) * dilation + n, C]: what the convolution took in before, and at its end what it takes in now. */
 void el_gate_add(const el_gate *gate, int n, float *hidden, float *projected, float *conv);
 
+/* The same on any CPU. */
+void el_gate_add_plain(const el_gate *gate, int n, float *hidden, float *projected, float *conv);
+
 #endif

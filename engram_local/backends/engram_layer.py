@@ -1,4 +1,4 @@
-"""One Engram layer beside a GGUF backbone: its graph in ONNX Runtime, for a few tokens its twin (layer_step.py), and
+"""One Engram layer beside a GGUF backbone: its graph in ONNX Runtime, the faster twin of most (layer_step.py), and
 its convolution's state in one sequence."""
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import onnxruntime as ort
 from engram_local import graph_names
 from engram_local._llama_callback import EvalCallback
 from engram_local.backends.base import gate_of
-from engram_local.backends.layer_step import MAX_TOKENS, LayerStep
+from engram_local.backends.layer_step import LayerStep
 from engram_local.config import LayerConfig
 from engram_local.errors import BackendError
 
@@ -80,7 +80,7 @@ class EngramLayer:
         self._single = _open_session(file, 1) if threads > 1 and self._step is None else self.session
 
     def _make_step(self, file: Path, config: LayerConfig, hidden_size: int, residual_streams: int, threads: int) -> Any:
-        """What a few tokens take; None where it does not compute what the graph computes."""
+        """The graph's twin; None where it does not compute what the graph computes."""
         try:
             step = LayerStep(file, config, hidden_size, residual_streams, threads)
             rng = np.random.default_rng(0)
@@ -111,10 +111,10 @@ class EngramLayer:
             raise BackendError(
                 f"Engram layer {self.layer_id} takes rows of shape {(n, self.row_width)}, got {rows.shape[1:]}"
             )
-        n_tokens = n_sequences * n
-        if self._step is not None and n_tokens <= MAX_TOKENS and not gates:
+        if self._step is not None and not gates:
             return self._run_step(self._step, hidden, rows, states, positions), None
-        return self._run_graph(self._single if n_tokens == 1 else self.session, hidden, rows, states, positions, gates)
+        session = self._single if n_sequences * n == 1 else self.session
+        return self._run_graph(session, hidden, rows, states, positions, gates)
 
     def run_in_place(self, callback: EvalCallback, rows: np.ndarray, state: "LayerState | None", position: int) -> bool:
         """Add the layer to one token of one sequence in the node that `callback` speaks of; False where it cannot be

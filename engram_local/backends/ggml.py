@@ -157,7 +157,8 @@ def _set_threads(device: Any, backend: Any, threads: int) -> None:
 def _buffer_types(device: Any) -> list[Any]:
     """Where a matrix may lie: first what lays it out anew for this CPU's instructions, last plain memory."""
     extra = _of_registry(device, "ggml_backend_dev_get_extra_bufts", POINTER(c_void_p), c_void_p)
-    found, pointers = [], extra(device) if extra else None
+    found: list[Any] = []
+    pointers = extra(device) if extra else None
     while pointers and pointers[len(found)]:
         found.append(pointers[len(found)])
     return [*found, _ggml().backend_dev_buffer_type(device)]

@@ -1,7 +1,7 @@
-"""An Engram layer for one or a few tokens: its projections in ggml (ggml.py), what is behind them in ext/gate.c.
+"""An Engram layer without ONNX Runtime: its projections in ggml (ggml.py), what is behind them in ext/gate.c.
 
-Twin: the layer's own graph in ONNX Runtime (engram_layer.py), whose weights it reads. There a token pays for threads
-that wake while llama.cpp's still spin, or for one thread alone.
+Twin: the layer's own graph in ONNX Runtime (engram_layer.py), whose weights it reads. There threads wake while
+llama.cpp's still spin, so that a token is faster on one.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from engram_local.backends.onnx_file import OnnxFile, read_onnx
 from engram_local.config import LayerConfig
 from engram_local.errors import BackendError
 
-MAX_TOKENS = 8  # of all sequences together; for more ONNX Runtime is as fast
+MAX_TOKENS = 128  # of one product
 BLOCK = 32  # values that share a scale, there as here
 
 
@@ -56,17 +56,22 @@ class LayerStep:
             raise BackendError(f"ggml's product failed with status {status}")
 
     def run(self, hidden: np.ndarray, rows: np.ndarray, convs: Sequence[np.ndarray]) -> None:
-        """hidden += layer(hidden, rows), in place, for n tokens of each of B sequences; B * n is at most MAX_TOKENS.
+        """hidden += layer(hidden, rows), in place, for n tokens of each of B sequences.
 
         Parameters: hidden float32 [B, n, width]; rows float32 [B, n, E]; convs float32 [n_state + n, C] of each
                     sequence where the layer has a convolution: what it took in before, then what it takes in now.
         Raises:     BackendError.
         """
         n_sequences, n = hidden.shape[:2]
-        self._product.inputs[: n_sequences * n] = rows.reshape(n_sequences * n, -1)
-        projected = self._product.run(n_sequences * n)
-        for i in range(n_sequences):
-            self._gate.add(hidden[i], projected[i * n : (i + 1) * n], convs[i] if convs else None)
+        rows = rows.reshape(n_sequences * n, -1)
+        for begin in range(0, len(rows), MAX_TOKENS):
+            end = min(begin + MAX_TOKENS, len(rows))
+            self._product.inputs[: end - begin] = rows[begin:end]
+            projected = self._product.run(end - begin)
+            for i in range(begin // n, -(-end // n)):  # sequences whose tokens are among these
+                first, last = max(begin - i * n, 0), min(end - i * n, n)
+                conv = convs[i][first : len(convs[i]) - n + last] if convs else None
+                self._gate.add(hidden[i, first:last], projected[i * n + first - begin : i * n + last - begin], conv)
 
 
 def _projections(graph: OnnxFile, constants: dict[str, np.ndarray]) -> tuple[str, np.ndarray, tuple[int, int]]:

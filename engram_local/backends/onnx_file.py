@@ -4,10 +4,11 @@ needed by exporting alone. Protocol buffers' wire format; field numbers: onnx/on
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-DTYPES = {1: np.dtype("<f4"), 2: np.dtype("u1"), 7: np.dtype("<i8"), 10: np.dtype("<f2")}  # TensorProto.DataType
+DTYPES: dict[int, np.dtype[Any]] = {1: np.dtype("<f4"), 2: np.dtype("u1"), 7: np.dtype("<i8"), 10: np.dtype("<f2")}  # TensorProto.DataType
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types
 
 
@@ -38,23 +39,24 @@ def read_onnx(path: Path) -> OnnxFile:
     return OnnxFile(constants, nodes)
 
 
-def _fields(message: memoryview) -> Iterator[tuple[int, int, memoryview | int]]:
-    """(field number, wire type, value) of a message; a fixed-size value is its bytes."""
+def _fields(message: memoryview) -> Iterator[tuple[int, int, memoryview]]:
+    """(field number, number, bytes) of a message: one of the last two is what the field holds, the other is empty."""
     at = 0
     while at < len(message):
         key, at = _varint(message, at)
-        number, wire = key >> 3, key & 7
+        field, wire = key >> 3, key & 7
         if wire == VARINT:
             value, at = _varint(message, at)
-            yield number, wire, value
+            yield field, value, message[:0]
             continue
+        size = {FIXED64: 8, FIXED32: 4}.get(wire, 0)
         if wire == BYTES:
             size, at = _varint(message, at)
-        else:
-            size = {FIXED64: 8, FIXED32: 4}[wire]
+        if not size and wire != BYTES:
+            raise IndexError(f"it has no wire type {wire}")
         if at + size > len(message):
             raise IndexError("it ends in the middle of a field")
-        yield number, wire, message[at : at + size]
+        yield field, 0, message[at : at + size]
         at += size
 
 
@@ -70,37 +72,36 @@ def _varint(message: memoryview, at: int) -> tuple[int, int]:
             raise IndexError("a number has no end")
 
 
-def _values(message: memoryview, number: int) -> Iterator[memoryview]:
-    return (x for found, wire, x in _fields(message) if found == number and wire == BYTES)  # type: ignore[misc]
+def _values(message: memoryview, field: int) -> Iterator[memoryview]:
+    return (content for found, _, content in _fields(message) if found == field)
 
 
-def _text(message: memoryview, number: int) -> str:
-    return bytes(next(_values(message, number), b"")).decode()
+def _text(message: memoryview, field: int) -> str:
+    return bytes(next(_values(message, field), b"")).decode()
 
 
 def _attribute(message: memoryview) -> tuple[str, float | int]:
     """AttributeProto; one that is neither a float nor an int counts as 0."""
     value: float | int = 0
-    for number, wire, x in _fields(message):
-        if number == 2 and wire == FIXED32:
-            value = float(np.frombuffer(x, "<f4")[0])  # type: ignore[call-overload]
-        elif number == 3 and wire == VARINT:
-            value = x  # type: ignore[assignment]
+    for field, number, content in _fields(message):
+        if field == 2:
+            value = float(np.frombuffer(bytes(content), "<f4")[0])
+        elif field == 3:
+            value = number
     return _text(message, 1), value
 
 
 def _tensor(message: memoryview) -> tuple[str, np.ndarray]:
     """TensorProto."""
     shape: list[int] = []
-    dtype = np.dtype("V1")
-    for number, wire, x in _fields(message):
-        if number == 1 and wire == VARINT:
-            shape.append(x)  # type: ignore[arg-type]
-        elif number == 1:
+    dtype = DTYPES[next((number for field, number, _ in _fields(message) if field == 2), 0)]
+    for field, number, content in _fields(message):
+        if field == 1 and not content:
+            shape.append(number)
+        elif field == 1:
             at = 0
-            while at < len(x):  # type: ignore[arg-type]
-                size, at = _varint(x, at)  # type: ignore[arg-type]
+            while at < len(content):
+                size, at = _varint(content, at)
                 shape.append(size)
-        elif number == 2:
-            dtype = DTYPES[x]  # type: ignore[index]
-    return _text(message, 8), np.frombuffer(next(_values(message, 9), b""), dtype).reshape(shape)
+    values = bytes(next(_values(message, 9), b""))
+    return _text(message, 8), np.frombuffer(values, dtype).reshape(shape)

@@ -1,4 +1,4 @@
-"""An Engram layer of a few tokens beside llama.cpp: projections in ggml, ext/gate.c, against the layer's own graph."""
+"""An Engram layer beside llama.cpp: projections in ggml, the rest in ext/gate.c, against the layer's own graph."""
 
 import numpy as np
 import onnx
@@ -48,7 +48,8 @@ def inputs_of(layer, n_sequences, n):
     hidden, rows = (rng.standard_normal((n_sequences, n, x), np.float32) for x in (layer.width, layer.row_width))
     states = [LayerState(layer) for _ in range(n_sequences)]
     for state in states if layer.n_state else ():
-        state.room(0, 20)[:] = rng.standard_normal((layer.n_state + 20, layer.channels), np.float32)
+        before = state.room(0, 3 + n_sequences + n)
+        before[:] = rng.standard_normal(before.shape, np.float32)
     return hidden, rows, states, list(range(3, 3 + n_sequences))
 
 
@@ -76,10 +77,18 @@ def test_it_computes_what_the_graph_computes(tmp_path, bits, tolerance, streams,
             np.testing.assert_allclose(state.found, state.conv, rtol=0, atol=tolerance * 3)
 
 
-def test_more_tokens_and_gates_are_the_graphs(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("n_sequences", "n"), [(1, 128), (1, 300), (3, 50), (130, 1), (2, 129)])
+def test_more_tokens_than_one_product_takes(tmp_path, n_sequences, n):
+    layer = make_layer(tmp_path, 2)
+    found, _ = layer.run(*inputs_of(layer, n_sequences, n))
+    layer._step = None
+    expected, _ = layer.run(*inputs_of(layer, n_sequences, n))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+
+
+def test_gates_are_the_graphs(tmp_path, monkeypatch):
     layer = make_layer(tmp_path)
-    monkeypatch.setattr(layer, "_run_step", lambda *_: pytest.fail("too many"))
-    layer.run(*inputs_of(layer, 1, engram_layer.MAX_TOKENS + 1))
+    monkeypatch.setattr(layer, "_run_step", lambda *_: pytest.fail("it knows no gates"))
     _, gates = layer.run(*inputs_of(layer, 1, 1), gates=True)
     assert gates.shape == (1, 1, 1)
 
@@ -124,7 +133,7 @@ def test_in_the_node_and_beside_it_are_the_same(threads, monkeypatch):
         assert np.array_equal(found, decode(model))
         for layer in model.backend.layers:
             layer._step = None
-        assert np.abs(np.array(found) - decode(model)).mean() < 0.05
+        assert np.abs(np.array(found) - decode(model)).mean() < 0.15  # as far as the ONNX backbone is
 
 
 def test_its_file_is_read_as_onnx_reads_it(tmp_path):

@@ -20,7 +20,7 @@ static double rms(const float *x, double epsilon) {
     return sqrt(sum / D + epsilon);
 }
 
-static void gate_case(int streams, int residual_streams, int with_conv, int with_biases) {
+static void gate_case(int streams, int residual_streams, int with_conv, int with_biases, int plain) {
     uint64_t seed = (uint64_t)(streams * 8 + residual_streams * 4 + with_conv * 2 + with_biases);
     const int c = streams * D, width = residual_streams * D, n_conv = (N_STATE + N) * c;
     float *norms[3], *conv = normal(&seed, KERNEL * c), *biases[3];
@@ -31,7 +31,7 @@ static void gate_case(int streams, int residual_streams, int with_conv, int with
     el_gate g = {streams, residual_streams, D, with_conv ? KERNEL : 0, DILATION, 1e-6f, 1e-3f, norms[0], norms[1],
                  with_conv ? norms[2] : 0, with_conv ? conv : 0, with_biases ? biases[0] : 0,
                  with_biases ? biases[1] : 0, with_biases ? biases[2] : 0};
-    el_gate_add(&g, N, hidden, projected, with_conv ? past : 0);
+    (plain ? el_gate_add_plain : el_gate_add)(&g, N, hidden, projected, with_conv ? past : 0);
     double worst = 0;
     for (int t = 0; t < N; t++)
         for (int r = 0; r < residual_streams; r++) {
@@ -63,8 +63,8 @@ static void gate_case(int streams, int residual_streams, int with_conv, int with
             }
             for (int i = 0; i < D; i++) worst = fmax(worst, fabs(out[i] - hidden[t * width + r * D + i]));
         }
-    check(worst < 2e-5, "gate: %d streams, %d of the residual, conv %d, biases %d: off by %g", streams, residual_streams,
-          with_conv, with_biases, worst);
+    check(worst < 2e-5, "gate: %d streams, %d of the residual, conv %d, biases %d, plain %d: off by %g", streams,
+          residual_streams, with_conv, with_biases, plain, worst);
     for (int i = 0; i < 3; i++) free(norms[i]), free(biases[i]);
     free(conv), free(hidden), free(projected), free(past), free(before), free(given);
 }
@@ -72,5 +72,5 @@ static void gate_case(int streams, int residual_streams, int with_conv, int with
 void check_gate(void) {
     const int streams[][2] = {{1, 1}, {3, 1}, {4, 4}};
     for (int i = 0; i < 3; i++)
-        for (int j = 0; j < 4; j++) gate_case(streams[i][0], streams[i][1], j & 1, j >> 1);
+        for (int j = 0; j < 8; j++) gate_case(streams[i][0], streams[i][1], j & 1, j >> 1 & 1, j >> 2);
 }
