@@ -28,7 +28,8 @@ class OnnxFile:
 def read_onnx(path: Path) -> OnnxFile:
     """Raises OSError; ValueError where it is no such file, or a constant lies elsewhere or has another dtype."""
     content = memoryview(path.read_bytes())
-    constants, nodes = {}, []
+    constants: dict[str, np.ndarray] = {}
+    nodes = []
     try:
         for graph in _values(content, 7):
             for node in _values(graph, 1):
