@@ -20,6 +20,7 @@ import engram_local
 from engram_local.commands.bench_table import machine
 from engram_local.errors import EngramError
 from engram_local.model import Model
+from engram_local.session import Session
 from engram_local.sizes import format_size
 from engram_local.tables.budget import LEAST_READ_BYTES
 from engram_local.tables.model_tables import ModelTables, heads_of
@@ -67,13 +68,16 @@ def measure(model: Model, rounds: int, n_prompt: int = N_PROMPT) -> dict:
     times: dict[str, dict[str, list[float]]] = {
         kind: {"prefill": [], "token": [], "lookup": []} for kind in ("off", *tables)
     }
-    for i in range(-1, rounds):  # the first is not counted
+    sessions = {"off": model.session(memory=False)} | {x: model.session(rows=rows) for x, rows in tables.items()}
+    for i in range(-1, rounds):  # the first is not counted: it also makes room for keys and values
         tokens = np.random.default_rng(i + 1).integers(0, model.n_tokens, n_prompt + N_DECODE)
         tables["limited"].reopen("direct", ram_limit)
-        for kind, seconds in _once(model, tables, tokens).items():
+        for kind, seconds in _once(sessions, tokens).items():
             for what, value in seconds.items():
                 if i >= 0:
                     times[kind][what].append(value)
+    for session in sessions.values():
+        session.close()
     limited = list(tables["limited"].values())
     result = {"machine": machine(), "model": str(model.folder.path), "backend": model.backend.name}
     result |= {"threads": model.threads, "table_bytes": sum(x.data_bytes for x in limited), "n_prompt": n_prompt}
@@ -97,12 +101,12 @@ def _open_tables(model: Model, limit: int | None) -> ModelTables:
     return tables
 
 
-def _once(model: Model, tables: dict[str, ModelTables], tokens: np.ndarray) -> dict[str, dict[str, float]]:
+def _once(sessions: dict[str, Session], tokens: np.ndarray) -> dict[str, dict[str, float]]:
     """Seconds of the prompt, of a generated token (mean), and of that hashing and waiting for rows."""
     n_prompt = len(tokens) - N_DECODE
-    sessions = {"off": model.session(memory=False)} | {x: model.session(rows=rows) for x, rows in tables.items()}
     seconds = {}
     for kind, session in sessions.items():
+        session.rewind(0)
         begin = time.perf_counter()
         session.forward(tokens[:n_prompt])
         seconds[kind] = {"prefill": time.perf_counter() - begin, "token": 0.0, "lookup": -session.stats.lookup_s}
@@ -114,7 +118,6 @@ def _once(model: Model, tables: dict[str, ModelTables], tokens: np.ndarray) -> d
             seconds[kind]["token"] += (time.perf_counter() - begin) / N_DECODE
     for kind, session in sessions.items():
         seconds[kind]["lookup"] = (seconds[kind]["lookup"] + session.stats.lookup_s) / N_DECODE
-        session.close()
     return seconds
 
 
