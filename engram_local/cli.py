@@ -27,7 +27,10 @@ def make_app(verbs: Iterable[str] = tuple(VERBS)) -> "typer.Typer":
     """The program with these verbs; only their modules are imported."""
     import typer
 
+    from engram_local.commands.plain_values import Program, Verb
+
     app = typer.Typer(
+        cls=Program,
         name="engram-local",
         help="Run language models with conditional memory (Engram): the facts lie in tables on disk, the language in a "
         "small backbone. MODEL is a model folder, or the name of one (engram-local list); left out, it is the pocket "
@@ -47,7 +50,7 @@ def make_app(verbs: Iterable[str] = tuple(VERBS)) -> "typer.Typer":
 
     for verb in verbs:
         name = VERBS[verb]
-        app.command(verb)(getattr(import_module(f"engram_local.commands.{name}"), name))
+        app.command(verb, cls=Verb)(getattr(import_module(f"engram_local.commands.{name}"), name))
     return app
 
 
