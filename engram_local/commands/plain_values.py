@@ -1,7 +1,7 @@
 """The classes of the command and its verbs, which take values that are plainly right without asking typer.
 
-typer has a pydantic adapter made for each option, one that was not given included, and with that library's import this is
-a fifth of the time to a first token. Whatever is not plain goes typer's own way, and so every complaint is typer's.
+typer has a pydantic adapter made for each option, one that was not given included, and with that library's import this
+is a fifth of the time to a first token. Whatever is not plain goes typer's own way, and so every complaint is typer's.
 """
 
 import inspect
