@@ -1,10 +1,12 @@
 """The engram-local command: its verbs are in commands/, and whatever fails is one line here."""
 
+import atexit
 import errno
 import gc
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -62,8 +64,22 @@ def options_of_verbs() -> dict[str, set[str]]:
     return {name: {x.name for x in verb.params} for name, verb in program.commands.items()}
 
 
+def run() -> None:
+    """`main` in a process of its own, which ends when all that is registered for its end is done: taking apart what is
+    left, Python's objects and the runtimes' own, takes longer than the system needs to free it."""
+    codes: list[int] = []
+    atexit.register(lambda: _end(codes))  # what is registered from now on is done before
+    try:
+        main()
+        codes.append(0)
+    except SystemExit as left:
+        if isinstance(left.code, int):
+            codes.append(left.code)
+        raise
+
+
 def main() -> None:
-    """Entry point. Exit codes: 0 done, 1 it failed (one line on stderr says what and what to do), 2 wrong usage, 130
+    """The command. Exit codes: 0 done, 1 it failed (one line on stderr says what and what to do), 2 wrong usage, 130
     interrupted."""
     gc.set_threshold(GARBAGE_AFTER)
     try:
@@ -78,7 +94,6 @@ def main() -> None:
             app(default_map=read_settings(options_of_verbs()) if named else None)
         finally:
             sys.stdout.flush()
-            gc.freeze()  # the process ends: Python need not look through all that is left, which takes 60 ms
     except BrokenPipeError:  # the reader of our output went away (head, less): nothing to say
         _leave(1)
     except Exception as error:
@@ -126,5 +141,13 @@ def _leave(code: int) -> None:
     sys.exit(code)
 
 
+def _end(codes: list[int]) -> None:
+    if codes:  # else Python has something to say
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(codes[0])
+
+
 if __name__ == "__main__":
-    main()
+    run()

@@ -73,7 +73,7 @@ def say(text: str) -> None:
 def quoted(path: str) -> str:
     """A path as it can be pasted into a shell."""
     if sys.platform == "win32":
-        from subprocess import list2cmdline  # takes 3 ms, which no other command should wait for
+        from subprocess import list2cmdline  # takes 3 ms, which --version need not wait for
 
         return list2cmdline([path])
     return shlex.quote(path)
