@@ -25,7 +25,7 @@ class _PlainValues:
         """As typer's, whose options convert plain values themselves from now on."""
         declared = inspect.signature(self.callback).parameters
         for option in self.get_params(ctx):
-            if "process_value" not in vars(option):
+            if "process_value" not in vars(option) and hasattr(option, "process_value"):
                 option.process_value = _converter(option, declared.get(option.name))
         return super().parse_args(ctx, args)  # type: ignore[misc]
 
@@ -41,16 +41,18 @@ class Program(_PlainValues, TyperGroup):
 def _converter(option: Any, declared: inspect.Parameter | None) -> Callable[[Any, Any], Any]:
     """What stands in for `option.process_value`; `declared` is None for an option that typer itself adds."""
     typers_own = option.process_value
-    default = None if declared is None else declared.default
+    default = declared.default if declared else None
 
     def process_value(ctx: Any, value: Any) -> Any:
         if value is default and not option.required:
             value = () if value is None and (option.multiple or option.nargs == -1) else value
-        else:
+        elif declared:
             try:
-                value = plain(declared.annotation, value) if declared else _plain(None, None, value)
+                value = plain(declared.annotation, value)
             except ValueError:
                 return typers_own(ctx, value)
+        else:
+            return typers_own(ctx, value)
         return option.callback(ctx, option, value) if option.callback else value
 
     return process_value
@@ -69,8 +71,10 @@ def plain(annotation: Any, value: Any) -> Any:
 
 def _plain(kind: Any, info: Any, value: Any) -> Any:
     if isinstance(value, str):
+        if info.parser:
+            return info.parser(value)
         if kind is str:
-            return info.parser(value) if info.parser else value
+            return value
         if get_origin(kind) is Literal and value in get_args(kind):
             return value
         if kind in _NUMBERS and _NUMBERS[kind].fullmatch(value):
