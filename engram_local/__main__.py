@@ -1,5 +1,5 @@
 """python -m engram_local."""
 
-from engram_local.cli import main
+from engram_local.cli import run
 
-main()
+run()

@@ -1,10 +1,12 @@
 """The engram-local command: its verbs are in commands/, and whatever fails is one line here."""
 
+import atexit
 import errno
 import gc
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,7 +29,10 @@ def make_app(verbs: Iterable[str] = tuple(VERBS)) -> "typer.Typer":
     """The program with these verbs; only their modules are imported."""
     import typer
 
+    from engram_local.commands.plain_values import Program, Verb
+
     app = typer.Typer(
+        cls=Program,
         name="engram-local",
         help="Run language models with conditional memory (Engram): the facts lie in tables on disk, the language in a "
         "small backbone. MODEL is a model folder, or the name of one (engram-local list); left out, it is the pocket "
@@ -47,7 +52,7 @@ def make_app(verbs: Iterable[str] = tuple(VERBS)) -> "typer.Typer":
 
     for verb in verbs:
         name = VERBS[verb]
-        app.command(verb)(getattr(import_module(f"engram_local.commands.{name}"), name))
+        app.command(verb, cls=Verb)(getattr(import_module(f"engram_local.commands.{name}"), name))
     return app
 
 
@@ -59,8 +64,22 @@ def options_of_verbs() -> dict[str, set[str]]:
     return {name: {x.name for x in verb.params} for name, verb in program.commands.items()}
 
 
+def run() -> None:
+    """`main` in a process of its own, which ends when all that is registered for its end is done: taking apart what is
+    left, Python's objects and the runtimes' own, takes longer than the system needs to free it."""
+    codes: list[int] = []
+    atexit.register(lambda: _end(codes))  # what is registered from now on is done before
+    try:
+        main()
+        codes.append(0)
+    except SystemExit as left:
+        if isinstance(left.code, int):
+            codes.append(left.code)
+        raise
+
+
 def main() -> None:
-    """Entry point. Exit codes: 0 done, 1 it failed (one line on stderr says what and what to do), 2 wrong usage, 130
+    """The command. Exit codes: 0 done, 1 it failed (one line on stderr says what and what to do), 2 wrong usage, 130
     interrupted."""
     gc.set_threshold(GARBAGE_AFTER)
     try:
@@ -75,7 +94,6 @@ def main() -> None:
             app(default_map=read_settings(options_of_verbs()) if named else None)
         finally:
             sys.stdout.flush()
-            gc.freeze()  # the process ends: Python need not look through all that is left, which takes 60 ms
     except BrokenPipeError:  # the reader of our output went away (head, less): nothing to say
         _leave(1)
     except Exception as error:
@@ -123,5 +141,13 @@ def _leave(code: int) -> None:
     sys.exit(code)
 
 
+def _end(codes: list[int]) -> None:
+    if codes:  # else Python has something to say
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(codes[0])
+
+
 if __name__ == "__main__":
-    main()
+    run()

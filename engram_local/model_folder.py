@@ -121,6 +121,10 @@ class ModelFolder:
         """Whether `name` is one of the model's files: those that the manifest lists. Others are ignored."""
         return name in self.manifest["files"]
 
+    def n_bytes(self, *names: str) -> int:
+        """Bytes of those of `names` that are the model's files."""
+        return sum(self.manifest["files"][x]["bytes"] for x in names if self.lists(x))
+
     @property
     def has_onnx(self) -> bool:
         """Whether there is a backbone for ONNX Runtime."""
@@ -273,9 +277,10 @@ def sha256(path: Path, progress: Callable[[int], None] | None = None, limit: int
     """Hexadecimal digest of a file, or of its first `limit` bytes; `progress` is told the bytes that are done. Raises
     OSError."""
     digest = hashlib.sha256()
-    buffer = memoryview(bytearray(READ_BYTES))
     done = 0
     with open(path, "rb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        buffer = memoryview(bytearray(min(READ_BYTES, size + 1)))  # Python writes to all of it
         while n := file.readinto(buffer if limit is None else buffer[: limit - done]):
             digest.update(buffer[:n])
             done += n

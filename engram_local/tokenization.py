@@ -44,7 +44,7 @@ class Tokenizer:
         if path.name not in files or not path.is_file():
             raise ModelFolderError(f"{path}: no such file; copy the model's tokenizer.json there")
         try:
-            self.core = tokenizers.Tokenizer.from_str(path.read_text(encoding="utf-8"))
+            self.core = tokenizers.Tokenizer.from_buffer(path.read_bytes())
         except Exception as error:  # the tokenizers library raises bare Exception
             raise ModelFolderError(f"{path}: not a tokenizer: {str(error)[:160]}") from error
         self.core.no_padding()

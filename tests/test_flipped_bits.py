@@ -1,5 +1,6 @@
 """One flipped bit anywhere in a backbone's file: verify finds it, generate refuses it, and nothing crashes."""
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -89,6 +90,17 @@ def test_of_a_large_file_the_head_is_compared(tmp_path, monkeypatch):
     del manifest["files"][name]["head_sha256"]
     save_manifest(folder, manifest)
     assert model_folder.ModelFolder.open(folder).intact(name)
+
+
+@pytest.mark.parametrize("size", [0, 1, 9, 10, 11, 30])
+def test_digests_of_any_size(size, tmp_path, monkeypatch):
+    monkeypatch.setattr(model_folder, "READ_BYTES", 10)
+    path, data, seen = tmp_path / "file", bytes(range(size)), []
+    path.write_bytes(data)
+    assert sha256(path, seen.append) == hashlib.sha256(data).hexdigest()
+    assert seen == sorted({*range(10, size, 10), size} - {0})
+    for limit in (1, 10, 15, 40):
+        assert sha256(path, limit=limit) == hashlib.sha256(data[:limit]).hexdigest()
 
 
 def test_a_malformed_digest_of_the_head_is_refused(tmp_path):

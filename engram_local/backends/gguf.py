@@ -82,7 +82,7 @@ class GgufBackend:
                 f"{n_gpu_layers} blocks were asked for on a GPU and are on the CPU: this llama-cpp-python {version()} "
                 "was built for none, or none is there (CMAKE_ARGS=-DGGML_CUDA=on pip install llama-cpp-python)"
             )
-        with large_pages():
+        with large_pages(sum(x.stat().st_size for x in files)):
             self._native = _Native(load_model(files, n_gpu_layers=n_gpu_layers, lazy=is_native, verbose=verbose))
         self._finalizer = weakref.finalize(self, self._native.free)
         try:

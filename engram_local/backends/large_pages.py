@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 WORTH_MOVING = 64 << 20  # bytes; moving fewer costs a small model more than it gains
+MOST_UNPACKED = 8  # times the bytes of a file that a runtime may allocate: float32 of 4 bits
 STRETCH = 32 << 20  # bytes moved at once; each time the kernel waits for all CPUs
 SLOWEST, PATIENCE_S = 1 << 29, 0.25  # bytes a second below which it ends: the system has to make room first
 PAGE_SIZE = Path("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size")
@@ -21,9 +22,13 @@ Range = tuple[int, int]  # first address, the one behind the last
 
 
 @contextmanager
-def large_pages() -> Iterator[None]:
+def large_pages(n_bytes: int) -> Iterator[None]:
     """Move what was allocated meanwhile into large pages, as far as it lies in memory. Content and addresses stay;
-    nothing happens where the system has none (other than Linux, before 6.1) or spares none."""
+    nothing happens where the system has none (other than Linux, before 6.1) or spares none, or where weights of
+    `n_bytes` cannot be worth moving."""
+    if MOST_UNPACKED * n_bytes < WORTH_MOVING:
+        yield
+        return
     before = _allocated()
     yield
     collapse([x for span in _allocated() for x in _outside(span, before)])

@@ -22,7 +22,7 @@ from engram_local.backends.large_pages import large_pages
 from engram_local.backends.onnx_graph import check_graph, one_line, open_session
 from engram_local.backends.onnx_slots import Slots
 from engram_local.errors import BackendError, UsageError
-from engram_local.graph_names import ONNX_FILE
+from engram_local.graph_names import ONNX_DATA_FILE, ONNX_FILE
 from engram_local.model_folder import ModelFolder
 
 MAX_CHUNK = 128  # small enough that reads of the next chunk hide behind this one, and no slower otherwise
@@ -61,7 +61,7 @@ class OnnxBackend:
         self.layers = folder.engram.layers
         self.vocab_size = folder.vocab_size
         self.context_length = context_length
-        with large_pages():
+        with large_pages(folder.n_bytes(ONNX_FILE, ONNX_DATA_FILE)):
             self.session: Any = open_session(self.path, threads, spinning)
         inputs, outputs, self.kv_names = check_graph(self.session, self.path, self.layers, self.vocab_size)
         self.convs = [

@@ -14,6 +14,8 @@ from engram_local.errors import BackendError
 # Bytes of weights from which on threads sleep between two steps, and leave the cores to others. Waking them costs a
 # model of 0.2 ms a step 4 % of it, and one of 10 ms nothing.
 LONG_STEPS = 64 << 20
+# How long a thread spins for more to do. By itself it would for 35 ms after it was made and after every step.
+SPIN_US = "1000"
 
 
 def open_session(
@@ -27,6 +29,7 @@ def open_session(
     options.log_severity_level = 4  # errors are raised; warnings tell of shapes that vary, as they are meant to
     options.enable_mem_pattern = False  # plans are kept per input shape, and chunks and batches come in any size
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
+    options.add_session_config_entry("session.intra_op.spin_duration_us", SPIN_US)
     data = path.with_name(graph_names.ONNX_DATA_FILE)
     if data.is_file() and data.stat().st_size >= LONG_STEPS:
         options.add_session_config_entry("session.force_spinning_stop", "1")

@@ -26,7 +26,7 @@ def faster(folder: ModelFolder, threads: int, open_one: Callable[[str], Backend]
     """("onnx" or "gguf", why). `open_one` loads a backbone of the folder by that name. What was timed before, with the
     same files, software and threads on this machine, is not timed again."""
     files = {x: y for x, y in folder.manifest["files"].items() if x.startswith(("backbone.", "engram_layer_"))}
-    if sum(files[x]["bytes"] for x in (ONNX_FILE, ONNX_DATA_FILE) if x in files) < WORTH_TIMING:
+    if folder.n_bytes(ONNX_FILE, ONNX_DATA_FILE) < WORTH_TIMING:
         return "onnx", "it starts sooner, and the backbone is small"
     import platform  # these take 30 ms, which no small model should wait for
     from importlib.metadata import PackageNotFoundError, version

@@ -8,7 +8,6 @@ import io
 import json
 import os
 import shlex
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -73,7 +72,11 @@ def say(text: str) -> None:
 
 def quoted(path: str) -> str:
     """A path as it can be pasted into a shell."""
-    return subprocess.list2cmdline([path]) if sys.platform == "win32" else shlex.quote(path)
+    if sys.platform == "win32":
+        from subprocess import list2cmdline  # takes 3 ms, which --version need not wait for
+
+        return list2cmdline([path])
+    return shlex.quote(path)
 
 
 def one_line(error: BaseException) -> str:

@@ -1,10 +1,13 @@
 """What an answer took: --timings, /timings."""
 
 import time
+from typing import TYPE_CHECKING
 
-from engram_local.conversation import Steps
 from engram_local.generation import Step
 from engram_local.model import Model
+
+if TYPE_CHECKING:
+    from engram_local.conversation import Steps
 
 
 class Timings:
@@ -17,7 +20,7 @@ class Timings:
         self.rows_read, self.cache_hits = 0, 0
         self.cached = any(x.stats().get("cache") for x in self._tables.values())  # whether one stands before the rows
 
-    def watch(self, steps: Steps) -> Steps:
+    def watch(self, steps: "Steps") -> "Steps":
         """The same steps."""
         begun, rows, hits = time.perf_counter(), *self._counts()
         try:

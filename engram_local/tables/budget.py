@@ -5,7 +5,7 @@ rings, and two batches of rows, one in use and one on its way. A RAM limit leave
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from engram_local.arguments import integer
 from engram_local.errors import UsageError
@@ -19,8 +19,7 @@ ROW_OVERHEAD = 112  # bookkeeping of one row in a batch
 WARM_BYTES = 1 << 20  # buffer that fills the page cache
 
 
-@dataclass(frozen=True)
-class Share:
+class Share(NamedTuple):
     """One table's part of a budget."""
 
     access: str  # "resident", "mmap" or "direct"
@@ -34,8 +33,7 @@ class Share:
         return max(64, self.batch_bytes // (row_bytes + ROW_OVERHEAD))
 
 
-@dataclass(frozen=True)
-class Budget:
+class Budget(NamedTuple):
     """The memory of a model's tables."""
 
     shares: tuple[Share, ...]  # of each table

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -169,8 +169,7 @@ def _encode_float32(rows: np.ndarray, out: np.ndarray) -> np.ndarray:
     return np.zeros(len(rows), bool)
 
 
-@dataclass(frozen=True)
-class _Codec:
+class _Codec(NamedTuple):
     row_bytes: Callable[[int], int]  # of a row of so many values
     encode: Callable[[np.ndarray, np.ndarray], np.ndarray]  # float32 [n, dim], out uint8 -> which rows cannot be stored
     decode: Callable[[np.ndarray, int], np.ndarray]  # uint8 [n, row_bytes], dim -> float32 [n, dim]

@@ -8,8 +8,8 @@ import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,8 +27,7 @@ MAX_ROWS = 2**40
 MAX_DIM = 65536
 
 
-@dataclass(frozen=True)
-class TableHeader:
+class TableHeader(NamedTuple):
     """What the header of a table file says, checked against itself and the file's size."""
 
     encoding: str
@@ -49,8 +48,7 @@ class TableHeader:
         return TableLayout(self.encoding, self.n_rows, self.dim, (path,), (column,))
 
 
-@dataclass(frozen=True)
-class Checked:
+class Checked(NamedTuple):
     """One step of `verify`: bytes checked so far, and the problem met there (None: none)."""
 
     done_bytes: int

@@ -5,9 +5,8 @@ Nothing but the header is read. Values are checked against each other and agains
 
 import json
 import os
-from dataclasses import dataclass
 from math import prod
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from engram_local.errors import EngramError
 
@@ -21,8 +20,7 @@ DTYPE_BYTES = {
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
-@dataclass(frozen=True)
-class Tensor:
+class Tensor(NamedTuple):
     """One tensor of a file."""
 
     dtype: str  # as the file spells it
@@ -31,8 +29,7 @@ class Tensor:
     n_bytes: int
 
 
-@dataclass(frozen=True)
-class Header:
+class Header(NamedTuple):
     """What a safetensors file says of itself."""
 
     metadata: Any  # unchecked, None where there is none: it means something to who wrote the file

@@ -1,10 +1,9 @@
 """Where the bytes of a table's rows lie: one file of our own, or tensors inside other people's files."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Extent:
+class Extent(NamedTuple):
     """Consecutive rows at consecutive places of files[file]: row r lies at offset + (r - first_row) * width."""
 
     file: int
@@ -13,16 +12,14 @@ class Extent:
     offset: int
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(NamedTuple):
     """`width` bytes of every row."""
 
     width: int
     extents: tuple[Extent, ...]
 
 
-@dataclass(frozen=True)
-class TableLayout:
+class TableLayout(NamedTuple):
     """A table whose rows are the bytes of its columns one after another. `scale` multiplies every value."""
 
     encoding: str

@@ -23,7 +23,6 @@ from engram_local.tables import encodings
 from engram_local.tables.budget import WARM_BYTES, Budget, Share, limit_bytes
 from engram_local.tables.file import read_header
 from engram_local.tables.layout import TableLayout
-from engram_local.tables.links import read_link
 
 encodings.check_kernels(_native.ENCODINGS)
 _MADV_POPULATE_READ = 22 if sys.platform == "linux" else -1  # mmap has no name for it
@@ -32,7 +31,11 @@ _MADV_POPULATE_READ = 22 if sys.platform == "linux" else -1  # mmap has no name 
 def read_layout(path: str | os.PathLike) -> TableLayout:
     """The layout of a table file, or of the tensors that a `*.link.json` names. Raises TableError."""
     path = os.fspath(path)
-    return read_link(path) if path.endswith(LINK_SUFFIX) else read_header(path).layout(path)
+    if path.endswith(LINK_SUFFIX):
+        from engram_local.tables.links import read_link
+
+        return read_link(path)
+    return read_header(path).layout(path)
 
 
 class Table:

@@ -90,6 +90,16 @@ def test_allocated_meanwhile(monkeypatch):
     assert any(a <= array.ctypes.data and array.ctypes.data + array.nbytes <= b for a, b in new)
 
 
+@pytest.mark.parametrize("n_bytes", [1, 7 << 20, 8 << 20, 1 << 30])
+def test_small_weights_stay_where_they_are(n_bytes, monkeypatch):
+    """Even as float32 they are not worth moving."""
+    asked = []
+    monkeypatch.setattr(large_pages, "collapse", asked.append)
+    with large_pages.large_pages(n_bytes):
+        pass
+    assert len(asked) == (n_bytes >= 8 << 20)
+
+
 @pytest.mark.parametrize("backend", ["onnx", "gguf"])
 def test_a_model_computes_the_same_bits(backend, small, monkeypatch):
     if backend == "gguf":

@@ -252,6 +252,29 @@ def test_a_reader_that_leaves_is_no_error():
     assert done.stderr == "" and done.stdout.count("\n") == 1
 
 
+@pytest.mark.parametrize(("arguments", "code"), [(["--version"], 0), (["list"], 0), (["list", "x", "y"], 2), ([], 2)])
+def test_a_process_ends_in_order(arguments, code):
+    """Threads end and what is registered is done; nothing that was printed is lost, and nothing is taken apart."""
+    program = """if True:
+        import atexit, sys, threading, time
+        from engram_local import cli
+        class Kept:
+            def __del__(self): print("taken apart", flush=True)
+        def main():
+            atexit.register(print, "registered")
+            threading.Thread(target=lambda: (time.sleep(0.1), print("thread"))).start()
+            real()
+        cli.kept, real, cli.main = Kept(), cli.main, main
+        cli.run()
+    """
+    done, plain = (
+        subprocess.run([sys.executable, *before, *arguments], capture_output=True, text=True, timeout=60)
+        for before in (["-c", program], ["-m", "engram_local"])
+    )
+    assert done.stdout == plain.stdout + "thread\nregistered\n"
+    assert done.returncode == plain.returncode == code
+
+
 def test_faults_of_the_program_say_so(monkeypatch, capsys):
     def fail(verbs):
         raise ZeroDivisionError("1/0")
