@@ -26,9 +26,12 @@ def test_run(small, tmp_path, capsys, monkeypatch):
     logits = []
     once = ram_limit._once
 
-    def spy(model, tables, tokens):
-        logits.append([model.session(rows=rows).forward(tokens[:40]) for rows in tables.values()])
-        return once(model, tables, tokens)
+    def spy(sessions, tokens):
+        logits.append([])
+        for kind in ("resident", "limited"):
+            sessions[kind].rewind(0)
+            logits[-1].append(sessions[kind].forward(tokens[:40]))
+        return once(sessions, tokens)
 
     monkeypatch.setattr(ram_limit, "_once", spy)
     json_file = tmp_path / "f.json"

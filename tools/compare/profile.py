@@ -20,7 +20,7 @@ from engram_local.backends.large_pages import large_pages
 from engram_local.backends.llama_context import LlamaContext
 from engram_local.backends.llama_library import ggml_function, llama, load_model
 from engram_local.backends.onnx_graph import open_session
-from engram_local.graph_names import GGUF_FILE
+from engram_local.graph_names import GGUF_FILE, ONNX_DATA_FILE, ONNX_FILE
 from engram_local.model import Model, load
 from engram_local.model_folder import ModelFolder
 
@@ -86,7 +86,7 @@ def _seconds(model: Model, prompt: np.ndarray, answer: np.ndarray) -> list[float
 def _onnx_steps(model: Model, prompt: np.ndarray, answer: np.ndarray) -> list[Counter[str]]:
     """Seconds of each part, a step an entry."""
     with tempfile.TemporaryDirectory() as scratch:
-        with large_pages():
+        with large_pages(model.folder.n_bytes(ONNX_FILE, ONNX_DATA_FILE)):
             model.backend.session = open_session(model.backend.path, 1, profile_prefix=str(Path(scratch) / "steps"))
         _seconds(model, prompt, answer)
         events = json.loads(Path(model.backend.session.end_profiling()).read_text())
@@ -119,7 +119,7 @@ def _gguf_steps(model: Model, prompt: np.ndarray, answer: np.ndarray) -> list[Co
     callback = llama().ggml_backend_sched_eval_callback(on_node)
     params = {"n_threads": 1, "n_threads_batch": 1, "flash_attn_type": 0, "cb_eval": callback, "no_perf": True}
     path = model.folder.file(GGUF_FILE)
-    with large_pages():
+    with large_pages(path.stat().st_size):
         loaded = load_model(path)
     context = LlamaContext(loaded, path, 1, len(prompt), params)
     try:
