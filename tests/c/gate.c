@@ -20,6 +20,23 @@ static double rms(const float *x, double epsilon) {
     return sqrt(sum / D + epsilon);
 }
 
+static double similarity(const float *key, const float *norm_key, const float *query, const float *norm_query) {
+    const double of_key = rms(key, 1e-6), of_query = rms(query, 1e-6);
+    double sum = 0;
+    for (int i = 0; i < D; i++) {
+        const double k = key[i] * norm_key[i] / of_key, q = query[i] * norm_query[i] / of_query;
+        sum += k * q;
+    }
+    return sum / sqrt(D);
+}
+
+static double worst; // difference so far
+
+static void compare(double expected, float found) {
+    const double difference = fabs(expected - found);
+    if (!(difference <= worst)) worst = difference; // also where it is no number
+}
+
 static void gate_case(int streams, int residual_streams, int with_conv, int with_biases, int plain) {
     uint64_t seed = (uint64_t)(streams * 8 + residual_streams * 4 + with_conv * 2 + with_biases);
     const int c = streams * D, width = residual_streams * D, n_conv = (N_STATE + N) * c;
@@ -32,7 +49,7 @@ static void gate_case(int streams, int residual_streams, int with_conv, int with
                  with_conv ? norms[2] : 0, with_conv ? conv : 0, with_biases ? biases[0] : 0,
                  with_biases ? biases[1] : 0, with_biases ? biases[2] : 0};
     (plain ? el_gate_add_plain : el_gate_add)(&g, N, hidden, projected, with_conv ? past : 0);
-    double worst = 0;
+    worst = 0;
     for (int t = 0; t < N; t++)
         for (int r = 0; r < residual_streams; r++) {
             double out[D];
@@ -45,23 +62,20 @@ static void gate_case(int streams, int residual_streams, int with_conv, int with
                     key[i] = given[t * (c + D) + m * D + i] + (with_biases ? biases[0][m * D + i] : 0);
                     value[i] = given[t * (c + D) + c + i] + (with_biases ? biases[1][i] : 0);
                 }
-                double s = 0;
-                for (int i = 0; i < D; i++)
-                    s += key[i] * norms[0][m * D + i] / rms(key, 1e-6) * query[i] * norms[1][m * D + i] / rms(query, 1e-6);
-                s /= sqrt(D);
-                double gate = 1 / (1 + exp(-(s > 0) * sqrt(fmax(fabs(s), 1e-6)) + (s < 0) * sqrt(fmax(fabs(s), 1e-6))));
+                const double s = similarity(key, norms[0] + m * D, query, norms[1] + m * D);
+                const double root = sqrt(fmax(fabs(s), 1e-6)), gate = 1 / (1 + exp(s > 0 ? -root : s < 0 ? root : 0));
                 for (int i = 0; i < D; i++) y[i] = (float)(gate * value[i]);
                 for (int i = 0; i < D; i++) {
                     out[i] += y[i];
                     if (!with_conv) continue;
                     double now = y[i] / rms(y, 1e-3) * norms[2][m * D + i], sum = with_biases ? biases[2][m * D + i] : 0;
-                    worst = fmax(worst, fabs(now - past[(t + N_STATE) * c + m * D + i]));
+                    compare(now, past[(t + N_STATE) * c + m * D + i]);
                     for (int k = 0; k < KERNEL; k++)
                         sum += (double)past[(t + k * DILATION) * c + m * D + i] * conv[k * c + m * D + i];
                     out[i] += sum / (1 + exp(-sum));
                 }
             }
-            for (int i = 0; i < D; i++) worst = fmax(worst, fabs(out[i] - hidden[t * width + r * D + i]));
+            for (int i = 0; i < D; i++) compare(out[i], hidden[t * width + r * D + i]);
         }
     check(worst < 2e-5, "gate: %d streams, %d of the residual, conv %d, biases %d, plain %d: off by %g", streams,
           residual_streams, with_conv, with_biases, plain, worst);
