@@ -64,7 +64,9 @@ def plain(annotation: Any, value: Any) -> Any:
     kind, info = get_args(annotation)
     if get_origin(kind) is UnionType:
         kind = next(x for x in get_args(kind) if x is not NoneType)
-    if get_origin(kind) is list and isinstance(value, (list, tuple)):
+    if get_origin(kind) is list:
+        if not isinstance(value, (list, tuple)):  # a text of the configuration file
+            raise ValueError(value)
         return [_plain(get_args(kind)[0], info, x) for x in value]
     return _plain(kind, info, value)
 

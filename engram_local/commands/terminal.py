@@ -45,8 +45,13 @@ def _is_open(fd: int) -> bool:
     return True
 
 
-def typed(text: str) -> str:
-    """A text of the command line as UTF-8 says it, whatever the locale; bytes that are none become U+FFFD."""
+def typed(text: Any) -> str:
+    """A text of the command line as UTF-8 says it, whatever the locale; bytes that are none become U+FFFD. Raises
+    typer.BadParameter for what else a configuration file may hold."""
+    if not isinstance(text, str):
+        import typer
+
+        raise typer.BadParameter(f"{text!r} is no text; write it in quotes")
     try:
         return os.fsencode(text).decode("utf-8", "replace")
     except UnicodeEncodeError:  # was not made by the locale
