@@ -115,6 +115,15 @@ def test_damage_is_named(tiny_copy, name, content, complaint):
     assert complaint in attempt(tiny_copy)
 
 
+def test_names_of_the_graph_that_are_no_text_are_damage(tiny_copy, capfd):
+    path = tiny_copy / "backbone.onnx"
+    path.write_bytes(path.read_bytes().replace(b"input_ids", b"\xffnput_ids"))
+    write_manifest(tiny_copy)
+    with pytest.raises(EngramError, match=r"backbone\.onnx"):
+        engram_local.load(tiny_copy, backend="onnx")
+    assert capfd.readouterr().out == ""
+
+
 def test_files_that_the_manifest_does_not_list_are_ignored(tiny_copy):
     def answer():
         with engram_local.load(tiny_copy, threads=1) as model:

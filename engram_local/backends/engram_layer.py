@@ -79,18 +79,22 @@ class EngramLayer:
         # Waking a second thread for one token takes longer than half of the layer, and llama.cpp's own still spin.
         self._single = _open_session(file, 1) if threads > 1 and self._step is None else self.session
 
+    @np.errstate(all="ignore")  # of damaged weights, which make both infinite; no twin then
     def _make_step(self, file: Path, config: LayerConfig, hidden_size: int, residual_streams: int, threads: int) -> Any:
         """The graph's twin; None where it does not compute what the graph computes."""
         try:
             step = LayerStep(file, config, hidden_size, residual_streams, threads)
             rng = np.random.default_rng(0)
-            hidden, rows = (rng.standard_normal((1, 2, x), np.float32) for x in (self.width, self.row_width))
-            states = [LayerState(self)]
-            expected = self._run_graph(self.session, hidden, rows, states, [0], False)[0] - hidden
-            found = self._run_step(step, hidden, rows, states, [0]) - hidden
-        except (BackendError, ValueError, LookupError):
+            hidden, rows = (rng.standard_normal((2, 2, x), np.float32) for x in (self.width, self.row_width))
+            states = [LayerState(self), LayerState(self)]
+            if self.n_state:  # one sequence that begins and one that goes on: either alone would hide some weights
+                rng.standard_normal(out=states[1].conv, dtype=np.float32)
+            expected = self._run_graph(self.session, hidden, rows, states, [0, 0], False)[0] - hidden
+            found = self._run_step(step, hidden, rows, states, [0, 0]) - hidden
+        except (BackendError, ValueError, LookupError, TypeError):
             return None
-        return step if np.linalg.norm(found - expected) <= STEP_TOLERANCE * np.linalg.norm(expected) else None
+        error, size = (np.linalg.norm(x.reshape(2, -1), axis=1) for x in (found - expected, expected))
+        return step if np.all(error <= STEP_TOLERANCE * size) else None
 
     def run(
         self,
@@ -168,7 +172,10 @@ def _open_session(file: Path, threads: int) -> ort.InferenceSession:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # llama.cpp wants the cores next
     options.log_severity_level = 4  # errors are raised as well
     try:
-        return ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"], enable_fallback=0)
+        for x in session.get_inputs():
+            str(x.name)  # raises where it is no UTF-8
+        return session
     except Exception as error:  # onnxruntime raises its own many kinds
         raise BackendError(f"{file}: ONNX Runtime cannot load it ({_reason(error)}); export it again") from error
 

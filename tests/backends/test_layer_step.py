@@ -1,5 +1,7 @@
 """An Engram layer beside llama.cpp: projections in ggml, the rest in ext/gate.c, against the layer's own graph."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
@@ -20,6 +22,8 @@ from engram_local.tools.export.layer import save_layer
 
 D, ROW = 48, 64
 CONV = ConvConfig(4, 3)
+ORDER = NgramOrder(2, ((0, 3), (1, 5)), (7,), (0,))
+CONFIG = LayerConfig(3, 1, ROW, 7, "float32", "t", CONV, (ORDER,))
 
 
 def make_layer(path, streams=1, residual_streams=1, conv=True, biases=False, bits=32, threads=1, scale=1.0):
@@ -29,8 +33,7 @@ def make_layer(path, streams=1, residual_streams=1, conv=True, biases=False, bit
     def normal(*shape):
         return rng.standard_normal(shape).astype(np.float32)
 
-    order = NgramOrder(2, ((0, 3), (1, 5)), (7,), (0,))
-    config = LayerConfig(3, streams, ROW, 7, "float32", "t", CONV if conv else None, (order,))
+    config = replace(CONFIG, streams=streams, conv=CONV if conv else None)
     c = streams * D
     weights = {"key_proj": normal(c, ROW) * scale, "value_proj": normal(D, ROW) * scale}
     weights |= {x: 1 + normal(streams, D) / 4 for x in ("norm_key", "norm_query")}
@@ -96,6 +99,52 @@ def test_gates_are_the_graphs(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("bits", "scale"), [(8, 1e-9), (4, 1e9)])
 def test_scales_that_float16_does_not_hold_are_left_to_the_graph(tmp_path, bits, scale):
     assert make_layer(tmp_path, bits=bits, scale=scale)._step is None
+
+
+def save_hidden(path, name, array):
+    """Have the graph compute with a constant under another name, and leave `array` under its own."""
+    model = onnx.load(path)
+    for tensor in model.graph.initializer:
+        tensor.name = tensor.name.replace(name, "other")
+    for node in model.graph.node:
+        node.input[:] = ["other" if x == name else x for x in node.input]
+    model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+    onnx.save(model, path)
+
+
+def test_constants_that_the_graph_does_not_use_make_no_twin(tmp_path):
+    layer = make_layer(tmp_path, bits=8)
+    path = tmp_path / "layer.onnx"
+    content = path.read_bytes()
+    conv = read_onnx(path).constants["engram.3.conv"].copy()
+    conv[..., 0] += 9  # what multiplies the oldest input
+    for name, array in (("engram.3.conv", conv), ("engram.3.key_proj.codes", np.ones((D, 2, 32), np.float32))):
+        path.write_bytes(content)
+        save_hidden(path, name, array)
+        assert EngramLayer(path, CONFIG, D, 1, 1)._step is None
+    assert layer._step is not None
+
+
+def test_names_that_are_no_text_are_an_error(tmp_path, capfd):
+    make_layer(tmp_path)
+    path = tmp_path / "layer.onnx"
+    content = path.read_bytes()
+    for name in (b"engram_rows_3", b"EngramGate"):
+        path.write_bytes(content.replace(name, b"\xff" + name[1:]))
+        with pytest.raises(BackendError, match=r"layer\.onnx"):
+            EngramLayer(path, CONFIG, D, 1, 1)
+    assert capfd.readouterr().out == ""  # ONNX Runtime prints there before it tries once more
+
+
+@pytest.mark.filterwarnings("error")
+def test_weights_that_are_not_finite_make_no_twin_and_no_warning(tmp_path):
+    make_layer(tmp_path)
+    path = tmp_path / "layer.onnx"
+    model = onnx.load(path)
+    conv = next(x for x in model.graph.initializer if x.name == "engram.3.conv")
+    conv.CopyFrom(onnx.numpy_helper.from_array(np.full((D, 1, 4), 3e38, np.float32), conv.name))
+    onnx.save(model, path)
+    assert EngramLayer(path, CONFIG, D, 1, 1)._step is None
 
 
 def test_a_layer_of_another_kind_is_left_to_the_graph(tmp_path):
