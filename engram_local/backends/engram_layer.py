@@ -174,7 +174,7 @@ def _open_session(file: Path, threads: int) -> ort.InferenceSession:
     try:
         session = ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"], enable_fallback=0)
         for x in session.get_inputs():
-            str(x.name)  # raises where it is no UTF-8
+            repr((x.name, x.shape))  # raises where a name in them is no UTF-8
         return session
     except Exception as error:  # onnxruntime raises its own many kinds
         raise BackendError(f"{file}: ONNX Runtime cannot load it ({_reason(error)}); export it again") from error

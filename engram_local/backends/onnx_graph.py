@@ -40,7 +40,7 @@ def open_session(
         session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"], enable_fallback=0)
         session.linked_data = content  # which it reads as long as it lives
         for x in (*session.get_inputs(), *session.get_outputs()):
-            str(x.name)  # raises where it is no UTF-8
+            repr((x.name, x.shape))  # raises where a name in them is no UTF-8
         return session
     except Exception as error:  # ONNX Runtime's own exceptions share no base but this
         raise BackendError(f"{path}: ONNX Runtime {ort.__version__} cannot load it: {one_line(error)}") from error
