@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from engram_local.backends.base import ReadRows
 from engram_local.errors import EngramError
 from engram_local.model import load
 from engram_local.progress import Progress
@@ -89,19 +90,9 @@ class SourceRows:
     def __init__(self, sources: dict[int, RowSource]):
         self.sources, self.max_tokens = sources, STEP
 
-    def start(self, row_ids: Mapping[int, np.ndarray]) -> "ReadRows":
+    def start(self, row_ids: Mapping[int, np.ndarray]) -> ReadRows:
         """See lookup.RowSource."""
         return ReadRows({layer_id: read_rows(self.sources[layer_id], ids) for layer_id, ids in row_ids.items()})
-
-
-class ReadRows:
-    """`Rows` of backends/base.py that are there: {layer id: float32 [n, E]}."""
-
-    def __init__(self, rows: dict[int, np.ndarray]):
-        self._rows = rows
-
-    def wait(self, layer_id: int) -> np.ndarray:
-        return self._rows[layer_id]
 
 
 def read_rows(source: RowSource, row_ids: np.ndarray) -> np.ndarray:

@@ -20,6 +20,16 @@ class Rows(Protocol):
         ...
 
 
+class ReadRows:
+    """`Rows` that are there: {layer id: float32 [n, E]}."""
+
+    def __init__(self, rows: dict[int, np.ndarray]):
+        self._rows = rows
+
+    def wait(self, layer_id: int) -> np.ndarray:
+        return self._rows[layer_id]
+
+
 class Context(Protocol):
     """One sequence inside a backend: its KV cache and its convolution state. A context that was closed raises
     UsageError from every method but close."""

@@ -12,6 +12,7 @@ from engram_local import graph_names
 from engram_local._llama_callback import EvalCallback
 from engram_local.backends.base import gate_of
 from engram_local.backends.layer_step import LayerStep
+from engram_local.backends.onnx_graph import create_session
 from engram_local.config import LayerConfig
 from engram_local.errors import BackendError
 
@@ -74,13 +75,14 @@ class EngramLayer:
                     f"[batch, n, {last}]; the GGUF and the layer do not belong together"
                 )
         self._gates = [graph_names.gated(self.layer_id), graph_names.value(self.layer_id)]
-        self._step: LayerStep | None = None
         self._step = self._make_step(file, config, hidden_size, residual_streams, threads)
         # Waking a second thread for one token takes longer than half of the layer, and llama.cpp's own still spin.
         self._single = _open_session(file, 1) if threads > 1 and self._step is None else self.session
 
     @np.errstate(all="ignore")  # of damaged weights, which make both infinite; no twin then
-    def _make_step(self, file: Path, config: LayerConfig, hidden_size: int, residual_streams: int, threads: int) -> Any:
+    def _make_step(
+        self, file: Path, config: LayerConfig, hidden_size: int, residual_streams: int, threads: int
+    ) -> LayerStep | None:
         """The graph's twin; None where it does not compute what the graph computes."""
         try:
             step = LayerStep(file, config, hidden_size, residual_streams, threads)
@@ -172,10 +174,7 @@ def _open_session(file: Path, threads: int) -> ort.InferenceSession:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # llama.cpp wants the cores next
     options.log_severity_level = 4  # errors are raised as well
     try:
-        session = ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"], enable_fallback=0)
-        for x in session.get_inputs():
-            repr((x.name, x.shape))  # raises where a name in them is no UTF-8
-        return session
+        return create_session(file, options)
     except Exception as error:  # onnxruntime raises its own many kinds
         raise BackendError(f"{file}: ONNX Runtime cannot load it ({_reason(error)}); export it again") from error
 

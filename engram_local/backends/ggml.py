@@ -93,21 +93,27 @@ class Product:
 
     def run(self, n_tokens: int) -> np.ndarray:
         """The product of inputs[:n_tokens], float32 [n_tokens, N]; valid until the next run. Raises BackendError."""
-        _, backend, graph = self.graph(n_tokens)
-        status = _ggml().backend_graph_compute(backend, graph)
-        if status != 0:
-            raise BackendError(f"ggml's product failed with status {status}")
+        self.check(_ggml().backend_graph_compute(self._backend, self._graph(n_tokens)))
         return self.outputs[:n_tokens]
 
-    def graph(self, n_tokens: int) -> tuple[int, int, int]:
-        """What computes the product of so many tokens: the addresses of ggml_backend_graph_compute, of its backend and
-        of the graph; they live as long as this object."""
+    def call(self, n_tokens: int) -> tuple[int, int, int]:
+        """`run` for who computes without Python: the addresses of ggml_backend_graph_compute and of its two arguments,
+        which live as long as this object. What it returns is `check`'s."""
+        return ggml_function("ggml_backend_graph_compute"), self._backend, self._graph(n_tokens)
+
+    @staticmethod
+    def check(status: int) -> None:
+        """Raise BackendError unless ggml computed."""
+        if status != 0:
+            raise BackendError(f"ggml's product failed with status {status}")
+
+    def _graph(self, n_tokens: int) -> Any:
         graph = self._graphs.get(n_tokens)
         if graph is None:
             node, context = self._node(n_tokens)
             graph = self._graphs[n_tokens] = _ggml().new_graph_custom(context, 4, False)
             _ggml().build_forward_expand(graph, node)
-        return ggml_function("ggml_backend_graph_compute"), self._backend, graph
+        return graph
 
     def _node(self, n_tokens: int) -> tuple[Any, Any]:
         """The product's tensor, and the context that holds it."""

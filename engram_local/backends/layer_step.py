@@ -43,7 +43,7 @@ class LayerStep:
         )
         self._product = product = Product(kind, matrix, shape, MAX_TOKENS, threads)
         hidden = np.empty((1, residual_streams * hidden_size), np.float32)
-        self._token = TokenStep(self._gate, product.inputs[:1], product.outputs[:1], hidden, product.graph(1))
+        self._token = TokenStep(self._gate, product.inputs[:1], product.outputs[:1], hidden, product.call(1))
 
     def run_in_place(self, callback: EvalCallback, rows: np.ndarray, conv: np.ndarray | None) -> None:
         """Add the layer to one token of one sequence in the node that `callback` speaks of.
@@ -51,9 +51,7 @@ class LayerStep:
         Parameters: rows float32 [1, E]; conv float32 [n_state + 1, C], as in `run`, or None.
         Raises:     BackendError; the node is untouched then.
         """
-        status = self._token.run(callback, rows, conv)
-        if status != 0:
-            raise BackendError(f"ggml's product failed with status {status}")
+        self._product.check(self._token.run(callback, rows, conv))
 
     def run(self, hidden: np.ndarray, rows: np.ndarray, convs: Sequence[np.ndarray]) -> None:
         """hidden += layer(hidden, rows), in place, for n tokens of each of B sequences.

@@ -37,13 +37,20 @@ def open_session(
         options.enable_profiling, options.profile_file_prefix = True, profile_prefix
     try:
         content = _lend_linked_data(options, data)
-        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"], enable_fallback=0)
+        session = create_session(path, options)
         session.linked_data = content  # which it reads as long as it lives
-        for x in (*session.get_inputs(), *session.get_outputs()):
-            repr((x.name, x.shape))  # raises where a name in them is no UTF-8
         return session
     except Exception as error:  # ONNX Runtime's own exceptions share no base but this
         raise BackendError(f"{path}: ONNX Runtime {ort.__version__} cannot load it: {one_line(error)}") from error
+
+
+def create_session(path: Path, options: ort.SessionOptions) -> ort.InferenceSession:
+    """A graph on the CPU. Raises ONNX Runtime's own exceptions, which share no base but Exception, and
+    UnicodeDecodeError where a name of its inputs or outputs is no UTF-8."""
+    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"], enable_fallback=0)
+    for x in (*session.get_inputs(), *session.get_outputs()):
+        repr((x.name, x.shape))
+    return session
 
 
 def _lend_linked_data(options: ort.SessionOptions, data: Path) -> mmap.mmap | None:

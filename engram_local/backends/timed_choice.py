@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from engram_local.backends.base import Backend, Rows, Work
+from engram_local.backends.base import Backend, ReadRows, Rows, Work
 from engram_local.errors import EngramError
 from engram_local.graph_names import ONNX_DATA_FILE, ONNX_FILE
 from engram_local.machine import state_folder
@@ -46,21 +46,13 @@ def faster(folder: ModelFolder, threads: int, open_one: Callable[[str], Backend]
     known = _read()
     times = known.get(key)
     if not (isinstance(times, dict) and times.keys() == {"onnx", "gguf"}):
-        times = {name: _time(name, open_one, _NoRows(folder)) for name in ("onnx", "gguf")}
+        # Zeros: what the layers cost does not depend on the values of rows.
+        rows = ReadRows({x.layer_id: np.zeros((1, x.row_width), np.float32) for x in folder.engram.layers})
+        times = {name: _time(name, open_one, rows) for name in ("onnx", "gguf")}
         _write({**known, key: times})
     name = min(times, key=lambda x: times[x])
     shown = ", ".join(f"{x} {'fails' if y == np.inf else f'{y:.3g} ms'}" for x, y in times.items())
     return name, f"a token was timed on this machine: {shown}"
-
-
-class _NoRows:
-    """Rows of one token, all zeros: what the layers cost does not depend on their values."""
-
-    def __init__(self, folder: ModelFolder):
-        self._rows = {x.layer_id: np.zeros((1, x.row_width), np.float32) for x in folder.engram.layers}
-
-    def wait(self, layer_id: int) -> np.ndarray:
-        return self._rows[layer_id]
 
 
 def _time(name: str, open_one: Callable[[str], Backend], rows: Rows) -> float:

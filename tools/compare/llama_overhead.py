@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from engram_local.backends.base import Work
+from engram_local.backends.base import ReadRows, Work
 from engram_local.backends.engram_layer import LayerState
 from engram_local.backends.gguf import GgufBackend
 from engram_local.backends.layer_hook import LayerHook
@@ -68,15 +68,12 @@ class Ours:
             self._context.rewind(length)
 
 
-class FixedRows:
+class FixedRows(ReadRows):
     """The same random rows for every chunk."""
 
     def __init__(self, backend: GgufBackend, n: int):
         rng = np.random.default_rng(0)
-        self._rows = {x.layer_id: rng.standard_normal((n, x.row_width), np.float32) for x in backend.layers}
-
-    def wait(self, layer_id: int) -> np.ndarray:
-        return self._rows[layer_id]
+        super().__init__({x.layer_id: rng.standard_normal((n, x.row_width), np.float32) for x in backend.layers})
 
 
 class Stock:
